@@ -1,0 +1,1178 @@
+#!/usr/bin/env python3
+"""Benchmarks of pycrumbs, run by hand; nothing in the tests depends on time.
+
+    python3 .ci/bench.py                    the whole table, a few minutes
+    python3 .ci/bench.py --quick            fewer repeats, under two minutes
+    python3 .ci/bench.py run-5 git-50k      some rows; --list names them all
+
+What is compared: `ours`, the pycrumbs.py of this checkout (or of --pycrumbs); `0.4`, the original
+pycrumbs from PyPI; makeprov and runprov from PyPI; and plain yardsticks such as `git status`,
+`sha256sum` or two bare file writes. Each lives in a virtual environment of its own below
+${XDG_CACHE_HOME:-~/.cache}/pycrumbs-bench, built at the first run (a few minutes, 3 GB: the `120`
+environments hold PyTorch) and kept. On Linux, PyPI's own torch wheel adds CUDA; a PIP_EXTRA_INDEX_URL
+that offers a CPU build is honoured, as is the rest of pip's configuration.
+
+How to read it:
+
+- A value is the median, with the 10th and 90th percentile in brackets. A ratio divides medians.
+- Everything that is compared was measured in turns (A B C A B C …) in this one run, so a machine that
+  slows down slows all of them. Absolute numbers don't carry over to another machine; ratios mostly do.
+- "Beyond" a baseline means the difference to the run made just before it, taken pair by pair:
+    import     a process that imports the library, beyond one that does nothing
+    run-*      a whole process that makes one tracked call, beyond one that calls the plain function
+    big-*      a call with ten million elements, beyond one with three
+    hash       a call with large input files, beyond one with a tiny file; read from the page cache
+- `call-*` is a later call in a warm process. `floor` there is what no recorder that survives a crash
+  can go below: two atomic writes of the same bytes, the second with an fsync, and the seeding calls.
+- Processes start from a clean environment, with compiled bytecode, after warm-up runs.
+- `not there yet` says that this pycrumbs.py has no such option or command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pycrumbs-bench"
+RECIPE = "1"  # raise it to have everything below CACHE built anew
+
+# Environments by name: what pip installs, and how many packages there are in the end.
+COMPETITORS = {"0.4": "pycrumbs==0.4.0", "makeprov": "makeprov==0.8.0", "runprov": "runprov==0.9.0"}
+SMALL, LARGE = 5, 120
+SMALL_PADDING = ["iniconfig", "six", "toml", "zipp"]
+LARGE_STOCK = ["torch==2.13.0", "numpy", "pandas", "matplotlib", "scikit-learn", "jupyterlab"]
+
+FILES_IN_REPOSITORY = 50_000
+RECORDS = 10_000
+MIB = 2**20
+
+# ------------------------------------------------------------------------------
+# Numbers and what is said about them
+# ------------------------------------------------------------------------------
+
+
+class NotThereYet(Exception):
+    """This pycrumbs.py lacks the option or command that a row measures."""
+
+
+class Failed(Exception):
+    """Something could not be set up or run; the message says what."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """A limit on our median, on its ratio to the other's, or (`at_least`) on that ratio from below."""
+
+    most: Optional[float] = None
+    ratio: Optional[float] = None
+    at_least: Optional[float] = None
+
+    def describe(self, unit: str) -> str:
+        if self.most is not None:
+            return "≤ " + format_value(self.most, unit)
+        return f"≤ {self.ratio:g} ×" if self.ratio is not None else f"≥ {self.at_least:g} ×"
+
+    def holds(self, ours: float, ratio: Optional[float]) -> Optional[bool]:
+        if self.most is not None:
+            return ours <= self.most
+        if ratio is None:
+            return None
+        return ratio <= self.ratio if self.ratio is not None else ratio >= self.at_least
+
+
+@dataclasses.dataclass
+class Line:
+    """One comparison: our samples, another's, and the budget between them."""
+
+    ours: List[float]
+    name: str = ""
+    other: List[float] = dataclasses.field(default_factory=list)
+    budget: Optional[Budget] = None
+    unit: str = "s"
+    what: str = ""
+
+    @property
+    def ratio(self) -> Optional[float]:
+        if not self.other or statistics.median(self.other) <= 0:
+            return None
+        return statistics.median(self.ours) / statistics.median(self.other)
+
+    @property
+    def verdict(self) -> str:
+        holds = self.budget and self.budget.holds(statistics.median(self.ours), self.ratio)
+        return {True: "pass", False: "MISSED", None: "–"}[holds]
+
+
+def percentile(samples: List[float], share: float) -> float:
+    ordered = sorted(samples)
+    position = share * (len(ordered) - 1)
+    low = int(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def format_value(value: float, unit: str) -> str:
+    if unit != "s":
+        return f"{value:.0f} {unit}" if abs(value) >= 10 else f"{value:.2g} {unit}"
+    for scale, name in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if abs(value) * scale >= 1 or name == "µs":
+            break
+    return f"{value * scale:.{max(0, 3 - len(str(int(abs(value * scale)))))}f} {name}"
+
+
+def format_samples(samples: List[float], unit: str) -> str:
+    if not samples:
+        return "–"
+    low, high = (format_value(percentile(samples, share), unit) for share in (0.1, 0.9))
+    return f"{format_value(statistics.median(samples), unit)} ({low} – {high})"
+
+
+def beyond(samples: List[float], baseline: List[float]) -> List[float]:
+    return [sample - base for sample, base in zip(samples, baseline)]
+
+
+# ------------------------------------------------------------------------------
+# Processes
+# ------------------------------------------------------------------------------
+
+Finished = collections.namedtuple("Finished", "seconds rss_mb returncode output errors")
+
+
+def clean_environment(home: Path) -> Dict[str, str]:
+    """Nothing of the caller's settings: no PYTHON* variables, no git configuration, no job scheduler."""
+    git_folder = str(Path(shutil.which("git") or "/usr/bin/git").parent)
+    return {
+        "PATH": os.pathsep.join([git_folder, "/usr/local/bin", "/usr/bin", "/bin"]),
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LANG": "C.UTF-8",
+        "USER": "bench",
+    }
+
+
+def spawn(argv: List[Any], cwd: Path, environ: Dict[str, str]) -> Finished:
+    """Run a process and time it from its creation to its end, output going to files."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in argv],
+            cwd=cwd,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = (
+            os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+        )
+        rss = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+        output.seek(0), errors.seek(0)
+        texts = [stream.read().decode("utf-8", "replace") for stream in (output, errors)]
+        return Finished(seconds, rss, process.returncode, *texts)
+
+
+def last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no output"])[-1][:150]
+
+
+def checked(finished: Finished, what: str) -> Finished:
+    if finished.returncode:
+        raise Failed(
+            f"{what} ended with {finished.returncode}: {last_line(finished.errors or finished.output)}"
+        )
+    return finished
+
+
+def in_turns(
+    measures: Dict[str, Callable[[], Any]], rounds: int, warmups: int = 1
+) -> Dict[str, List[Any]]:
+    """Call each measure once per round, and return what each gave. The order turns from round to round."""
+    results: Dict[str, List[Any]] = {name: [] for name in measures}
+    names = list(measures)
+    for number in range(-warmups, rounds):
+        for name in names:
+            result = measures[name]()
+            if number >= 0:
+                results[name].append(result)
+        names.append(names.pop(0))
+    return results
+
+
+# ------------------------------------------------------------------------------
+# Environments: one per competitor and size, kept in the cache
+# ------------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def key_of(*parts: Any) -> str:
+    facts = [RECIPE, sys.version, os.path.realpath(sys.executable), *parts]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:12]
+
+
+def kept(name: str, key: str, build: Callable[[Path], None]) -> Path:
+    """The folder of this name and key in the cache, built when it isn't there whole."""
+    folder = CACHE / f"{name}-{key}"
+    done = folder / ".complete"
+    if not done.exists():
+        say(f"setting up {name} …")
+        shutil.rmtree(folder, ignore_errors=True)
+        for stale in CACHE.glob(f"{name}-" + "?" * len(key)):
+            shutil.rmtree(stale)
+        folder.mkdir(parents=True)
+        build(folder)
+        done.touch()
+    return folder
+
+
+def run_setup(*argv: Any, cwd: Optional[Path] = None) -> None:
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GIT_"))
+    }
+    checked(spawn(list(argv), cwd or CACHE, environ), f"`{' '.join(map(str, argv[1:4]))}`")
+
+
+def python_of(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def packages_of(folder: Path) -> Path:
+    return next(folder.glob("lib/python*/site-packages"))
+
+
+def pip_install(folder: Path, requirements: List[str]) -> None:
+    if requirements:
+        quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+        run_setup(python_of(folder), "-m", "pip", "install", *quiet, *requirements)
+
+
+def count_packages(folder: Path) -> int:
+    return sum(1 for _ in packages_of(folder).glob("*.dist-info"))
+
+
+def build_small(requirements: List[str]) -> Callable[[Path], None]:
+    """pip itself, the requirements with what they need, and real packages up to SMALL."""
+
+    def build(folder: Path) -> None:
+        run_setup(sys.executable, "-m", "venv", folder)
+        pip_install(folder, requirements)
+        run_setup(python_of(folder), "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools")
+        pip_install(folder, SMALL_PADDING[: max(0, SMALL - count_packages(folder))])
+
+    return build
+
+
+def build_stock(folder: Path) -> None:
+    run_setup(sys.executable, "-m", "venv", folder)
+    pip_install(folder, LARGE_STOCK)
+
+
+def build_large(requirements: List[str], size: int) -> Callable[[Path], None]:
+    """The stock (as hard links), the requirements with what they need, and made-up packages up to `size`."""
+
+    def build(folder: Path) -> None:
+        stock = kept("stock-120", key_of(LARGE_STOCK), build_stock)
+        run_setup(sys.executable, "-m", "venv", "--without-pip", folder)
+        target = packages_of(folder)
+        shutil.copytree(packages_of(stock), target, copy_function=link_or_copy, dirs_exist_ok=True)
+        pip_install(folder, requirements)
+        for number in range(size - count_packages(folder)):
+            make_up_package(target, f"bench-padding-{number:03d}")
+
+    return build
+
+
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def make_up_package(packages: Path, name: str) -> None:
+    """What a small pure-Python wheel leaves behind, with a description of common length."""
+    module = name.replace("-", "_")
+    folder = packages / f"{module}-1.2.3.dist-info"
+    folder.mkdir()
+    header = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2.3\nSummary: Padding\nRequires-Python: >=3.8\n\n"
+    (folder / "METADATA").write_text(header + "A line of a long description, as most have.\n" * 90)
+    (folder / "RECORD").write_text(
+        f"{module}.py,,\n{folder.name}/METADATA,,\n{folder.name}/RECORD,,\n"
+    )
+    (folder / "INSTALLER").write_text("pip\n")
+    (packages / f"{module}.py").write_text("")
+
+
+# ------------------------------------------------------------------------------
+# The scripts that are measured; each is committed in a small repository
+# ------------------------------------------------------------------------------
+
+SCRIPTS = {}
+
+SCRIPTS["plain.py"] = """
+def job(seed=None):
+    with open("out/data.txt", "w") as file:
+        file.write("hello\\n")
+
+job()
+"""
+
+SCRIPTS["run_pycrumbs.py"] = """
+from pycrumbs import tracked
+
+@tracked(literal_directory="out", seed_parameter="seed")
+def job(seed=None):
+    with open("out/data.txt", "w") as file:
+        file.write("hello\\n")
+
+job()
+"""
+
+SCRIPTS["run_makeprov.py"] = """
+from makeprov import OutPath, rule
+
+@rule(force=True)
+def job(path: OutPath = OutPath("out/data.txt")):
+    with open(path, "w") as file:
+        file.write("hello\\n")
+
+job()
+"""
+
+SCRIPTS["run_runprov.py"] = """
+from runprov import Run, configure
+
+def job(path):
+    with open(path, "w") as file:
+        file.write("hello\\n")
+
+configure(root=".")
+with Run("job", {}, provenance="out/job.json") as run:
+    job(run.output("out/data.txt"))
+"""
+
+# Alternates tracked calls with the floor. Both start from the same bytes: the record as it
+# stands while the function runs, and as it stands after.
+SCRIPTS["calls.py"] = """
+import json, os, random, sys, time
+if sys.argv[1] == "loaded":
+    import numpy, torch
+from pycrumbs import tracked
+
+RECORD = "out/job_record.json"
+seen = []
+
+@tracked(literal_directory="out", seed_parameter="seed")
+def job(value, seed=None):
+    if value == "look":
+        seen.append(open(RECORD, "rb").read())
+    return value
+
+def write_atomically(path, data, sync):
+    temporary = f"{path}.{random.getrandbits(32):x}.tmp"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    os.write(handle, data)
+    if sync:
+        os.fsync(handle)
+    os.close(handle)
+    os.replace(temporary, path)
+
+def floor():
+    seed = int.from_bytes(os.urandom(4), "little")
+    random.seed(seed)
+    if "torch" in sys.modules:
+        numpy.random.seed(seed)
+        torch.manual_seed(seed)
+    write_atomically("floor/record.json", seen[0], sync=False)
+    write_atomically("floor/record.json", seen[1], sync=True)
+
+def timed(function, *arguments):
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
+
+os.makedirs("floor", exist_ok=True)
+for _ in range(5):
+    job("short")
+job("look")
+seen.append(open(RECORD, "rb").read())
+calls, floors = [], []
+for _ in range(int(sys.argv[2])):
+    calls.append(timed(job, "short"))
+    floors.append(timed(floor))
+print(json.dumps({"calls": calls, "floors": floors, "bytes": len(seen[1])}))
+"""
+
+SCRIPTS["big.py"] = """
+import json, sys, time
+from pycrumbs import tracked
+
+@tracked(literal_directory="out", seed_parameter="seed")
+def job(data, seed=None):
+    return None
+
+def timed(data):
+    start = time.perf_counter()
+    job(data)
+    return time.perf_counter() - start
+
+small, big = [1, 2, 3], list(range(10_000_000))
+for _ in range(3):
+    job(small)
+print(json.dumps([timed(big) - timed(small) for _ in range(int(sys.argv[1]))]))
+"""
+
+SCRIPTS["git_info.py"] = """
+import json, sys, time
+import pycrumbs
+sys.path.insert(0, sys.argv[1])
+import measured
+
+start = time.perf_counter()
+info = pycrumbs.get_git_info(measured, allow_dirty=True)
+print(json.dumps({"seconds": time.perf_counter() - start, "dirty": info["git_is_dirty"]}))
+"""
+
+SCRIPTS["hash.py"] = """
+import json, sys, time
+from pycrumbs import tracked
+
+kind, tiny, large = sys.argv[1:]
+options = {"hash_limit": None, "seed_parameter": "seed"}
+if kind == "many":
+    options["input_parameters"] = ["data"]
+try:
+    decorate = tracked(literal_directory="out", **options)
+except TypeError:
+    sys.exit("not there yet")
+
+@decorate
+def job(data, seed=None):
+    return None
+
+def timed(path):
+    start = time.perf_counter()
+    job(path)
+    return time.perf_counter() - start
+
+base = sorted(timed(tiny) for _ in range(5))[2]
+seconds = timed(large) - base
+with open("out/job_record.json") as file:
+    inputs = json.load(file).get("inputs", [])
+hashed = [each for each in inputs if isinstance(each, dict) and each.get("sha256")]
+print(json.dumps({"seconds": seconds, "bytes": sum(each["size"] for each in hashed)}))
+"""
+
+SCRIPTS["capture.py"] = """
+import copy, json, os, sys, time
+from pycrumbs import tracked
+
+mode, folder = sys.argv[1:]
+try:
+    decorate = tracked(literal_directory="out", capture_files=mode == "on")
+except TypeError:
+    sys.exit("not there yet")
+paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+tree = {str(n): {"name": f"layer {n}", "sizes": [(i, str(i)) for i in range(30)], "on": {"a": [n]}} for n in range(200)}
+
+@decorate
+def opens():
+    for path in paths:
+        with open(path, "rb") as file:
+            file.read()
+
+@decorate
+def copies():
+    copy.deepcopy(tree)
+
+def timed(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+opens(), copies()
+print(json.dumps({"opens": [timed(opens) for _ in range(5)], "copies": [timed(copies) for _ in range(10)]}))
+"""
+
+IGNORED = ["out", "prov", "provenance", "floor", "__pycache__"]
+
+
+def git_setup(folder: Path, *arguments: str) -> None:
+    settings = [
+        "-c",
+        "user.name=Bench",
+        "-c",
+        "user.email=bench@example.com",
+        "-c",
+        "init.defaultBranch=main",
+    ]
+    settings += [
+        "-c",
+        "commit.gpgsign=false",
+        "-c",
+        "core.hooksPath=/dev/null",
+        "-c",
+        "core.autocrlf=false",
+    ]
+    run_setup("git", *settings, "-C", folder, *arguments)
+
+
+def make_repository(folder: Path, files: Dict[str, str]) -> None:
+    git_setup(folder, "init", "--quiet")
+    (folder / ".gitignore").write_text("".join(f"{name}/\n" for name in IGNORED))
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    git_setup(folder, "add", "--all")
+    git_setup(folder, "commit", "--quiet", "--message=Measured")
+    git_setup(folder, "remote", "add", "origin", "https://example.com/bench/measured.git")
+    (folder / "out").mkdir()
+
+
+def make_large_repository(folder: Path) -> None:
+    text = "A line of a source file, as there are many.\n"
+    names = [
+        f"part_{n // 1000:02d}/group_{n // 100 % 10}/file_{n:05d}.txt"
+        for n in range(FILES_IN_REPOSITORY - 3)
+    ]
+    files = {name: f"{name}\n" + text * (number % 40) for number, name in enumerate(names)}
+    make_repository(folder, {**files, "measured.py": "", "job.py": SCRIPTS["run_pycrumbs.py"]})
+    git_setup(folder, "repack", "-a", "-d", "--quiet")
+    time.sleep(1.1)  # younger than the index, every file would be read again by each `git status`
+    git_setup(folder, "status")
+
+
+# ------------------------------------------------------------------------------
+# The bench: where everything is, and how often it's measured
+# ------------------------------------------------------------------------------
+
+
+class Bench:
+    def __init__(self, pycrumbs: Path, quick: bool, workspace: Path) -> None:
+        self.pycrumbs = pycrumbs
+        self.quick = quick
+        self.workspace = workspace
+        self.notes: List[str] = []
+        self.repository = workspace / "repository"
+        self.home = workspace / "home"
+        self.repository.mkdir()
+        self.home.mkdir()
+        self.environ = clean_environment(self.home)
+        make_repository(self.repository, SCRIPTS)
+        self._environments: Dict[str, Optional[Path]] = {}
+
+    def times(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def python(self, name: str, size: int = SMALL) -> Optional[Path]:
+        """The interpreter of an environment; None, and a note, where it can't be had."""
+        key = f"{name}-{size}"
+        if key not in self._environments:
+            try:
+                self._environments[key] = self._set_up(name, size)
+            except Failed as error:
+                self.note(f"{name} could not be installed: {error}")
+                self._environments[key] = None
+        folder = self._environments[key]
+        return folder and python_of(folder)
+
+    def ours(self, size: int = SMALL) -> Path:
+        python = self.python("ours", size)
+        if python is None:
+            raise Failed("no environment for ours")
+        return python
+
+    def _set_up(self, name: str, size: int) -> Path:
+        requirements = [COMPETITORS[name]] if name in COMPETITORS else []
+        if size == SMALL:
+            folder = kept(
+                f"{name}-{size}", key_of(requirements, SMALL_PADDING), build_small(requirements)
+            )
+        else:
+            if name == "ours" and self.python("0.4", size):  # as many as the original brings along
+                size = max(size, count_packages(self._environments[f"0.4-{size}"]))
+            folder = kept(
+                f"{name}-{LARGE}",
+                key_of(requirements, LARGE_STOCK, size),
+                build_large(requirements, size),
+            )
+            made_up = len(list(packages_of(folder).glob("bench_padding_*.dist-info")))
+            total = count_packages(folder)
+            self.note(
+                f"{name}, {total} packages: {total - made_up} real from PyPI, {made_up} made up"
+            )
+        if name == "ours":
+            self._install_ours(folder)
+        return folder
+
+    def _install_ours(self, folder: Path) -> None:
+        target = packages_of(folder) / "pycrumbs.py"
+        shutil.copyfile(self.pycrumbs, target)
+        run_setup(python_of(folder), "-m", "py_compile", target)
+
+    def run(self, *argv: Any, cwd: Optional[Path] = None) -> Finished:
+        return checked(
+            spawn(list(argv), cwd or self.repository, self.environ), f"`{Path(str(argv[1])).name}`"
+        )
+
+    def run_fresh(self, *argv: Any) -> Finished:
+        """Run in the small repository, with no output of an earlier run there."""
+        for name in IGNORED:
+            shutil.rmtree(self.repository / name, ignore_errors=True)
+        (self.repository / "out").mkdir()
+        return self.run(*argv)
+
+    def ask(self, *argv: Any) -> Any:
+        """Run one of SCRIPTS that prints JSON, and return that."""
+        try:
+            return json.loads(self.run_fresh(*argv).output)
+        except Failed as error:
+            raise NotThereYet from None if "not there yet" in str(error) else error
+
+    def command(self, *argv: Any) -> Finished:
+        """Run a command of ours, whatever its exit status, if this pycrumbs.py has it."""
+        script = packages_of(self.ours().parent.parent) / "pycrumbs.py"
+        usage = spawn([self.ours(), script, "--help"], self.repository, self.environ)
+        if usage.returncode or str(argv[0]) not in usage.output:
+            raise NotThereYet
+        return spawn([self.ours(), script, *argv], self.repository, self.environ)
+
+    def large_repository(self) -> Path:
+        folder = kept(
+            "repository",
+            key_of(FILES_IN_REPOSITORY, SCRIPTS["run_pycrumbs.py"]),
+            make_large_repository,
+        )
+        git_setup(folder, "checkout", "--quiet", "--force", "HEAD", "--", ".")
+        git_setup(folder, "worktree", "prune")
+        return folder
+
+
+# ------------------------------------------------------------------------------
+# The rows
+# ------------------------------------------------------------------------------
+
+
+def row_import(bench: Bench) -> List[Line]:
+    """`import pycrumbs`, beyond the bare interpreter"""
+    measures = {}
+    for name in ("ours", "0.4"):
+        python = bench.python(name)
+        if python:
+            measures[f"{name} bare"] = lambda python=python: bench.run(python, "-c", "pass").seconds
+            measures[name] = lambda python=python: (
+                bench.run(python, "-c", "import pycrumbs").seconds
+            )
+    times = in_turns(measures, bench.times(50, 20), warmups=3)
+    ours, original = (
+        beyond(times.get(name, []), times.get(f"{name} bare", [])) for name in ("ours", "0.4")
+    )
+    return [Line(ours, "0.4", original, Budget(most=0.010))]
+
+
+def row_run_large(bench: Bench) -> List[Line]:
+    """a whole one-call process, 120 packages with numpy and torch installed, beyond plain Python"""
+    times = time_runs(bench, ["ours", "0.4"], LARGE, bench.times(15, 5))
+    return [Line(times["ours"], "0.4", times["0.4"], Budget(ratio=1 / 20))]
+
+
+def row_run_small(bench: Bench) -> List[Line]:
+    """a whole one-call process, 5 packages, beyond plain Python"""
+    limits = {"0.4": 0.65, "makeprov": 1.0, "runprov": 1.0}
+    times = time_runs(bench, ["ours", *limits], SMALL, bench.times(40, 12))
+    return [
+        Line(times["ours"], name, times[name], Budget(ratio=limit))
+        for name, limit in limits.items()
+    ]
+
+
+RECORD_LEFT_BY = {"ours": "out/job_record.json", "0.4": "out/job_record.json"}
+RECORD_LEFT_BY.update({"makeprov": "prov/job.json", "runprov": "out/job.json"})
+
+
+def time_runs(bench: Bench, names: List[str], size: int, rounds: int) -> Dict[str, List[float]]:
+    """One tracked run of the same function in a process of its own, for each of the names."""
+    measures = {}
+    for name in names:
+        python = bench.python(name, size)
+        if python:
+            script = f"run_{'pycrumbs' if name in ('ours', '0.4') else name}.py"
+            check_record(bench, name, python, script)
+            measures[f"{name} plain"] = lambda python=python: (
+                bench.run_fresh(python, "plain.py").seconds
+            )
+            measures[name] = lambda python=python, script=script: (
+                bench.run_fresh(python, script).seconds
+            )
+    times = in_turns(measures, rounds)
+    return {name: beyond(times.get(name, []), times.get(f"{name} plain", [])) for name in names}
+
+
+def check_record(bench: Bench, name: str, python: Path, script: str) -> None:
+    """Nothing is timed that leaves no record: it must name the commit and, for pycrumbs, every package."""
+    bench.run_fresh(python, script)
+    text = (bench.repository / RECORD_LEFT_BY[name]).read_text()
+    commit = bench.run("git", "rev-parse", "HEAD").output.strip()
+    if commit[:12] not in text:
+        raise Failed(f"{name}: the record doesn't name the commit")
+    if name in ("ours", "0.4"):
+        found, expected = (
+            len(json.loads(text)["package_inventory"]),
+            count_packages(python.parent.parent),
+        )
+        if found < expected:
+            raise Failed(f"{name}: {found} of {expected} packages in the record")
+
+
+def row_call_small(bench: Bench) -> List[Line]:
+    """each later call in one process, 5 packages"""
+    return time_calls(bench, SMALL, "bare", processes=bench.times(8, 3), calls=200)
+
+
+def row_call_large(bench: Bench) -> List[Line]:
+    """each later call in one process, 120 packages, numpy and torch imported"""
+    return time_calls(bench, LARGE, "loaded", processes=bench.times(5, 2), calls=100)
+
+
+def time_calls(bench: Bench, size: int, mode: str, processes: int, calls: int) -> List[Line]:
+    pythons = {name: bench.python(name, size) for name in ("ours", "0.4")}
+    measures = {
+        name: lambda python=python: bench.ask(python, "calls.py", mode, calls)
+        for name, python in pythons.items()
+        if python
+    }
+    answers = in_turns(measures, processes, warmups=0)
+    ours, original = (
+        flatten(answer["calls"] for answer in answers.get(name, [])) for name in ("ours", "0.4")
+    )
+    floors = flatten(answer["floors"] for answer in answers["ours"])
+    bytes_ = answers["ours"][0]["bytes"]
+    return [
+        Line(ours, "0.4", original, Budget(ratio=1.0)),
+        Line(ours, f"floor, {bytes_} bytes", floors, Budget(ratio=2.0)),
+    ]
+
+
+def flatten(lists: Any) -> List[float]:
+    return [value for each in lists for value in each]
+
+
+def row_big_argument(bench: Bench) -> List[Line]:
+    """a list of ten million elements as argument, beyond a short one"""
+    repeats = {"ours": 5, "0.4": 1}
+    measures = {}
+    for name, count in repeats.items():
+        python = bench.python(name)
+        if python:
+            measures[name] = lambda python=python, count=count: bench.ask(python, "big.py", count)
+    answers = in_turns(measures, bench.times(3, 1), warmups=0)
+    ours, original = (flatten(answers.get(name, [])) for name in repeats)
+    return [Line(ours, "0.4", original, Budget(most=0.005))]
+
+
+def row_git(bench: Bench) -> List[Line]:
+    """git evidence in a repository of 50,000 files"""
+    repository = bench.large_repository()
+    lines = time_git(bench, repository, dirty=False)
+    with modified_files(repository, 10):
+        return lines + time_git(bench, repository, dirty=True)
+
+
+def time_git(bench: Bench, repository: Path, dirty: bool) -> List[Line]:
+    def status() -> float:
+        return bench.run("git", "--no-optional-locks", "-C", repository, "status", "-uno").seconds
+
+    def evidence(python: Path) -> float:
+        answer = bench.ask(python, "git_info.py", repository)
+        if answer["dirty"] != dirty:
+            raise Failed(f"git_is_dirty is {answer['dirty']} in a repository where it is {dirty}")
+        return answer["seconds"]
+
+    measures = {"git status -uno": status, "ours": lambda: evidence(bench.ours())}
+    original = bench.python("0.4")
+    if original:
+        measures["0.4"] = lambda: evidence(original)
+    times = in_turns(measures, bench.times(15, 5))
+    what = "10 modified" if dirty else "clean"
+    return [
+        Line(
+            times["ours"], "git status -uno", times["git status -uno"], Budget(ratio=1.5), what=what
+        ),
+        Line(times["ours"], "0.4, no patch", times.get("0.4", []), what=what),
+    ]
+
+
+@contextlib.contextmanager
+def modified_files(repository: Path, count: int) -> Iterator[None]:
+    files = sorted(repository.glob("part_00/group_0/*"))[:count]
+    contents = {path: path.read_bytes() for path in files}
+    for path in files:
+        path.write_bytes(contents[path] + b"changed\n")
+    try:
+        yield
+    finally:
+        for path in files:
+            path.write_bytes(contents[path])
+        git_setup(repository, "status")
+
+
+def row_hash(bench: Bench) -> List[Line]:
+    """hashing input files: one large, and 64 of the same size together"""
+    sha256sum = shutil.which("sha256sum")
+    if not sha256sum:
+        raise Failed("no sha256sum to compare with")
+    size = bench.times(1024, 256) * MIB
+    with files_to_hash(bench.workspace / "data", size) as (tiny, one, many):
+        measures = {
+            "ours": lambda: hash_with_ours(bench, "one", tiny, one, size),
+            "sha256sum": lambda: bench.run(sha256sum, one).seconds,
+            "ours many": lambda: hash_with_ours(bench, "many", tiny, many, size),
+        }
+        times = in_turns(measures, bench.times(4, 3))
+    speeds = {name: [size / 1e6 / value for value in values] for name, values in times.items()}
+    cores = min(len(usable_cores()), 8)
+    one_file, together = f"one of {size // MIB} MiB", f"64 of {size // MIB // 64} MiB"
+    return [
+        Line(
+            speeds["ours"], "sha256sum", speeds["sha256sum"], Budget(at_least=0.9), "MB/s", one_file
+        ),
+        Line(
+            speeds["ours many"],
+            "ours, one file",
+            speeds["ours"],
+            Budget(at_least=0.75 * cores),
+            "MB/s",
+            together,
+        ),
+    ]
+
+
+def hash_with_ours(bench: Bench, kind: str, tiny: Path, large: Path, size: int) -> float:
+    answer = bench.ask(bench.ours(), "hash.py", kind, tiny, large)
+    if not answer["bytes"]:
+        raise NotThereYet
+    if answer["bytes"] != size:
+        raise Failed(f"{answer['bytes']} of {size} bytes were hashed")
+    return answer["seconds"]
+
+
+@contextlib.contextmanager
+def files_to_hash(folder: Path, size: int) -> Iterator[List[Path]]:
+    """A tiny file, one of `size`, and a folder of 64 that have it together; in the page cache."""
+    tiny, one, many = paths = [folder / "tiny", folder / "one", folder / "many"]
+    many.mkdir(parents=True)
+    tiny.write_bytes(b"tiny\n")
+    block = os.urandom(size // 64)
+    with one.open("wb") as whole:
+        for number in range(64):
+            whole.write(block)
+            (many / f"part_{number:02d}").write_bytes(bytes([number]) + block[1:])
+    os.sync()
+    try:
+        yield paths
+    finally:
+        shutil.rmtree(folder)
+
+
+def row_log(bench: Bench) -> List[Line]:
+    """`python pycrumbs.py log` over 10,000 records of 120 packages each"""
+    folder = bench.workspace / "runs"
+    make_records(bench, folder, 1)
+    if "job" not in bench.command("log", folder).output:
+        raise NotThereYet
+    make_records(bench, folder, RECORDS)
+    runs = in_turns(
+        {"ours": lambda: checked(bench.command("log", folder), "log")}, bench.times(7, 3)
+    )["ours"]
+    shutil.rmtree(folder)
+    return [
+        Line([run.seconds for run in runs], budget=Budget(most=2.0), what="time"),
+        Line([run.rss_mb for run in runs], budget=Budget(most=150), unit="MB", what="peak memory"),
+    ]
+
+
+def make_records(bench: Bench, folder: Path, count: int) -> None:
+    """A real record of ours, copied with another uuid, start and inventory of 120 packages."""
+    bench.run_fresh(bench.ours(), "run_pycrumbs.py")
+    record = json.loads((bench.repository / "out/job_record.json").read_text())
+    record["package_inventory"] = {f"package-{number:03d}": "1.2.3" for number in range(LARGE)}
+    template = json.dumps(record, indent=4)
+    day = record["timing"]["start_time"][:10]
+    for number in range(count):
+        run = folder / f"{number // 100:03d}" / f"{number:05d}"
+        run.mkdir(parents=True, exist_ok=True)
+        other_day = datetime.date(2020, 1, 1) + datetime.timedelta(days=number % 2000)
+        text = template.replace(record["uuid"], f"{number:08x}{record['uuid'][8:]}").replace(
+            day, str(other_day)
+        )
+        (run / "job_record.json").write_text(text)
+
+
+def row_capture(bench: Bench) -> List[Line]:
+    """capture_files on, and off: a loop of 1,000 opens, and copy.deepcopy"""
+    folder = bench.workspace / "opened"
+    folder.mkdir(exist_ok=True)
+    for number in range(1000):
+        (folder / f"{number:03d}.txt").write_text(f"{number}\n" * 100)
+    measures = {
+        mode: lambda mode=mode: bench.ask(bench.ours(), "capture.py", mode, folder)
+        for mode in ("on", "off")
+    }
+    answers = in_turns(measures, bench.times(6, 2), warmups=0)
+
+    def line(key: str, what: str) -> Line:
+        on, off = (flatten(answer[key] for answer in answers[mode]) for mode in ("on", "off"))
+        return Line(on, "off", off, what=what)
+
+    return [line("opens", "1,000 opens"), line("copies", "deepcopy")]
+
+
+def row_rerun(bench: Bench) -> List[Line]:
+    """`pycrumbs rerun` in a repository of 50,000 files, against one `git worktree add`"""
+    repository = bench.large_repository()
+    bench.run(bench.ours(), "job.py", cwd=repository)
+    record, target, worktree = (
+        repository / "out/job_record.json",
+        bench.workspace / "again",
+        bench.workspace / "worktree",
+    )
+
+    def rerun() -> float:
+        shutil.rmtree(target, ignore_errors=True)
+        finished = bench.command("rerun", record, "--yes", "-o", target)
+        if not (target / "data.txt").exists():
+            raise Failed(f"rerun: {last_line(finished.errors or finished.output)}")
+        return finished.seconds
+
+    def add_worktree() -> float:
+        seconds = bench.run(
+            "git", "-C", repository, "worktree", "add", "--detach", worktree, "HEAD"
+        ).seconds
+        bench.run("git", "-C", repository, "worktree", "remove", "--force", worktree)
+        return seconds
+
+    times = in_turns({"ours": rerun, "worktree": add_worktree}, bench.times(5, 2))
+    return [Line(times["ours"], "git worktree add", times["worktree"], Budget(ratio=3.0))]
+
+
+ROWS: Dict[str, Callable[[Bench], List[Line]]] = {
+    "import": row_import,
+    "run-120": row_run_large,
+    "run-5": row_run_small,
+    "call-5": row_call_small,
+    "call-120": row_call_large,
+    "big-argument": row_big_argument,
+    "git-50k": row_git,
+    "hash": row_hash,
+    "log-10k": row_log,
+    "capture": row_capture,
+    "rerun-50k": row_rerun,
+}
+
+# ------------------------------------------------------------------------------
+# The report
+# ------------------------------------------------------------------------------
+
+HEADINGS = ["row", "ours", "against", "theirs", "ratio", "budget", "verdict"]
+
+
+def usable_cores() -> List[int]:
+    return (
+        sorted(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else list(range(os.cpu_count() or 1))
+    )
+
+
+def describe_machine(pycrumbs: Path) -> Dict[str, Any]:
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    git = (
+        subprocess.run(["git", "--version"], stdout=subprocess.PIPE, check=True)
+        .stdout.decode()
+        .split()[2]
+    )
+    return {
+        "cpu": cpu,
+        "cores": len(usable_cores()),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "git": git,
+        "date": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "load before": round(os.getloadavg()[0], 2),
+        "pycrumbs.py sha256": hashlib.sha256(pycrumbs.read_bytes()).hexdigest()[:12],
+    }
+
+
+def format_line(row: str, line: Line, is_first: bool) -> List[str]:
+    name = f"{row}: {line.what}" if line.what else row
+    return [
+        name if is_first else "",
+        format_samples(line.ours, line.unit) if is_first else "",
+        line.name,
+        format_samples(line.other, line.unit) if line.name else "",
+        "" if line.ratio is None else f"{line.ratio:.3g}",
+        line.budget.describe(line.unit) if line.budget else "",
+        line.verdict,
+    ]
+
+
+def format_row(row: str, lines: List[Line]) -> List[List[str]]:
+    """Table cells; what repeats the line above is left blank."""
+    cells, before = [], None
+    for line in lines:
+        cells.append(
+            format_line(row, line, is_first=before is None or line.ours is not before.ours)
+        )
+        before = line
+    return cells
+
+
+def format_table(table: List[List[str]]) -> str:
+    widths = [max(len(cells[column]) for cells in table) for column in range(len(HEADINGS))]
+    rows = [
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
+        for cells in table
+    ]
+    return "\n".join([rows[0], "-" * len(rows[0]), *rows[1:]])
+
+
+def summarise(row: str, line: Line) -> Dict[str, Any]:
+    def figures(samples: List[float]) -> Optional[Dict[str, float]]:
+        if not samples:
+            return None
+        low, high = percentile(samples, 0.1), percentile(samples, 0.9)
+        return {
+            "median": statistics.median(samples),
+            "p10": low,
+            "p90": high,
+            "count": len(samples),
+        }
+
+    return {
+        "row": row,
+        "what": line.what,
+        "unit": line.unit,
+        "ours": figures(line.ours),
+        "against": line.name,
+        "theirs": figures(line.other),
+        "ratio": line.ratio,
+        "budget": line.budget.describe(line.unit) if line.budget else None,
+        "verdict": line.verdict,
+    }
+
+
+def measure_row(bench: Bench, row: str) -> Dict[str, Any]:
+    """The lines of one row, or the word that stands in their place."""
+    say(f"measuring {row} …")
+    try:
+        return {"lines": ROWS[row](bench)}
+    except NotThereYet:
+        return {"instead": "not there yet"}
+    except (Failed, OSError, ValueError, KeyError) as error:
+        return {"instead": f"failed: {error}"}
+
+
+def report(
+    bench: Bench, machine: Dict[str, Any], results: Dict[str, Dict[str, Any]], seconds: float
+) -> str:
+    table = [HEADINGS]
+    for row, result in results.items():
+        if "lines" in result:
+            table += format_row(row, result["lines"])
+        else:
+            table.append([row, "", "", "", "", "", result["instead"]])
+    facts = ", ".join(f"{name} {value}" for name, value in machine.items())
+    notes = [f"note: {note}" for note in bench.notes]
+    return "\n".join([facts, "", format_table(table), "", *notes, f"{seconds:.0f} s in all"])
+
+
+def as_json(bench: Bench, machine: Dict[str, Any], results: Dict[str, Dict[str, Any]]) -> str:
+    lines = [
+        summarise(row, line) for row, result in results.items() for line in result.get("lines", [])
+    ]
+    instead = {row: result["instead"] for row, result in results.items() if "instead" in result}
+    return (
+        json.dumps(
+            {"machine": machine, "lines": lines, "instead": instead, "notes": bench.notes}, indent=4
+        )
+        + "\n"
+    )
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[Path]:
+    """A fresh workspace in the cache, once no other benchmark is running."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left_over in CACHE.glob("work-*"):
+            shutil.rmtree(left_over)
+        with tempfile.TemporaryDirectory(prefix="work-", dir=CACHE) as workspace:
+            yield Path(workspace)
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to measure (default: all)")
+    parser.add_argument("--list", action="store_true", help="name the rows and stop")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
+    parser.add_argument(
+        "--pycrumbs",
+        type=Path,
+        default=CHECKOUT / "pycrumbs.py",
+        metavar="PATH",
+        help="the file to measure",
+    )
+    options = parser.parse_args(argv)
+    if options.list:
+        print("\n".join(f"{name:14}{row.__doc__}" for name, row in ROWS.items()))
+        return 0
+    unknown = [row for row in options.rows if row not in ROWS]
+    if unknown or not options.pycrumbs.is_file():
+        parser.error(
+            f"no such row: {', '.join(unknown)} (see --list)"
+            if unknown
+            else f"no file {options.pycrumbs}"
+        )
+    with alone() as workspace:
+        start = time.perf_counter()
+        machine = describe_machine(options.pycrumbs)
+        bench = Bench(options.pycrumbs, options.quick, workspace)
+        results = {row: measure_row(bench, row) for row in options.rows or ROWS}
+        print(report(bench, machine, results, time.perf_counter() - start))
+        if options.json:
+            options.json.write_text(as_json(bench, machine, results))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1962 @@
+"""Leave a record beside the files a function makes, so that they can be traced and made again.
+
+    from pycrumbs import tracked
+
+    @tracked(directory_parameter="out", seed_parameter="seed")
+    def train(out, epochs=5, seed=None):
+        ...                                   # write files into `out`
+
+    train("runs/first")                       # leaves runs/first/train_record.json
+
+The record tells which code, arguments, packages, machine and seed made those files:
+
+    {
+        "pycrumbs": "0.5.0",
+        "uuid": "51af8c51-0de5-48f5-a7da-9ec9688d56b6",
+        "status": "completed",
+        "timing": {"start_time": "2026-11-23 14:10:02.123456+01:00", "run_time": "0:00:41.002"},
+        "environment": {"argv": ["train.py"], "hostname": "node7", "gpus": [...], ...},
+        "package_inventory": {"numpy": "2.1.0", ...},
+        "called_function": {"name": "train", "parameters": {"out": "runs/first", ...}, ...},
+        "tracked_module": {"git_commit_hash": "2a38ea37...", "git_is_dirty": true, ...},
+        "seed": 272428
+    }
+
+Read it back with `python pycrumbs.py show runs/first`.
+
+This file is all there is: standard library only, Python 3.9 and later. Importing it starts no
+process, reads no file and installs no hook. Recording never changes what the function returns,
+raises or draws (the seeding aside): what can fail for a good reason fails before the function
+runs, and afterwards a recording failure is one warning.
+
+Left out on purpose: metrics, a server, a database, a user interface.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import sys
+import time
+import types
+
+TYPE_CHECKING = False  # `typing` itself would cost a third of the import budget
+if TYPE_CHECKING:
+    import inspect
+    import subprocess
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any, Callable, TypeVar, Union
+
+    _F = TypeVar("_F")
+    _StrPath = Union[str, os.PathLike[str]]
+    Record = dict[str, Any]
+
+__all__ = [
+    "get_environment_info",
+    "get_git_info",
+    "get_installed_packages",
+    "seed_tasks",
+    "tracked",
+    "write_record",
+]
+__version__ = "0.5.0"
+
+TIMESTAMP_FORMAT = "%Y_%m_%d_%H_%M_%S"
+TEXT_LIMIT = 4096  # characters of one described parameter, result or message
+DEPTH_LIMIT = 40  # levels of nesting that a description follows
+GIT_TIMEOUT = 10.0  # seconds; a status of 50,000 files takes 0.1
+PROBE_WAIT = 0.5  # seconds that a probe may hold the function up
+SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
+DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
+TRACEBACK_LINES = 100  # kept of a long traceback, at either end
+REDACTED = "<redacted>"
+SUPPRESSED = "<suppressed due to excessive length>"
+
+
+# ------------------------------------------------------------------------------
+# Tracking a function
+# ------------------------------------------------------------------------------
+# `tracked` validates its options once and wraps the function once. The wrapper
+# holds a `_Tracker` (the function, its signature, its options); every call
+# makes a `_Run`.
+
+
+def tracked(
+    *,
+    literal_directory: _StrPath | None = None,
+    directory_parameter: str | None = None,
+    subdirectory_name_parameter: str | None = None,
+    directory_injection_parameter: str | None = None,
+    include_timestamp: bool = False,
+    include_uuid: bool = False,
+    record_filename: str | None = None,
+    extra_modules: Sequence[str | types.ModuleType] | None = None,
+    extra_environment_variables: Sequence[str] | None = None,
+    seed_parameter: str | None = None,
+    seed_numpy: bool = True,
+    seed_tensorflow: bool = True,
+    seed_torch: bool = True,
+    disable_git_tracking: bool = False,
+    allow_dirty_repo: bool = True,
+    include_package_inventory: bool = True,
+    create_parents: bool = False,
+    require_empty_directory: bool = False,
+    chain_records: bool = False,
+) -> Callable[[_F], _F]:
+    """Record every call of the decorated function in a JSON file beside what it makes.
+
+    Put it last, nearest the function: other decorators (click's, say) change the signature.
+    It takes functions, coroutine functions, generator functions of both kinds, methods,
+    `staticmethod` and `classmethod` objects; the wrapper is of the same kind.
+
+    Parameters
+    ----------
+    literal_directory
+        Directory of the record, as a value. Give either this or `directory_parameter`.
+    directory_parameter
+        Name of the function's parameter whose value is that directory.
+    subdirectory_name_parameter
+        Name of the parameter whose value is a subdirectory of it: a relative path inside it.
+    directory_injection_parameter
+        Name of the parameter that receives the final directory as a `pathlib.Path`; callers
+        may leave it out.
+    include_timestamp, include_uuid
+        Append the start time (`_%Y_%m_%d_%H_%M_%S`) or the record's uuid to the directory's name.
+        The new name goes to the injection parameter if there is one, else to the subdirectory
+        or directory parameter, in the type the caller used.
+    record_filename
+        Name of the record; `.json` is implied. Default: `<function>_record`.
+    extra_modules
+        Names or modules whose git state is recorded too.
+    extra_environment_variables
+        Names of environment variables to record beside the built-in list.
+    seed_parameter
+        Name of the parameter that holds the seed: an integer 0 to 2**32 - 1 is used; for None
+        one is drawn, passed to the function and recorded.
+    seed_numpy, seed_tensorflow, seed_torch
+        Whether to seed these libraries (at once, or as the function imports them).
+    disable_git_tracking
+        Leave git out; for functions that are in no repository.
+    allow_dirty_repo
+        If False, refuse to run while a recorded repository has uncommitted changes.
+    include_package_inventory
+        Whether to list the installed packages.
+    create_parents
+        Whether to create missing parents of the directory; the directory itself always is.
+    require_empty_directory
+        Refuse to run if the directory holds anything.
+    chain_records
+        Append to the record file (a JSON list from the second run on) instead of replacing it.
+
+    Raises
+    ------
+    TypeError
+        At decoration: not exactly one of the two directories; a suffix that no parameter could
+        carry back; something that isn't a function. At a call: wrong arguments; a seed that is
+        neither an integer nor None; a directory that is no path.
+    ValueError
+        At decoration: both suffixes; a parameter that the function lacks. At a call: a seed out
+        of range; a subdirectory that isn't inside the directory.
+    RuntimeError
+        At a call: git tracking is on and the source is in no git repository, or is ignored
+        there; or the repository is dirty and `allow_dirty_repo` is False.
+    OSError
+        At a call: the directory can't be created, isn't empty where it must be
+        (`FileExistsError`), or the record can't be written. The function hasn't run then.
+    """
+    options = _Options(**locals())
+    options.check()
+
+    def decorate(function: _F) -> _F:
+        wrapped: _F = _wrap(function, options)
+        return wrapped
+
+    return decorate
+
+
+class _Options(types.SimpleNamespace):
+    """The options of one `tracked`, fixed once made; the attributes are its parameters."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"the options of tracked are fixed; cannot set {name}")
+
+    def check(self) -> None:
+        """Raise what `tracked` promises to raise before it has seen the function."""
+        if (self.literal_directory is None) == (self.directory_parameter is None):
+            raise TypeError(
+                "tracked: give exactly one of literal_directory and directory_parameter"
+            )
+        if self.include_timestamp and self.include_uuid:
+            raise ValueError("tracked: include_timestamp and include_uuid exclude each other")
+        if self.suffix_option and not self.carrier:
+            raise TypeError(
+                f"tracked: with {self.suffix_option} the function must learn the new directory: "
+                "name a parameter in directory_injection_parameter, directory_parameter or "
+                "subdirectory_name_parameter"
+            )
+        for option in ("extra_modules", "extra_environment_variables"):
+            if isinstance(getattr(self, option), (str, bytes, types.ModuleType)):
+                raise TypeError(f"tracked: {option} takes a list, even for one")
+        if self.record_filename is not None and not _is_file_name(self.record_filename):
+            raise ValueError(
+                f"tracked: record_filename={self.record_filename!r} must be a file name without "
+                "a folder; the folder comes from literal_directory or directory_parameter"
+            )
+
+    @property
+    def suffix_option(self) -> str:
+        """The option in force that appends to the directory's name; '' if there is none."""
+        names = ("include_timestamp", "include_uuid")
+        return next((name for name in names if getattr(self, name)), "")
+
+    @property
+    def carrier(self) -> str:
+        """The parameter through which the function learns its final directory, or ''."""
+        return (
+            self.directory_injection_parameter
+            or self.subdirectory_name_parameter
+            or self.directory_parameter
+            or ""
+        )
+
+
+_PARAMETER_OPTIONS = (
+    "directory_parameter",
+    "subdirectory_name_parameter",
+    "directory_injection_parameter",
+    "seed_parameter",
+)
+
+
+def _is_file_name(name: object) -> bool:
+    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
+class _Tracker:
+    """One tracked function: its options, its signature, and the evidence its first call read."""
+
+    def __init__(self, function: Callable[..., Any], options: _Options) -> None:
+        import inspect
+
+        self.function = function
+        self.options = options
+        self.name = function.__qualname__
+        self.signature = inspect.signature(function)
+        self.source_file = _find_source(inspect.unwrap(function))
+        self.evidence: _Evidence | None = None
+        self.check_parameters()
+
+    def __getstate__(self) -> Record:
+        # What was read in this process isn't true where a pickled wrapper arrives.
+        return {**self.__dict__, "evidence": None}
+
+    def check_parameters(self) -> None:
+        """Raise ValueError for an option that names a parameter the function lacks."""
+        parameters = self.signature.parameters.values()
+        known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        for option in _PARAMETER_OPTIONS:
+            name = getattr(self.options, option)
+            if name is not None and name not in known:
+                raise ValueError(
+                    f"tracked: {option}={name!r}, but {self.name}() has no such parameter; "
+                    f"it has: {', '.join(known) or 'none'}"
+                )
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+        """Bind a call's arguments, defaults filled in; the injected one may be missing."""
+        injected = self.options.directory_injection_parameter
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            if injected is None or injected in kwargs:
+                raise TypeError(f"{self.name}() {error}") from None
+            return self.bind(args, {**kwargs, injected: None})
+        bound.apply_defaults()
+        return bound
+
+    def read_evidence(self) -> _Evidence:
+        """Read what a record says of code, packages and GPUs; once, but a strict git each time."""
+        if self.evidence is None or not self.options.allow_dirty_repo:
+            self.evidence = _Evidence(self)
+        return self.evidence
+
+
+def _find_source(function: types.FunctionType) -> str | None:
+    """The file a function was compiled from, or None if there is no such file (a REPL, exec)."""
+    path = os.path.abspath(function.__code__.co_filename)
+    return path if os.path.isfile(path) else None
+
+
+def _wrap(function: Any, options: _Options) -> Any:
+    """Wrap a function in one of its own kind."""
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(_wrap(function.__func__, options))
+    if not isinstance(function, (types.FunctionType, types.MethodType)):
+        raise TypeError(
+            f"tracked: cannot track {type(function).__name__} {_name_of(function)!r}, only a "
+            "function; put @tracked last, nearest the function, below other decorators"
+        )
+    import functools
+    import inspect
+
+    wrappers = (
+        (inspect.iscoroutinefunction, _wrap_coroutine),
+        (inspect.isasyncgenfunction, _wrap_async_generator),
+        (inspect.isgeneratorfunction, _wrap_generator),
+    )
+    wrap = next((wrap for is_kind, wrap in wrappers if is_kind(function)), _wrap_plain)
+    return functools.wraps(function)(wrap(_Tracker(function, options)))
+
+
+def _name_of(thing: object) -> str:
+    return str(getattr(thing, "__name__", None) or getattr(thing, "name", None) or thing)
+
+
+def _wrap_plain(tracker: _Tracker) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with _Run(tracker, args, kwargs) as run, run.active():
+            return run.returned(tracker.function(*run.args, **run.kwargs))
+
+    return wrapper
+
+
+def _wrap_coroutine(tracker: _Tracker) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with _Run(tracker, args, kwargs) as run, run.active():
+            return run.returned(await tracker.function(*run.args, **run.kwargs))
+
+    return wrapper
+
+
+# A generator's caller runs between its steps, so the run is the active one only within them.
+# The loops below are what `yield from` does (PEP 380), with that added.
+
+
+def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with _Run(tracker, args, kwargs) as run:
+            generator = tracker.function(*run.args, **run.kwargs)
+            resume, value = generator.send, None
+            while True:
+                try:
+                    with run.active():
+                        item = resume(value)
+                except StopIteration as stop:
+                    return run.returned(stop.value)
+                try:
+                    resume, value = generator.send, (yield item)
+                except GeneratorExit:
+                    return run.closed(generator.close())
+                except BaseException as error:
+                    resume, value = generator.throw, error
+
+    return wrapper
+
+
+def _wrap_async_generator(tracker: _Tracker) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with _Run(tracker, args, kwargs) as run:
+            generator = tracker.function(*run.args, **run.kwargs)
+            resume, value = generator.asend, None
+            while True:
+                try:
+                    with run.active():
+                        item = await resume(value)
+                except StopAsyncIteration:
+                    return
+                try:
+                    resume, value = generator.asend, (yield item)
+                except GeneratorExit:
+                    run.closed(await generator.aclose())
+                    raise
+                except BaseException as error:
+                    resume, value = generator.athrow, error
+
+    return wrapper
+
+
+# ------------------------------------------------------------------------------
+# The life of a run
+# ------------------------------------------------------------------------------
+# `with _Run(...)`: entering does all that may fail, in order (arguments, seed,
+# directory, evidence, first record, seeding); leaving completes the record and
+# never raises. A run left in another process than it was entered in (a forked
+# child's copy) writes nothing.
+
+_active_run: contextvars.ContextVar[_Run | None] = contextvars.ContextVar("run", default=None)
+
+
+class _Run:
+    """One call of a tracked function, from its arguments to its final record."""
+
+    def __init__(self, tracker: _Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.tracker, self.options = tracker, tracker.options
+        self.pid = os.getpid()
+        self.uuid = _draw_uuid()
+        self.parent = _active_run.get()
+        self.start, self.clock = time.time(), time.perf_counter()
+        self.outcome: Record = {"status": "completed"}
+        self.created: list[str] = []  # directories, to be removed if the run can't start
+        self.bound = tracker.bind(args, kwargs)
+        self.parameters, _ = describe_arguments(self.bound.arguments)
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return self.bound.args
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        return self.bound.kwargs
+
+    def __enter__(self) -> _Run:
+        try:
+            self.seed = self.read_seed()
+            self.create_directory()
+            self.record = self.make_record()
+            self.save_first()
+        except BaseException:
+            _remove_directories(self.created)
+            raise
+        _runs_in_progress.add(self.uuid)
+        options = self.options
+        seed_tasks(self.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if os.getpid() != self.pid:
+            return
+        _runs_in_progress.discard(self.uuid)
+        if not _runs_in_progress:
+            _seed_on_import.forget()
+        try:
+            self.complete(error)
+            store_record(self.path, self.record, self.options.chain_records, durable=True)
+        except Exception as problem:
+            _warn(
+                f"{self.tracker.name}() ran, but its record {self.path} could not be completed: "
+                f"{_describe_briefly(problem)}"
+            )
+
+    def active(self) -> _Active:
+        """A context in which tracked functions that are called are this run's children."""
+        return _Active(self)
+
+    def returned(self, result: Any) -> Any:
+        """Note what the function returned, and pass it on."""
+        return result
+
+    def closed(self, result: Any) -> Any:
+        """Note that its consumer closed the generator, and pass on what closing it returned."""
+        self.outcome = describe_outcome(GeneratorExit("closed before it was exhausted"))
+        return result
+
+    def fail(self, kind: type[Exception], problem: str) -> Exception:
+        """An error of that kind whose message begins with the function."""
+        return kind(f"{self.tracker.name}(): {problem}")
+
+    def read_seed(self) -> int:
+        """The seed the caller gave, or a new one, which the function then receives."""
+        name = self.options.seed_parameter
+        value = None if name is None else self.bound.arguments[name]
+        if value is None:
+            seed = draw_seed(nested=self.parent is not None)
+            if name is not None:
+                self.bound.arguments[name] = seed
+            return seed
+        try:
+            return check_seed(value)
+        except (TypeError, ValueError) as error:
+            raise self.fail(type(error), f"parameter {name!r} holds the seed: {error}") from None
+
+    def read_path(self, parameter: str) -> str:
+        """The path that a parameter holds, as text."""
+        value = self.bound.arguments[parameter]
+        path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+        if not isinstance(path, str):
+            problem = f"parameter {parameter!r} must be a str or os.PathLike, not {value!r:.80}"
+            raise self.fail(TypeError, problem)
+        return path
+
+    def read_subdirectory(self) -> str:
+        """The subdirectory's name: relative, and never one that leads out of the directory."""
+        parameter = self.options.subdirectory_name_parameter
+        name = self.read_path(parameter)
+        parts = name.replace(os.altsep or os.sep, os.sep).split(os.sep)
+        inside = not (os.path.isabs(name) or os.path.splitdrive(name)[0] or ".." in parts)
+        if not inside or not set(parts) - {"", "."} or "\0" in name:
+            problem = f"parameter {parameter!r} must name a folder inside the directory"
+            raise self.fail(ValueError, f"{problem} (a relative path without '..'), not {name!r}")
+        return os.path.normpath(name)
+
+    def create_directory(self) -> None:
+        """Work out the directory, create and check it, and let the function know its name."""
+        options = self.options
+        if options.directory_parameter is None:
+            base = os.path.abspath(options.literal_directory)
+        else:
+            base = os.path.abspath(self.read_path(options.directory_parameter))
+        target = base
+        if options.subdirectory_name_parameter is not None:
+            target = os.path.join(base, self.read_subdirectory())
+            self.create(base)
+        if options.include_uuid:
+            target += f"_{self.uuid}"
+        self.directory = self.create_stamped(target) if options.include_timestamp else target
+        self.create(self.directory)
+        if options.require_empty_directory and os.listdir(self.directory):
+            problem = f"the directory {self.directory} is not empty (require_empty_directory)"
+            raise self.fail(FileExistsError, problem)
+        name = options.record_filename or f"{self.tracker.function.__name__}_record"
+        self.path = os.path.join(self.directory, _with_json(name))
+        self.inject_directory(base)
+
+    def create_stamped(self, target: str) -> str:
+        """Create the directory named after the start time; runs of one second get different ones."""
+        stem = target + time.strftime(f"_{TIMESTAMP_FORMAT}", time.localtime(self.start))
+        name, count = stem, 1
+        while not self.create(name):
+            count += 1
+            name = f"{stem}_{count}"
+        return name
+
+    def create(self, directory: str) -> bool:
+        """Create a directory, tell whether it is new, and say what to do where it can't be."""
+        try:
+            created = create_directories(directory, parents=self.options.create_parents)
+        except OSError as error:
+            advice = "" if self.options.create_parents else "; create_parents=True creates parents"
+            problem = f"cannot create the directory {directory}: {error.strerror}"
+            raise OSError(error.errno, f"{self.tracker.name}(): {problem}{advice}") from None
+        self.created += created
+        return bool(created)
+
+    def inject_directory(self, base: str) -> None:
+        """Give the final directory to the parameter that carries it to the function."""
+        import pathlib
+
+        options, arguments = self.options, self.bound.arguments
+        if options.directory_injection_parameter is not None:
+            arguments[options.directory_injection_parameter] = pathlib.Path(self.directory)
+        elif options.suffix_option:
+            below = options.subdirectory_name_parameter is not None
+            text = os.path.relpath(self.directory, base) if below else self.directory
+            given = arguments[options.carrier]
+            arguments[options.carrier] = text if isinstance(given, str) else pathlib.Path(text)
+
+    def make_record(self) -> Record:
+        """The record as it is before the function runs."""
+        self.evidence = self.tracker.read_evidence()
+        function = self.tracker.function
+        altered, kinds = describe_arguments(self.bound.arguments)
+        called = {
+            "name": function.__name__,
+            "qualname": self.tracker.name,
+            "module": function.__module__,
+            "source_file": self.tracker.source_file,
+            "parameters": self.parameters,
+            "altered_parameters": altered,
+            "parameter_types": kinds or None,
+        }
+        record = {
+            "pycrumbs": __version__,
+            "uuid": self.uuid,
+            "parent": self.parent and self.parent.uuid,
+            "status": "running",
+            "timing": {"start_time": format_time(self.start)},
+            "environment": self.read_environment(),
+            "package_inventory": self.evidence.packages,
+            "called_function": _without_none(called),
+            "tracked_module": self.evidence.tracked_module,
+            "extra_tracked_modules": self.evidence.extra_modules or None,
+            "seed": self.seed,
+        }
+        return _without_none(record)
+
+    def read_environment(self) -> Record:
+        names = self.options.extra_environment_variables or ()
+        gpus, variables = self.evidence.gpus.read(), read_variables(names)
+        return _Fixed(get_process_info(), gpus=gpus, environment_variables=variables)
+
+    def save_first(self) -> None:
+        """Write the record of a run that begins; an error here stops it."""
+        try:
+            store_record(self.path, self.record, self.options.chain_records, durable=False)
+        except OSError as error:
+            problem = f"cannot write the record {self.path}: {error.strerror or error}"
+            raise OSError(error.errno, f"{self.tracker.name}(): {problem}") from None
+
+    def complete(self, error: BaseException | None) -> None:
+        """Fill in what is known once the function has ended."""
+        record = self.record
+        if error is not None and self.outcome["status"] == "completed":
+            self.outcome = describe_outcome(error)
+        record.update(self.outcome)
+        elapsed = time.perf_counter() - self.clock
+        record["timing"].update(end_time=format_time(time.time()), run_time=format_span(elapsed))
+        self.evidence.gpus.stop()
+        gpus = self.evidence.gpus.read()
+        if gpus != record["environment"].get("gpus"):
+            record["environment"] = _Fixed(record["environment"], gpus=gpus)
+
+
+class _Active:
+    """A context in which one run is the one that new runs are nested in."""
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+
+    def __enter__(self) -> None:
+        self.token = _active_run.set(self.run)
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            _active_run.reset(self.token)
+        except ValueError:  # a coroutine that is closed in another context than it ran in
+            pass
+
+
+_runs_in_progress: set[str] = set()
+
+
+def _draw_uuid() -> str:
+    """A random UUID (RFC 9562, version 4), drawn from the OS."""
+    import uuid
+
+    return str(uuid.UUID(bytes=os.urandom(16), version=4))
+
+
+def _without_none(mapping: Mapping[str, Any]) -> Record:
+    return {key: value for key, value in mapping.items() if value is not None}
+
+
+def _warn(message: str) -> None:
+    """Warn once; where warnings are errors, print instead: recording must not raise."""
+    import warnings
+
+    try:
+        warnings.warn(f"pycrumbs: {message}", RuntimeWarning, stacklevel=4)
+    except RuntimeWarning:
+        print(f"pycrumbs: {message}", file=sys.stderr)
+
+
+def format_time(seconds: float) -> str:
+    """Seconds since the epoch as local time with its UTC offset."""
+    import datetime
+
+    local = datetime.datetime.fromtimestamp(seconds).astimezone()
+    return local.isoformat(" ", "microseconds")
+
+
+def format_span(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds: '0:00:50.005000'."""
+    import datetime
+
+    return str(datetime.timedelta(seconds=seconds))
+
+
+# ------------------------------------------------------------------------------
+# Evidence: the machine
+# ------------------------------------------------------------------------------
+# A probe that fails yields "unavailable: <reason>"; what doesn't apply here is
+# None and left out. Processes are started by `_Process` alone.
+
+
+class _Evidence:
+    """What a tracked function's first call reads; its processes run side by side."""
+
+    def __init__(self, tracker: _Tracker) -> None:
+        options = tracker.options
+        self.gpus = _GpuProbe()
+        probes: dict[str, _GitProbe] = {}
+        if not options.disable_git_tracking:
+            module = tracker.function.__module__
+            probes[""] = _GitProbe(module, tracker.source_file)
+        for module in options.extra_modules or ():
+            probe = _probe_module(module)
+            probes[probe.name] = probe
+        self.packages = None
+        if options.include_package_inventory:
+            self.packages = _Fixed(get_installed_packages())
+        get_process_info()  # its slow parts are read while git works
+        repositories = {
+            name: _Fixed(probe.read(options.allow_dirty_repo)) for name, probe in probes.items()
+        }
+        self.tracked_module = repositories.pop("", None)
+        self.extra_modules = repositories
+        self.gpus.wait()
+
+
+class _Unavailable(Exception):
+    """A probe got no answer; the message says why."""
+
+
+class _Process:
+    """A child process that is started now and asked for its output later."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        import subprocess
+
+        self.name = os.path.basename(command[0])
+        self.started = time.monotonic()
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            self.popen = subprocess.Popen(
+                command, env=env, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True
+            )
+        except OSError as error:
+            raise _Unavailable(f"{self.name} could not be started: {error.strerror}") from None
+
+    def read(self, timeout: float) -> tuple[int, bytes, str] | None:
+        """Exit status, output and error text; None if it hasn't ended within `timeout` s."""
+        import subprocess
+
+        try:
+            out, err = self.popen.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        return self.popen.returncode, out, err.decode("utf-8", "replace").strip()
+
+    def abandon(self) -> str:
+        """Kill it and its children without waiting for what can't be killed; say how it ended."""
+        import signal
+
+        try:
+            if hasattr(os, "killpg"):
+                os.killpg(self.popen.pid, signal.SIGKILL)
+            else:
+                self.popen.kill()
+        except OSError:
+            pass
+        self.read(0.05)
+        return f"{self.name} did not answer within {time.monotonic() - self.started:.1f} s"
+
+
+def get_environment_info() -> Record:
+    """Describe the machine and this process.
+
+    Returns
+    -------
+    dict
+        argv, orig_argv, platform, platform_info, python_version, python_implementation,
+        python_executable, cwd, hostname, python_path, cpu_count, user,
+        git_hash_at_docker_build (in images that carry it), process and, where there are GPUs,
+        gpus. What could not be read says "unavailable: <reason>".
+    """
+    probe = _GpuProbe()
+    info = get_process_info()
+    probe.wait()
+    gpus = probe.read()
+    probe.stop()
+    return _without_none({**info, "gpus": gpus})
+
+
+def get_process_info() -> Record:
+    """The part of the environment that costs nothing to read again."""
+    info = {key: _attempt(read) for key, read in _PROCESS_FACTS.items()}
+    return _without_none(info)
+
+
+def _attempt(read: Callable[[], Any]) -> Any:
+    """What `read` returns, or why it could not."""
+    try:
+        return read()
+    except Exception as error:
+        return f"unavailable: {_describe_briefly(error)}"
+
+
+_remembered: Record = {}  # facts that are slow to read and the same for the whole process
+
+
+def _remember(read: Callable[[], Any]) -> Callable[[], Any]:
+    """Let a reader of unchanging facts work once."""
+
+    def reader() -> Any:
+        key = read.__name__
+        if key not in _remembered:
+            _remembered[key] = read()
+        return _remembered[key]
+
+    return reader
+
+
+def _read_orig_argv() -> list[str] | None:
+    """The interpreter's whole command line; before Python 3.10 from /proc, where there is one."""
+    if hasattr(sys, "orig_argv"):
+        return redact_argv(sys.orig_argv)
+    if not os.path.exists("/proc/self/cmdline"):
+        return None
+    return redact_argv(os.fsdecode(_read_bytes("/proc/self/cmdline")).split("\0")[:-1])
+
+
+@_remember
+def _read_platform_info() -> str:
+    import platform
+
+    return platform.platform()
+
+
+@_remember
+def _read_hostname() -> str:
+    import platform
+
+    return platform.node()
+
+
+@_remember
+def _read_user() -> str:
+    import getpass
+
+    return getpass.getuser()
+
+
+@_remember
+def _read_docker_build_hash() -> str | None:
+    """The commit that images built with the cookiecutter-qtim template note in a file."""
+    if not os.path.exists(DOCKER_BUILD_HASH_FILE):
+        return None
+    return _read_bytes(DOCKER_BUILD_HASH_FILE).decode().split("\n")[0].strip()
+
+
+def _read_process_identity() -> Record:
+    """What tells this process from every other one, also of later boots and other containers.
+
+    `start_time` counts clock ticks since the boot (proc(5), field 22 of /proc/<pid>/stat).
+    """
+    identity: Record = {"pid": os.getpid()}
+    if sys.platform == "linux":
+        stat = _read_bytes("/proc/self/stat").rpartition(b")")[2].split()
+        identity["start_time"] = int(stat[19])
+        identity["boot_id"] = _read_bytes("/proc/sys/kernel/random/boot_id").decode().strip()
+        identity["pid_namespace"] = os.readlink("/proc/self/ns/pid")
+    return identity
+
+
+def _read_bytes(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+_PROCESS_FACTS: dict[str, Callable[[], Any]] = {
+    "argv": lambda: redact_argv(sys.argv),
+    "orig_argv": _read_orig_argv,
+    "platform": lambda: sys.platform,
+    "platform_info": _read_platform_info,
+    "python_version": lambda: sys.version,
+    "python_implementation": lambda: sys.implementation.name,
+    "python_executable": lambda: sys.executable,
+    "cwd": os.getcwd,
+    "hostname": _read_hostname,
+    "python_path": lambda: [str(entry) for entry in sys.path],
+    "cpu_count": os.cpu_count,
+    "user": _read_user,
+    "git_hash_at_docker_build": _read_docker_build_hash,
+    "process": _read_process_identity,
+}
+
+# Recorded even where they aren't set, as null.
+_VARIABLES = ("CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "PYENV_VIRTUAL_ENV", "PYTHONPATH")
+# Recorded where they are set: what chooses interpreters, devices, threads, determinism, ranks.
+_VARIABLES_IF_SET = (
+    *("CONDA_DEFAULT_ENV", "CONDA_PREFIX", "CONDA_PYTHON_EXE", "PYTHONHOME", "PYTHONHASHSEED"),
+    *("PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONUTF8", "LANG", "LC_ALL", "TZ", "LD_PRELOAD"),
+    *("NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
+    *("CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS"),
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
+    *("TF_NUM_INTEROP_THREADS", "OMP_PROC_BIND", "KMP_AFFINITY", "MKL_CBWR"),
+    *("CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC"),
+    *("TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND", "JAX_PLATFORMS", "JAX_ENABLE_X64"),
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"),
+    *("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "PYCRUMBS_JOB_ID"),
+    *("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    *("PMIX_NAMESPACE", "PMI_RANK", "PMI_SIZE", "PMI_JOBID"),
+    *("container", "APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "KUBERNETES_SERVICE_HOST"),
+)
+
+
+def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
+    """The environment variables that a record keeps; all of SLURM's inside a SLURM job."""
+    environ = os.environ
+    names = [*_VARIABLES, *(name for name in _VARIABLES_IF_SET if name in environ)]
+    if "SLURM_JOB_ID" in environ:
+        names += sorted(name for name in environ if name.startswith("SLURM"))
+    names += extra
+    return {name: redact(name, environ.get(name)) for name in names}
+
+
+_GPU_FIELDS = {  # nvidia-smi's name of a field: the record's
+    "index": "index",
+    "uuid": "uuid",
+    "name": "name",
+    "driver_version": "driver_version",
+    "memory.total": "memory_mib",
+    "compute_cap": "compute_capability",
+    "mig.mode.current": "mig_mode",
+    "pci.bus_id": "pci_bus_id",
+}
+_GPU_NUMBERS = ("index", "memory_mib")
+_GPU_BLANKS = ("", "[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]")
+
+
+class _GpuProbe:
+    """The GPUs, from an nvidia-smi that may take long, or hang: never waited for without bound.
+
+    `read` says what is known so far: a list of GPUs, "unavailable: <reason>", or None where
+    there is no NVIDIA driver at all.
+    """
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.fields = list(_GPU_FIELDS)
+        self.process: _Process | None = None
+        self.answer: list[Record] | str | None = None
+        program = _find_nvidia_smi()
+        if program:
+            self.program = program
+            self.ask()
+        elif os.path.exists("/proc/driver/nvidia"):
+            self.answer = "unavailable: there is an NVIDIA driver, but no nvidia-smi on PATH"
+
+    def ask(self) -> None:
+        query = f"--query-gpu={','.join(self.fields)}"
+        try:
+            self.process = _Process([self.program, query, "--format=csv,noheader,nounits"])
+        except _Unavailable as error:
+            self.process, self.answer = None, f"unavailable: {error}"
+
+    def wait(self) -> None:
+        """Wait for an answer until PROBE_WAIT seconds after the start."""
+        while self.process and self.look(max(0.0, self.started + PROBE_WAIT - time.monotonic())):
+            pass
+
+    def read(self) -> list[Record] | str | None:
+        while self.process and self.look(0.0):
+            pass
+        return "unavailable: nvidia-smi has not answered yet" if self.process else self.answer
+
+    def stop(self) -> None:
+        """The run is over: what hasn't answered by now is given up."""
+        self.read()
+        if self.process:
+            self.answer = f"unavailable: {self.process.abandon()}"
+            self.process = None
+
+    def look(self, timeout: float) -> bool:
+        """Take an answer if there is one; True if that led to another, smaller question."""
+        assert self.process is not None
+        ended = self.process.read(timeout)
+        if ended is None:
+            return False
+        code, out, err = ended
+        text = out.decode("utf-8", "replace")
+        unknown = [f for f in self.fields if f'Field "{f}" is not a valid field' in text + err]
+        if unknown:  # one of them rejects the whole query
+            self.fields = [field for field in self.fields if field not in unknown]
+            self.ask()
+            return True
+        self.process = None
+        if code == 0:
+            self.answer = parse_gpus(text, self.fields)
+        else:
+            reason = (text.strip() or err or "no output").splitlines()[0]
+            self.answer = f"unavailable: nvidia-smi exited with status {code}: {reason}"
+        return False
+
+
+def _find_nvidia_smi() -> str | None:
+    import shutil
+
+    wsl = "/usr/lib/wsl/lib/nvidia-smi"  # not on PATH in every WSL distribution
+    return shutil.which("nvidia-smi") or (wsl if os.access(wsl, os.X_OK) else None)
+
+
+def parse_gpus(text: str, fields: Sequence[str]) -> list[Record]:
+    """Parse the CSV that nvidia-smi prints for a query of these fields."""
+    gpus = []
+    for line in text.splitlines():
+        values = [value.strip() for value in line.split(",")]
+        if len(values) != len(fields):
+            continue  # "No devices were found", or a warning among the rows
+        pairs = zip((_GPU_FIELDS[field] for field in fields), values)
+        gpus.append(
+            {
+                key: int(value) if key in _GPU_NUMBERS and value.isdigit() else value
+                for key, value in pairs
+                if value not in _GPU_BLANKS
+            }
+        )
+    return gpus
+
+
+# ------------------------------------------------------------------------------
+# Evidence: the code
+# ------------------------------------------------------------------------------
+# git only reads: hardened against what the environment and a repository's own
+# settings could make it do, taking no locks, writing no index.
+
+# Whatever else begins with GIT_ could point to another repository or change the output.
+_GIT_KEPT_VARIABLES = (
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_EXEC_PATH",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+)
+_GIT_VARIABLES = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+}
+_GIT_SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+
+
+def _start_git(folder: str, *arguments: str) -> _Process:
+    """Start a hardened git in a folder."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name in _GIT_KEPT_VARIABLES
+    }
+    env.update(_GIT_VARIABLES)
+    return _Process(["git", *_GIT_SETTINGS, "-C", folder, *arguments], env)
+
+
+class _GitProbe:
+    """The state of the repository that holds a source file; git starts working at once."""
+
+    questions = {
+        "top": ("rev-parse", "--show-toplevel"),
+        "status": (
+            *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no"),
+            *("--no-renames", "--ignore-submodules=untracked"),
+        ),
+        "remotes": ("config", "--null", "--get-regexp", r"^remote\..*\.url$"),
+    }
+
+    def __init__(self, name: str, path: str | None) -> None:
+        self.name, self.path = name, path
+        if path is None:
+            raise RuntimeError(
+                f"cannot record the git state of {name!r}: it isn't defined in a file (but in an "
+                f"interactive session, perhaps); {_GIT_ADVICE}"
+            )
+        folder, file = os.path.split(os.path.realpath(path))
+        questions = {**self.questions, "ignored": ("check-ignore", "--quiet", f"./{file}")}
+        try:
+            self.answers = {
+                key: _start_git(folder, *question) for key, question in questions.items()
+            }
+        except _Unavailable as error:
+            raise self.error(str(error)) from None
+
+    def error(self, problem: str) -> RuntimeError:
+        where = f"cannot record the git state of {self.name!r} ({self.path})"
+        return RuntimeError(f"{where}: {problem}; {_GIT_ADVICE}")
+
+    def answer(self, key: str) -> tuple[int, str]:
+        """Exit status and output of one git; its failure (status 128 and above) is an error."""
+        ended = self.answers[key].read(GIT_TIMEOUT)
+        if ended is None:
+            raise self.error(self.answers[key].abandon())
+        code, out, err = ended
+        if code >= 128 or code < 0:
+            reason = (
+                err.replace("fatal: ", "").replace("\n", " ") or f"git ended with status {code}"
+            )
+            raise self.error(reason)
+        return code, os.fsdecode(out)
+
+    def read(self, allow_dirty: bool) -> Record:
+        """The repository's state, as a record tells it."""
+        try:
+            _, top = self.answer("top")
+            if self.answer("ignored")[0] == 0:
+                raise self.error(f"the repository {top.strip()} ignores that file")
+            state = parse_status(self.answer("status")[1])
+            remotes = parse_remotes(self.answer("remotes")[1])
+        finally:
+            for process in self.answers.values():
+                if process.popen.poll() is None:
+                    process.abandon()
+        if not allow_dirty and (state["git_is_dirty"] or "git_commit_hash" not in state):
+            reason = "is dirty (has uncommitted changes)"
+            if "git_commit_hash" not in state:
+                reason = "has no commit yet"
+            raise RuntimeError(
+                f"the repository of {self.name!r} ({top.strip()}) {reason}; commit first, or "
+                "allow it (allow_dirty_repo=True for tracked, allow_dirty=True for get_git_info)"
+            )
+        return {
+            "module_path": self.path,
+            "name": self.name,
+            **state,
+            "git_remotes": remotes,
+            "git_working_dir": top.rstrip("\n"),
+        }
+
+
+_GIT_ADVICE = (
+    "keep the source in a git repository (install it with pip's --editable option), or pass "
+    "disable_git_tracking=True to tracked"
+)
+
+
+def parse_status(text: str) -> Record:
+    """Parse `git status --porcelain=v2 --branch -z`: branch, commit, and whether it is dirty."""
+    lines = text.split("\0")
+    headers = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
+    branch, commit = headers.get("branch.head", ""), headers.get("branch.oid", "")
+    state: Record = {"git_active_branch": "detached" if branch == "(detached)" else branch}
+    if commit != "(initial)":
+        state["git_commit_hash"] = commit
+    state["git_is_dirty"] = any(line and not line.startswith("# ") for line in lines)
+    return state
+
+
+def parse_remotes(text: str) -> dict[str, str]:
+    """Parse `git config --null --get-regexp`: each remote's first URL, without credentials."""
+    remotes: dict[str, str] = {}
+    for entry in text.split("\0")[:-1]:
+        key, _, url = entry.partition("\n")
+        remotes.setdefault(key[len("remote.") : -len(".url")], redact_remote(url))
+    return remotes
+
+
+def _probe_module(module: str | types.ModuleType) -> _GitProbe:
+    import importlib
+
+    if isinstance(module, str):
+        module = importlib.import_module(module)
+    return _GitProbe(module.__name__, getattr(module, "__file__", None))
+
+
+def get_git_info(module: str | types.ModuleType, allow_dirty: bool = False) -> Record:
+    """Read the state of the git repository that holds a module's source.
+
+    Parameters
+    ----------
+    module
+        A module, or its name, which is then imported.
+    allow_dirty
+        If False, a repository with uncommitted changes to tracked files is an error.
+
+    Returns
+    -------
+    dict
+        module_path, name, git_active_branch ('detached' if there is none), git_commit_hash (left
+        out before the first commit), git_is_dirty, git_remotes and git_working_dir.
+
+    Raises
+    ------
+    RuntimeError
+        The module has no file, is in no git repository, is ignored there, or git is missing or
+        refuses (in git's own words); or the repository is dirty and `allow_dirty` is False.
+    """
+    return _probe_module(module).read(allow_dirty)
+
+
+def get_installed_packages() -> dict[str, str]:
+    """List the installed distributions.
+
+    Returns
+    -------
+    dict
+        Canonical names (PyPA's name normalization, PEP 503) and versions, sorted by name. Of
+        several with one name the first on `sys.path` counts, the one that imports would find.
+    """
+    import importlib.metadata
+
+    packages: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name, version = read_distribution(distribution)
+        if name and version:
+            packages.setdefault(canonical_name(name), version)
+    return dict(sorted(packages.items()))
+
+
+def read_distribution(distribution: Any) -> tuple[str | None, str | None]:
+    """Name and version from a distribution's own file; None where it is broken.
+
+    Parsing the headers alone takes a fifth of the time of `distribution.metadata`.
+    """
+    import re
+
+    text = _read_metadata(distribution)
+    header = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
+    found = dict(re.findall(r"(?im)^(name|version)[ \t]*:[ \t]*(.*?)[ \t\r]*$", header))
+    fields = {key.lower(): value for key, value in found.items()}
+    return fields.get("name"), fields.get("version")
+
+
+def _read_metadata(distribution: Any) -> str:
+    """The METADATA of a wheel or the PKG-INFO of an egg; '' if it has none that can be read."""
+    for file in ("METADATA", "PKG-INFO", ""):
+        try:
+            text = distribution.read_text(file)
+        except UnicodeDecodeError as error:
+            text = error.object.decode("utf-8", "replace")
+        except Exception:  # a directory in its place, no permission, another finder's own
+            text = None
+        if text:
+            return str(text)
+    return ""
+
+
+def canonical_name(name: str) -> str:
+    """A distribution's name as PEP 503 writes it."""
+    import re
+
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# ------------------------------------------------------------------------------
+# Evidence: the seeds
+# ------------------------------------------------------------------------------
+# A library that is imported is seeded at once; one that isn't, at the moment
+# somebody imports it while a run is in progress. pycrumbs imports none itself.
+
+_SEEDERS = {  # the module that must have been loaded: the function to call, from its attributes
+    "numpy.random": ("seed",),
+    "torch": ("manual_seed",),
+    "tensorflow": ("random", "set_seed"),
+}
+
+
+def draw_seed(nested: bool = False) -> int:
+    """Draw a seed from the OS, so that no generator is disturbed.
+
+    Inside another tracked run it comes from `random`, so that the outer run's seed fixes it.
+    """
+    if nested:
+        import random
+
+        return random.getrandbits(32)
+    return int.from_bytes(os.urandom(4), "big")
+
+
+def check_seed(seed: object) -> int:
+    """The seed as an int; TypeError if it is no integer, ValueError if out of range."""
+    import operator
+
+    try:
+        if isinstance(seed, bool) or type(seed).__name__ in ("bool_", "bool"):
+            raise TypeError
+        number = operator.index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        kind = type(seed).__name__
+        raise TypeError(f"expected an integer or None, not {seed!r:.80} ({kind})") from None
+    if not 0 <= number < SEED_LIMIT:
+        raise ValueError(f"expected 0 to 2**32 - 1, not {number}")
+    return number
+
+
+def seed_tasks(
+    seed: int | None = None,
+    seed_numpy: bool = True,
+    seed_tensorflow: bool = True,
+    seed_torch: bool = True,
+) -> int:
+    """Seed `random`, NumPy, TensorFlow and PyTorch.
+
+    Libraries that are imported are seeded at once; the others when they are imported, so this
+    imports nothing that the program doesn't use.
+
+    Parameters
+    ----------
+    seed
+        An integer 0 to 2**32 - 1 (NumPy's range), or None to draw one from the OS.
+    seed_numpy, seed_tensorflow, seed_torch
+        Whether to seed that library.
+
+    Returns
+    -------
+    int
+        The seed.
+
+    Raises
+    ------
+    TypeError
+        The seed is no integer.
+    ValueError
+        It is out of range.
+    """
+    import random
+
+    seed = draw_seed() if seed is None else check_seed(seed)
+    random.seed(seed)
+    wanted = zip(_SEEDERS, (seed_numpy, seed_torch, seed_tensorflow))
+    _seed_on_import.expect(seed, [name for name, is_wanted in wanted if is_wanted])
+    return seed
+
+
+class _SeedOnImport:
+    """Seeds libraries as they are imported: a finder in `sys.meta_path` (PEP 451) while needed.
+
+    `waiting` maps the modules still to be seeded to their seeds. The finder lets the others find
+    the module and only has its loader call back.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, int] = {}
+        self.asking: set[str] = set()
+
+    def expect(self, seed: int, names: Iterable[str]) -> None:
+        """Seed these modules, now or when they are loaded."""
+        self.waiting.clear()
+        for name in names:
+            self.waiting[name] = seed
+            module = sys.modules.get(name)
+            if module is None:
+                continue
+            if type(module).__name__ == "_LazyModule":  # any touch would load it
+                self.arm(object.__getattribute__(module, "__spec__").loader, name)
+            else:
+                self.seed(name, module)
+        if self.waiting and self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+
+    def forget(self) -> None:
+        """Seed nothing more."""
+        self.waiting.clear()
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name not in self.waiting or name in self.asking:
+            return None
+        import importlib.util
+
+        self.asking.add(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.asking.discard(name)
+        if spec is not None and spec.loader is not None:
+            self.arm(spec.loader, name)
+        return spec
+
+    def arm(self, loader: Any, name: str) -> None:
+        """Have this loader seed the module once it has executed it."""
+        import random
+
+        execute = loader.exec_module
+
+        def exec_module(module: types.ModuleType) -> None:
+            vars(loader).pop("exec_module", None)
+            state = random.getstate()  # importing TensorFlow draws from it
+            try:
+                execute(module)
+            finally:
+                random.setstate(state)
+            self.seed(name, module)
+
+        if not hasattr(execute, "is_pycrumbs"):
+            exec_module.is_pycrumbs = True  # type: ignore[attr-defined]
+            loader.exec_module = exec_module
+
+    def seed(self, name: str, module: types.ModuleType) -> None:
+        """Seed one module that is loaded."""
+        seed = self.waiting.pop(name, None)
+        if seed is None:
+            return
+        try:
+            first, *rest = _SEEDERS[name]
+            function = object.__getattribute__(module, "__dict__")[first]
+            for attribute in rest:
+                function = getattr(function, attribute)
+            function(seed)
+        except Exception as error:
+            _warn(f"could not seed {name}: {_describe_briefly(error)}")
+
+
+_seed_on_import = _SeedOnImport()
+
+
+# ------------------------------------------------------------------------------
+# Describing values
+# ------------------------------------------------------------------------------
+# Any value becomes JSON of bounded size, at bounded cost: the walk stops as
+# soon as the text would pass TEXT_LIMIT. Nothing secret survives it.
+
+
+class _TooLong(Exception):
+    """The text passed its limit."""
+
+
+def describe_arguments(arguments: Mapping[str, Any]) -> tuple[Record, dict[str, str]]:
+    """Describe a call's arguments; and the types of all in them that isn't plain JSON, by path."""
+    described, kinds = {}, {}
+    for name, value in arguments.items():
+        described[name], found = describe(value, name)
+        kinds.update(found)
+    return described, kinds
+
+
+def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
+    """Describe one value as JSON, or as SUPPRESSED if that takes more than TEXT_LIMIT characters.
+
+    Parameters
+    ----------
+    value
+        Anything.
+    name
+        What it is called; decides whether it is taken for a secret.
+    """
+    describer = _Describer()
+    try:
+        return describer.walk(value, name, name), describer.kinds
+    except (_TooLong, RecursionError):
+        return SUPPRESSED, {name: _type_name(value)}
+
+
+class _Describer:
+    """One bounded walk through a value."""
+
+    def __init__(self) -> None:
+        self.room = TEXT_LIMIT
+        self.kinds: dict[str, str] = {}
+        self.open: list[int] = []  # ids of the containers around the current value
+
+    def spend(self, length: int) -> None:
+        self.room -= length
+        if self.room < 0:
+            raise _TooLong
+
+    def walk(self, value: Any, path: str, name: str) -> Any:
+        """Describe a value; `path` leads to it, `name` is the last name on that path."""
+        if value is None or value is True or value is False:
+            self.spend(4)
+            return value
+        if is_secret(name, value):
+            self.spend(len(REDACTED))
+            return REDACTED
+        kind = type(value)
+        if kind not in _PLAIN_TYPES:
+            self.kinds[path] = _type_name(value)
+        try:
+            describe_one = next((f for base, f in _DESCRIBERS if issubclass(kind, base)), None)
+            if describe_one is not None:
+                return describe_one(self, value, path)
+            return self.walk_object(value, path)
+        except (_TooLong, RecursionError):
+            raise
+        except Exception as error:
+            self.kinds[path] = _type_name(value)
+            return self.text(f"<{_type_name(value)}: {_describe_briefly(error)}>")
+
+    def text(self, text: str) -> str:
+        self.spend(len(text) + 2)
+        return redact_text(text)
+
+    def walk_str(self, value: str, path: str) -> str:
+        return self.text(str.__str__(value))
+
+    def walk_int(self, value: int, path: str) -> int:
+        self.spend(int.bit_length(value) // 3 + 1)
+        return int.__int__(value)
+
+    def walk_float(self, value: float, path: str) -> float | str:
+        number = float.__float__(value)
+        text = float.__repr__(number)
+        if text in ("nan", "inf", "-inf"):
+            self.kinds[path] = _type_name(value)
+            return self.text(text)
+        self.spend(len(text))
+        return number
+
+    def walk_bytes(self, value: bytes, path: str) -> str:
+        self.spend(len(value))
+        return self.text(repr(value))
+
+    def walk_list(self, value: Iterable[Any], path: str) -> Any:
+        with _Nesting(self, value) as cycle:
+            if cycle:
+                return self.text(cycle)
+            items = []
+            for index, item in enumerate(value):
+                self.spend(2)
+                items.append(self.walk(item, f"{path}[{index}]", ""))
+            return items
+
+    def walk_set(self, value: Iterable[Any], path: str) -> Any:
+        import json
+
+        items = self.walk_list(value, path)
+        if isinstance(items, list):
+            # Paths by index would say nothing of a set: the elements' types go with the set's.
+            kinds = [key for key in self.kinds if key.startswith(f"{path}[")]
+            inner = sorted({self.kinds.pop(key) for key in kinds})
+            if inner:
+                self.kinds[path] += f"[{' | '.join(inner)}]"
+            items.sort(key=lambda item: (str(type(item)), json.dumps(item, sort_keys=True)))
+        return items
+
+    def walk_mapping(self, value: Mapping[Any, Any], path: str) -> Any:
+        with _Nesting(self, value) as cycle:
+            if cycle:
+                return self.text(cycle)
+            items: Record = {}
+            for key, item in value.items():
+                name = str.__str__(key) if isinstance(key, str) else self.key_text(key, path)
+                name = f"{name} ({_type_name(key)})" if name in items else name
+                self.spend(len(name) + 6)
+                items[name] = self.walk(item, f"{path}.{name}" if path else name, name)
+            return items
+
+    def key_text(self, key: Any, path: str) -> str:
+        """A key that is no string: JSON objects have no others."""
+        self.kinds[f"{path}{{}}"] = _type_name(key)
+        inner = _Describer()
+        inner.room = self.room
+        text = inner.walk(key, "", "")
+        return text if isinstance(text, str) else str(text)
+
+    def walk_object(self, value: Any, path: str) -> Any:
+        """Anything else: by its fields, its shape or its repr."""
+        kind = type(value)
+        if any(c.__module__ == "numpy" and c.__name__ == "generic" for c in kind.__mro__):
+            item = value.item()
+            if type(item) in _PLAIN_TYPES:
+                return self.walk(item, "", "")
+        fields = getattr(kind, "__dataclass_fields__", None)
+        if isinstance(fields, dict):
+            return self.walk_mapping({name: getattr(value, name) for name in fields}, path)
+        if any(c.__name__ in ("Namespace", "SimpleNamespace") for c in kind.__mro__):
+            return self.walk_mapping(vars(value), path)
+        if _is_mapping(kind):
+            return self.walk_mapping(value, path)
+        if hasattr(kind, "shape"):
+            dtype = f" dtype {value.dtype}" if hasattr(kind, "dtype") else ""
+            return self.text(f"<{_type_name(value)} shape {tuple(value.shape)}{dtype}>")
+        if kind.__module__ in ("array", "collections") and hasattr(kind, "__len__"):
+            self.spend(len(value))
+        return self.text(remove_addresses(repr(value)))
+
+
+class _Nesting:
+    """A container being walked; entering tells if it is inside itself, or too deep."""
+
+    def __init__(self, describer: _Describer, value: object) -> None:
+        self.open, self.value = describer.open, value
+        describer.spend(2)
+
+    def __enter__(self) -> str | None:
+        cycle = id(self.value) in self.open
+        deep = len(self.open) >= DEPTH_LIMIT
+        self.open.append(id(self.value))
+        if cycle:
+            return f"<cycle: this {_type_name(self.value)} is inside itself>"
+        return f"<nested deeper than {DEPTH_LIMIT} levels>" if deep else None
+
+    def __exit__(self, *error: object) -> None:
+        self.open.pop()
+
+
+_PLAIN_TYPES = (str, int, float, bool, type(None), list, dict)
+_DESCRIBERS: tuple[tuple[type, Callable[[_Describer, Any, str], Any]], ...] = (
+    (str, _Describer.walk_str),
+    (int, _Describer.walk_int),
+    (float, _Describer.walk_float),
+    (bytes, _Describer.walk_bytes),
+    (bytearray, _Describer.walk_bytes),
+    (dict, _Describer.walk_mapping),
+    (list, _Describer.walk_list),
+    (tuple, _Describer.walk_list),
+    (set, _Describer.walk_set),
+    (frozenset, _Describer.walk_set),
+)
+
+
+def _is_mapping(kind: type) -> bool:
+    import collections.abc
+
+    return issubclass(kind, collections.abc.Mapping)
+
+
+def _type_name(value: object) -> str:
+    """A value's type as it would be imported: 'pathlib.PosixPath', 'list'."""
+    kind = type(value)
+    prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{prefix}{kind.__qualname__}"
+
+
+def remove_addresses(text: str) -> str:
+    """A repr without memory addresses, which differ from run to run."""
+    import re
+
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+
+
+def describe_outcome(error: BaseException) -> Record:
+    """How a run ended that an exception left: its status and error."""
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        return {"status": "completed"}
+    names = {kind.__name__ for kind in type(error).__mro__}
+    interrupted = names & {"KeyboardInterrupt", "GeneratorExit", "CancelledError"}
+    return {
+        "status": "interrupted" if interrupted else "failed",
+        "error": {
+            "type": _type_name(error),
+            "message": _shorten(redact_text(_text_of(error))),
+            "traceback": format_traceback(error),
+        },
+    }
+
+
+def format_traceback(error: BaseException) -> list[str]:
+    """The traceback's lines, as Python prints them, without our own frames at its top."""
+    import traceback
+
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, frames))
+    except Exception as problem:
+        return [f"unavailable: {_describe_briefly(problem)}"]
+    lines = redact_text(text).splitlines()
+    if len(lines) > 2 * TRACEBACK_LINES:
+        omitted = [f"... {len(lines) - 2 * TRACEBACK_LINES} lines left out ..."]
+        lines = lines[:TRACEBACK_LINES] + omitted + lines[-TRACEBACK_LINES:]
+    return [_shorten(line) for line in lines]
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:
+        return f"<no text: its __str__ raised {type(problem).__name__}>"
+
+
+def _describe_briefly(error: BaseException) -> str:
+    return _shorten(f"{type(error).__name__}: {redact_text(_text_of(error))}", 500)
+
+
+def _shorten(text: str, limit: int = TEXT_LIMIT) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+# What may never be written. Names: these words always; the weak ones at the name's end, and only
+# for text long enough to be a key. Values: what services' keys look like, wherever they stand.
+_SECRET_WORDS = {
+    *("password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets"),
+    *("apikey", "apikeys", "credential", "credentials", "jwt", "privatekey", "secretkey"),
+    *("accesskey", "authtoken", "accesstoken"),
+}
+_SECRET_PAIRS = {
+    *((word, "key") for word in ("api", "access", "account", "auth", "deploy", "encryption")),
+    *((word, "key") for word in ("master", "private", "secret", "service", "signing", "ssh")),
+    *((word, "token") for word in ("access", "api", "auth", "bearer", "refresh", "session")),
+}
+_WEAK_SECRET_WORDS = {"token", "tokens", "cookie", "cookies", "session", "auth", "authorization"}
+_WEAK_SECRET_LENGTH = 16
+_HONEST_NAMES = {"PWD", "OLDPWD"}
+_SECRET_SHAPES = r"""(?x)
+    \b gh[pousr]_[A-Za-z0-9]{20,} | \b github_pat_\w{20,} | \b glpat-[\w-]{20,}
+  | \b (?:AKIA|ASIA)[0-9A-Z]{16} \b | \b sk-(?=[\w-]*\d)(?:[a-z0-9]+-)*[A-Za-z0-9_]{20,}[\w-]*
+  | \b hf_[A-Za-z0-9]{20,} | \b xox[a-z]-[\w-]{10,} | \b AIza[\w-]{35} | \b npm_[A-Za-z0-9]{36}
+  | \b pypi-[\w-]{50,} | \b eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*
+  | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----(?:.|\n)*?(?:-----END[ ][A-Z ]*-----|\Z)
+  | (?i:\b (?:bearer|basic)[ ]+(?=[\w.+/=~-]*[\d=])[\w.+/=~-]{16,})
+"""
+_URL_CREDENTIALS = r"(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/@:?#]*:(?!\d{1,5}(?:/|$))[^\s]*)@"
+_patterns: dict[str, Any] = {}
+
+
+def _pattern(text: str) -> Any:
+    """A compiled pattern, compiled when first needed."""
+    import re
+
+    if text not in _patterns:
+        _patterns[text] = re.compile(text)
+    return _patterns[text]
+
+
+def _split_name(name: str) -> list[str]:
+    """The words of a name, in lower case: 'myAPI_Key' has my, api and key."""
+    words = _pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+").findall(name)
+    return [word.lower() for word in words]
+
+
+def is_secret(name: str, value: object) -> bool:
+    """Whether what a name holds must not be written; numbers and booleans always may."""
+    if not name or value is None or isinstance(value, (int, float)) or name in _HONEST_NAMES:
+        return False
+    words = _split_name(name)
+    if _SECRET_WORDS & set(words) or _SECRET_PAIRS & set(zip(words, words[1:])):
+        return True
+    weak = bool(words) and words[-1] in _WEAK_SECRET_WORDS
+    return weak and isinstance(value, str) and len(value) >= _WEAK_SECRET_LENGTH
+
+
+def redact(name: str, value: str | None) -> str | None:
+    """A named text, or REDACTED in its place."""
+    if value is None:
+        return None
+    return REDACTED if is_secret(name, value) else redact_text(value)
+
+
+def redact_text(text: str) -> str:
+    """A text without the parts that look like secrets."""
+    if "://" in text and "@" in text:
+        text = _pattern(_URL_CREDENTIALS).sub(rf"\1{REDACTED}@", text)
+    if len(text) >= _WEAK_SECRET_LENGTH:
+        text = _pattern(_SECRET_SHAPES).sub(REDACTED, text)
+    return text
+
+
+def redact_argv(argv: Sequence[str]) -> list[str]:
+    """A command line without secrets: `--token=x`, `--token x`, `db.password=x`."""
+    redacted, flag = [], ""
+    for argument in map(str, argv):
+        name, equals, value = argument.partition("=")
+        if flag and not argument.startswith("-") and is_secret(flag, argument):
+            redacted.append(REDACTED)
+        elif equals and is_secret(name.lstrip("-"), value):
+            redacted.append(f"{name}={REDACTED}")
+        else:
+            redacted.append(redact_text(argument))
+        flag = name.lstrip("-") if argument.startswith("-") and not equals else ""
+    return redacted
+
+
+def redact_remote(url: str) -> str:
+    """A remote's URL without credentials; an `@` that nothing but `git@` explains goes too."""
+    scheme, separator, rest = url.rpartition("://")
+    user, at, host = rest.rpartition("@")
+    if not at or user == "git":
+        return redact_text(url)
+    return redact_text(f"{scheme}{separator}{REDACTED}@{host}")
+
+
+# ------------------------------------------------------------------------------
+# Storing records
+# ------------------------------------------------------------------------------
+# Every record goes through `store_record` and `replace_file`: a new file in the
+# same folder, then a rename, so that a reader meets the old or the new record
+# and never half of one.
+
+
+class _Fixed(dict):  # type: ignore[type-arg]
+    """A part of records that doesn't change: it is turned into text once."""
+
+    text: str | None = None
+
+    def __init__(self, *parts: Mapping[str, Any], **more: Any) -> None:
+        super().__init__()
+        for part in (*parts, more):
+            self.update(_without_none(part))
+
+
+def write_record(record_path: _StrPath, record: Any) -> None:
+    """Write a record as JSON, atomically.
+
+    Parameters
+    ----------
+    record_path
+        The file; `.json` is appended unless it is there. Its folder must exist.
+    record
+        A dict, or a list of them.
+
+    Raises
+    ------
+    TypeError
+        Something in the record can't be written as JSON; the file is left as it was.
+    OSError
+        The file can't be written; what was there before is left as it was.
+    """
+    replace_file(_with_json(os.fspath(record_path)), format_record(record), durable=True)
+
+
+def _with_json(path: str) -> str:
+    return path if path.endswith(".json") else f"{path}.json"
+
+
+def format_record(record: Any) -> str:
+    """A record's JSON text, as `json.dumps(record, indent=4)` would write it."""
+    import json
+
+    if not isinstance(record, dict) or not record:
+        return json.dumps(record, indent=4)
+    parts = (f"    {json.dumps(key)}: {_format_part(part)}" for key, part in record.items())
+    return "{\n" + ",\n".join(parts) + "\n}"
+
+
+def _format_part(part: Any) -> str:
+    """One top-level value of a record, indented to its place."""
+    import json
+
+    if not isinstance(part, (dict, list)):
+        return json.dumps(part)
+    if isinstance(part, _Fixed) and part.text is not None:
+        return part.text
+    text = json.dumps(part, indent=4).replace("\n", "\n    ")
+    if isinstance(part, _Fixed):
+        part.text = text
+    return text
+
+
+def store_record(path: str, record: Record, chain: bool, durable: bool) -> None:
+    """Write a run's record to its file; in a chain, after those of other runs."""
+    if chain:
+        others = [other for other in read_chain(path) if other.get("uuid") != record["uuid"]]
+        replace_file(path, format_record([*others, record] if others else record), durable)
+    else:
+        replace_file(path, format_record(record), durable)
+
+
+def read_chain(path: str) -> list[Record]:
+    """The records in a file, oldest first; none if there is no file."""
+    import json
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except FileNotFoundError:
+        return []
+    return content if isinstance(content, list) else [content]
+
+
+def replace_file(path: str, text: str, durable: bool) -> None:
+    """Write a text file through a temporary one beside it, with the permissions the umask gives.
+
+    `durable` has it reach the disk (fsync) before it takes the old one's place.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def create_directories(path: str, parents: bool) -> list[str]:
+    """Create a directory, its parents too if asked; return what wasn't there, outermost first."""
+    missing = [path]
+    while parents and not os.path.isdir(os.path.dirname(missing[-1])):
+        missing.append(os.path.dirname(missing[-1]))
+    created = []
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+            created.append(folder)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+    return created
+
+
+def _remove_directories(created: Iterable[str]) -> None:
+    """Remove directories that were created for nothing."""
+    for folder in reversed(list(created)):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            return
+
+
+# ------------------------------------------------------------------------------
+# Reading back
+# ------------------------------------------------------------------------------
+
+
+class RecordError(Exception):
+    """A record that can't be found or read; the message says which and why."""
+
+
+def load_record(target: _StrPath) -> Record:
+    """Read the last record of a file, or of the newest record file in a directory."""
+    import json
+
+    path = find_record(target)
+    try:
+        records = read_chain(path)
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from None
+    if not records or not isinstance(records[-1], dict) or "uuid" not in records[-1]:
+        raise RecordError(f"{path}: is JSON, but not a record")
+    del json
+    return records[-1]
+
+
+def find_record(target: _StrPath) -> str:
+    """The record file that a path stands for."""
+    path = os.fspath(target)
+    if os.path.isfile(path):
+        return path
+    if not os.path.isdir(path):
+        raise RecordError(f"{path}: there is no such file or directory")
+    found = [entry.path for entry in os.scandir(path) if entry.name.endswith("_record.json")]
+    if not found:
+        raise RecordError(f"{path}: there is no record (*_record.json) in this directory")
+    return max(found, key=os.path.getmtime)
+
+
+# ------------------------------------------------------------------------------
+# Showing
+# ------------------------------------------------------------------------------
+
+
+def format_summary(record: Record) -> str:
+    """A record in a few lines."""
+    called = record.get("called_function", {})
+    timing, environment = record.get("timing", {}), record.get("environment", {})
+    module = record.get("tracked_module", {})
+    lines = {
+        "run": f"{called.get('name')} ({called.get('source_file')})",
+        "status": f"{record.get('status', 'unknown')}, {timing.get('run_time', 'not finished')}",
+        "started": timing.get("start_time"),
+        "where": f"{environment.get('user')} on {environment.get('hostname')}",
+        "commit": f"{module.get('git_commit_hash')} on {module.get('git_active_branch')}"
+        + (", dirty" if module.get("git_is_dirty") else ""),
+        "seed": record.get("seed"),
+    }
+    lines.update(
+        (f"  {name}", value) for name, value in called.get("altered_parameters", {}).items()
+    )
+    return "\n".join(f"{name:10} {value}" for name, value in lines.items())
+
+
+# ------------------------------------------------------------------------------
+# Command line
+# ------------------------------------------------------------------------------
+
+
+def _cmd_show(arguments: Any) -> int:
+    print(format_summary(load_record(arguments.target)))
+    return 0
+
+
+def make_parser() -> Any:
+    """The command line's grammar."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="pycrumbs", description="Read the records of runs.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    show = commands.add_parser("show", help="summarise a record")
+    show.add_argument("target", help="a record, or a directory that holds one")
+    show.set_defaults(command=_cmd_show)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    arguments = make_parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except RecordError as error:
+        print(f"pycrumbs: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
