@@ -100,3 +100,4 @@ def repo(tmp_path: Path) -> Repo:
 def out(tmp_path: Path) -> Path:
     """A folder for a function's files, not there yet."""
     return tmp_path / "out"
+# ==== END OF HEAD
