@@ -43,7 +43,6 @@ import types
 TYPE_CHECKING = False  # `typing` itself would cost a third of the import budget
 if TYPE_CHECKING:
     import inspect
-    import subprocess
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, Callable, TypeVar, Union
 
@@ -66,6 +65,11 @@ TEXT_LIMIT = 4096  # characters of one described parameter, result or message
 DEPTH_LIMIT = 40  # levels of nesting that a description follows
 GIT_TIMEOUT = 10.0  # seconds; a status of 50,000 files takes 0.1
 PROBE_WAIT = 0.5  # seconds that a probe may hold the function up
+PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
+HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
+THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
+FILE_LIMIT = 10_000  # inputs, and outputs, that one record lists
+VISIT_LIMIT = 100_000  # directory entries that are looked at for outputs
 SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
 DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
 TRACEBACK_LINES = 100  # kept of a long traceback, at either end
@@ -102,6 +106,9 @@ def tracked(
     create_parents: bool = False,
     require_empty_directory: bool = False,
     chain_records: bool = False,
+    input_parameters: Sequence[str] | None = None,
+    capture_files: bool = False,
+    hash_limit: int | None = HASH_LIMIT,
 ) -> Callable[[_F], _F]:
     """Record every call of the decorated function in a JSON file beside what it makes.
 
@@ -147,6 +154,13 @@ def tracked(
         Refuse to run if the directory holds anything.
     chain_records
         Append to the record file (a JSON list from the second run on) instead of replacing it.
+    input_parameters
+        Names of parameters whose values are input files or folders, to be recorded with their
+        hashes. A parameter that holds an existing file is found without being named.
+    capture_files
+        Also record every file that the run opens through Python (an audit hook, PEP 578).
+    hash_limit
+        Bytes to hash per run, smallest files first; None: all, 0: none.
 
     Raises
     ------
@@ -194,9 +208,12 @@ class _Options(types.SimpleNamespace):
                 "name a parameter in directory_injection_parameter, directory_parameter or "
                 "subdirectory_name_parameter"
             )
-        for option in ("extra_modules", "extra_environment_variables"):
+        for option in ("extra_modules", "extra_environment_variables", "input_parameters"):
             if isinstance(getattr(self, option), (str, bytes, types.ModuleType)):
                 raise TypeError(f"tracked: {option} takes a list, even for one")
+        limit = self.hash_limit
+        if limit is not None and (not isinstance(limit, int) or limit < 0):
+            raise ValueError(f"tracked: hash_limit={limit!r} must be a number of bytes, or None")
         if self.record_filename is not None and not _is_file_name(self.record_filename):
             raise ValueError(
                 f"tracked: record_filename={self.record_filename!r} must be a file name without "
@@ -243,6 +260,7 @@ class _Tracker:
         self.name = function.__qualname__
         self.signature = inspect.signature(function)
         self.source_file = _find_source(inspect.unwrap(function))
+        self.source_signature = sign_file(self.source_file or "")
         self.evidence: _Evidence | None = None
         self.check_parameters()
 
@@ -254,8 +272,9 @@ class _Tracker:
         """Raise ValueError for an option that names a parameter the function lacks."""
         parameters = self.signature.parameters.values()
         known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        for option in _PARAMETER_OPTIONS:
-            name = getattr(self.options, option)
+        named = [(option, getattr(self.options, option)) for option in _PARAMETER_OPTIONS]
+        named += [("input_parameters", name) for name in self.options.input_parameters or ()]
+        for option, name in named:
             if name is not None and name not in known:
                 raise ValueError(
                     f"tracked: {option}={name!r}, but {self.name}() has no such parameter; "
@@ -273,6 +292,10 @@ class _Tracker:
             return self.bind(args, {**kwargs, injected: None})
         bound.apply_defaults()
         return bound
+
+    def is_source_edited(self) -> bool:
+        """Whether the source file is another one than when the function was decorated."""
+        return sign_file(self.source_file or "") != self.source_signature
 
     def read_evidence(self) -> _Evidence:
         """Read what a record says of code, packages and GPUs; once, but a strict git each time."""
@@ -395,8 +418,11 @@ class _Run:
         self.uuid = _draw_uuid()
         self.parent = _active_run.get()
         self.start, self.clock = time.time(), time.perf_counter()
+        self.cpu_seconds = read_cpu_seconds()
         self.outcome: Record = {"status": "completed"}
         self.created: list[str] = []  # directories, to be removed if the run can't start
+        self.hash_room = self.options.hash_limit
+        self.capture = _Capture() if self.options.capture_files else None
         self.bound = tracker.bind(args, kwargs)
         self.parameters, _ = describe_arguments(self.bound.arguments)
 
@@ -414,17 +440,22 @@ class _Run:
             self.create_directory()
             self.record = self.make_record()
             self.save_first()
+            self.tree = scan_tree(self.directory)
         except BaseException:
             _remove_directories(self.created)
             raise
         _runs_in_progress.add(self.uuid)
         options = self.options
         seed_tasks(self.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch)
+        if self.capture:
+            self.capture.begin()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if os.getpid() != self.pid:
             return
+        if self.capture:
+            self.capture.end()
         _runs_in_progress.discard(self.uuid)
         if not _runs_in_progress:
             _seed_on_import.forget()
@@ -443,6 +474,7 @@ class _Run:
 
     def returned(self, result: Any) -> Any:
         """Note what the function returned, and pass it on."""
+        self.outcome.update(describe_result(result))
         return result
 
     def closed(self, result: Any) -> Any:
@@ -511,7 +543,7 @@ class _Run:
         self.inject_directory(base)
 
     def create_stamped(self, target: str) -> str:
-        """Create the directory named after the start time; runs of one second get different ones."""
+        """Create the directory named after the start time; no two runs get the same one."""
         stem = target + time.strftime(f"_{TIMESTAMP_FORMAT}", time.localtime(self.start))
         name, count = stem, 1
         while not self.create(name):
@@ -565,12 +597,21 @@ class _Run:
             "timing": {"start_time": format_time(self.start)},
             "environment": self.read_environment(),
             "package_inventory": self.evidence.packages,
-            "called_function": _without_none(called),
+            "package_origins": self.evidence.origins,
+            "called_function": _Fixed(called),
             "tracked_module": self.evidence.tracked_module,
-            "extra_tracked_modules": self.evidence.extra_modules or None,
+            "extra_tracked_modules": self.evidence.extra_modules,
             "seed": self.seed,
+            **self.find_inputs(),
         }
         return _without_none(record)
+
+    def find_inputs(self) -> Record:
+        """The input files that the arguments name, hashed before the function may change them."""
+        declared = self.options.input_parameters or ()
+        inputs, omitted = find_inputs(self.bound.arguments, declared)
+        self.hash_room = hash_files(inputs, self.hash_room)
+        return {"inputs": inputs or None, "inputs_omitted": omitted}
 
     def read_environment(self) -> Record:
         names = self.options.extra_environment_variables or ()
@@ -597,6 +638,23 @@ class _Run:
         gpus = self.evidence.gpus.read()
         if gpus != record["environment"].get("gpus"):
             record["environment"] = _Fixed(record["environment"], gpus=gpus)
+        record.update(self.find_files())
+        record["resources"] = read_resources(since=self.cpu_seconds)
+
+    def find_files(self) -> Record:
+        """The files that the run opened, where that was asked for, and those that it made."""
+        found: Record = {}
+        outputs, omitted = find_outputs(self.directory, self.tree, self.start)
+        if self.capture:
+            inputs = self.record.get("inputs", [])
+            inputs += self.capture.find_inputs({entry["path"] for entry in inputs})
+            outputs += self.capture.find_outputs(self.directory)
+            found["inputs"] = inputs or None
+            found["capture"] = CAPTURE_COVERAGE
+            self.hash_room = hash_files(self.capture.unchanged, self.hash_room)
+        hash_files(outputs, self.hash_room, self.directory)
+        found.update(outputs=outputs, outputs_omitted=omitted)
+        return _without_none(found)
 
 
 class _Active:
@@ -612,7 +670,7 @@ class _Active:
         try:
             _active_run.reset(self.token)
         except ValueError:  # a coroutine that is closed in another context than it ran in
-            pass
+            _active_run.set(None)
 
 
 _runs_in_progress: set[str] = set()
@@ -647,6 +705,34 @@ def format_time(seconds: float) -> str:
     return local.isoformat(" ", "microseconds")
 
 
+def read_cpu_seconds() -> float:
+    """Processor time of this process and its ended children so far, in seconds."""
+    return sum(os.times()[:4])
+
+
+def read_resources(since: float) -> Record:
+    """What a run used: processor seconds, and the process's peak memory so far."""
+    used: Record = {"cpu_seconds": round(read_cpu_seconds() - since, 3)}
+    return _without_none({**used, "max_rss_bytes": _attempt(_read_peak_memory)})
+
+
+def _read_peak_memory() -> int | None:
+    """The peak of this process's resident memory, in bytes.
+
+    Linux's own figure for this program first (proc(5), VmHWM): getrusage(2) there also counts
+    what the process was before it started the interpreter.
+    """
+    if sys.platform == "linux":
+        status = _read_bytes("/proc/self/status").partition(b"VmHWM:")[2]
+        return int(status.split()[0]) * 1024
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def format_span(seconds: float) -> str:
     """Seconds as hours, minutes and seconds: '0:00:50.005000'."""
     import datetime
@@ -667,22 +753,21 @@ class _Evidence:
     def __init__(self, tracker: _Tracker) -> None:
         options = tracker.options
         self.gpus = _GpuProbe()
-        probes: dict[str, _GitProbe] = {}
+        self.packages = self.origins = self.tracked_module = None
+        probes = [_probe_module(module) for module in options.extra_modules or ()]
         if not options.disable_git_tracking:
-            module = tracker.function.__module__
-            probes[""] = _GitProbe(module, tracker.source_file)
-        for module in options.extra_modules or ():
-            probe = _probe_module(module)
-            probes[probe.name] = probe
-        self.packages = None
-        if options.include_package_inventory:
-            self.packages = _Fixed(get_installed_packages())
+            probes.append(_GitProbe(tracker.function.__module__, tracker.source_file))
         get_process_info()  # its slow parts are read while git works
-        repositories = {
-            name: _Fixed(probe.read(options.allow_dirty_repo)) for name, probe in probes.items()
-        }
-        self.tracked_module = repositories.pop("", None)
-        self.extra_modules = repositories
+        for probe in probes:
+            probe.advance()
+        if options.include_package_inventory:
+            packages, origins = read_packages()
+            self.packages, self.origins = _Fixed(packages), read_origins(origins, probes)
+        states = [_Fixed(probe.read(options.allow_dirty_repo)) for probe in probes]
+        if not options.disable_git_tracking:
+            edited = tracker.is_source_edited() or None
+            self.tracked_module = _Fixed(states.pop(), source_edited_after_import=edited)
+        self.extra_modules = {state["name"]: state for state in states} or None
         self.gpus.wait()
 
 
@@ -756,10 +841,10 @@ def get_process_info() -> Record:
     return _without_none(info)
 
 
-def _attempt(read: Callable[[], Any]) -> Any:
+def _attempt(read: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """What `read` returns, or why it could not."""
     try:
-        return read()
+        return read(*arguments, **named)
     except Exception as error:
         return f"unavailable: {_describe_briefly(error)}"
 
@@ -831,7 +916,7 @@ def _read_process_identity() -> Record:
     return identity
 
 
-def _read_bytes(path: str) -> bytes:
+def _read_bytes(path: str | bytes) -> bytes:
     with open(path, "rb") as file:
         return file.read()
 
@@ -1022,17 +1107,31 @@ def _start_git(folder: str, *arguments: str) -> _Process:
     return _Process(["git", *_GIT_SETTINGS, "-C", folder, *arguments], env)
 
 
-class _GitProbe:
-    """The state of the repository that holds a source file; git starts working at once."""
+_GIT_ADVICE = (
+    "keep the source in a git repository (install it with pip's --editable option), or pass "
+    "disable_git_tracking=True to tracked"
+)
+_STATUS = (
+    *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no"),
+    *("--no-renames", "--ignore-submodules=untracked"),
+)
+_CONFIG = ("config", "--show-scope", "--null", "--get-regexp")
+_CONFIG_KEYS = r"^(remote\..*\.url|core\.filemode|filter\..*\.(clean|process))$"
+# All that settings and attributes could change in a patch is said here.
+_DIFF = (
+    *("-c", "core.quotePath=true", "-c", "diff.suppressBlankEmpty=false"),
+    *("diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
+    *("--no-renames", "--src-prefix=a/", "--dst-prefix=b/", "-U3", "--inter-hunk-context=0"),
+    *("--submodule=short", "--ignore-submodules=dirty", "--no-relative", "-O/dev/null"),
+)
 
-    questions = {
-        "top": ("rev-parse", "--show-toplevel"),
-        "status": (
-            *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no"),
-            *("--no-renames", "--ignore-submodules=untracked"),
-        ),
-        "remotes": ("config", "--null", "--get-regexp", r"^remote\..*\.url$"),
-    }
+
+class _GitProbe:
+    """The state of the repository that holds a source file or folder.
+
+    git starts on it at once; `advance` has it go on to what depends on the first answers, and
+    `read` waits for the rest.
+    """
 
     def __init__(self, name: str, path: str | None) -> None:
         self.name, self.path = name, path
@@ -1041,86 +1140,266 @@ class _GitProbe:
                 f"cannot record the git state of {name!r}: it isn't defined in a file (but in an "
                 f"interactive session, perhaps); {_GIT_ADVICE}"
             )
-        folder, file = os.path.split(os.path.realpath(path))
-        questions = {**self.questions, "ignored": ("check-ignore", "--quiet", f"./{file}")}
+        self.real_path = os.path.realpath(path)
+        self.folder, file = self.real_path, ""
+        if not os.path.isdir(path):
+            self.folder, file = os.path.split(self.real_path)
+        self.processes: dict[str, _Process] = {}
+        self.top = ""
+        self.filters: tuple[str, ...] = ()
+        self.start("top", "rev-parse", "--show-toplevel")
+        self.start("config", *_CONFIG, _CONFIG_KEYS)
+        if file:
+            self.start("ignored", "check-ignore", "--quiet", f"./{file}")
+
+    def start(self, key: str, *arguments: str) -> None:
         try:
-            self.answers = {
-                key: _start_git(folder, *question) for key, question in questions.items()
-            }
+            self.processes[key] = _start_git(self.top or self.folder, *arguments)
         except _Unavailable as error:
             raise self.error(str(error)) from None
 
+    def answer(self, key: str) -> tuple[int, bytes]:
+        """Exit status and output of one git; its failure (status 128 and above) is an error."""
+        process = self.processes.pop(key)
+        ended = process.read(GIT_TIMEOUT)
+        if ended is None:
+            raise self.error(process.abandon())
+        code, out, err = ended
+        if code >= 128 or code < 0:
+            reason = err.replace("fatal: ", "").replace("\n", " ")
+            raise self.error(reason or f"git ended with status {code}")
+        return code, out
+
     def error(self, problem: str) -> RuntimeError:
+        """The error of a probe that failed; whatever git still does for it ends."""
+        for process in self.processes.values():
+            process.abandon()
         where = f"cannot record the git state of {self.name!r} ({self.path})"
         return RuntimeError(f"{where}: {problem}; {_GIT_ADVICE}")
 
-    def answer(self, key: str) -> tuple[int, str]:
-        """Exit status and output of one git; its failure (status 128 and above) is an error."""
-        ended = self.answers[key].read(GIT_TIMEOUT)
-        if ended is None:
-            raise self.error(self.answers[key].abandon())
-        code, out, err = ended
-        if code >= 128 or code < 0:
-            reason = (
-                err.replace("fatal: ", "").replace("\n", " ") or f"git ended with status {code}"
-            )
-            raise self.error(reason)
-        return code, os.fsdecode(out)
+    def advance(self) -> None:
+        """Start what depends on the repository's place and settings."""
+        if self.top:
+            return
+        top = os.fsdecode(self.answer("top")[1]).rstrip("\n")
+        self.config = parse_config(os.fsdecode(self.answer("config")[1]))
+        if "ignored" in self.processes and self.answer("ignored")[0] == 0:
+            raise self.error(f"the repository {top} ignores that file")
+        self.top = top
+        self.filters = tuple(  # a repository's own programs don't run; the user's (git-lfs) may
+            part
+            for scope, key, _ in self.config
+            if scope in ("local", "worktree") and key.startswith("filter.")
+            for part in ("-c", f"{key}=", "-c", f"{key.rpartition('.')[0]}.required=false")
+        )
+        self.start("status", *self.filters, *_STATUS)
+        sources = loaded_sources(self.top, self.path or "", self.real_path)
+        self.start(
+            *("untracked", "--literal-pathspecs", "ls-files", "--others", "--exclude-standard"),
+            *("-z", "--", *sources),
+        )
 
     def read(self, allow_dirty: bool) -> Record:
         """The repository's state, as a record tells it."""
-        try:
-            _, top = self.answer("top")
-            if self.answer("ignored")[0] == 0:
-                raise self.error(f"the repository {top.strip()} ignores that file")
-            state = parse_status(self.answer("status")[1])
-            remotes = parse_remotes(self.answer("remotes")[1])
-        finally:
-            for process in self.answers.values():
-                if process.popen.poll() is None:
-                    process.abandon()
+        self.advance()
+        state, changes = parse_status(os.fsdecode(self.answer("status")[1]))
+        untracked = os.fsdecode(self.answer("untracked")[1]).split("\0")[:-1]
         if not allow_dirty and (state["git_is_dirty"] or "git_commit_hash" not in state):
             reason = "is dirty (has uncommitted changes)"
             if "git_commit_hash" not in state:
                 reason = "has no commit yet"
             raise RuntimeError(
-                f"the repository of {self.name!r} ({top.strip()}) {reason}; commit first, or "
+                f"the repository of {self.name!r} ({self.top}) {reason}; commit first, or "
                 "allow it (allow_dirty_repo=True for tracked, allow_dirty=True for get_git_info)"
             )
-        return {
-            "module_path": self.path,
-            "name": self.name,
-            **state,
-            "git_remotes": remotes,
-            "git_working_dir": top.rstrip("\n"),
-        }
+        remotes: dict[str, str] = {}
+        for _, key, value in self.config:
+            if key.startswith("remote."):
+                remotes.setdefault(key[len("remote.") : -len(".url")], redact_remote(value))
+        state = {"module_path": self.path, "name": self.name, **state, "git_remotes": remotes}
+        state["git_working_dir"] = self.top
+        if changes or untracked:
+            state.update(self.read_patch(state.get("git_commit_hash"), changes, untracked))
+        return state
+
+    def read_patch(
+        self, commit: str | None, changes: Sequence[tuple[str, str]], untracked: Sequence[str]
+    ) -> Record:
+        """The patch that leads from the commit to the files as they are, or why there is none."""
+        small, omitted = [], []
+        for path, submodule in changes:
+            size = _size_of(os.path.join(self.top, path))
+            if is_record(os.path.join(self.top, path)):  # would hold the patch before, and so on
+                omitted.append(f"the record {path}")
+                continue
+            if submodule.startswith("S") and "M" in submodule:
+                omitted.append(f"what is uncommitted inside the submodule {path}")
+            if size > PATCH_LIMIT:
+                omitted.append(f"{path} ({format_size(size)}, of {format_size(PATCH_LIMIT)} kept)")
+            else:
+                small.append(path)
+        if any(key == "core.filemode" and value == "false" for _, key, value in self.config):
+            omitted.append("changed file modes, if any (core.fileMode is false)")
+        patch = b"".join(self.read_diffs(commit, small, untracked))
+        lines = portable_patch(patch, self.top, omitted)
+        if sum(map(len, lines)) + len(lines) > PATCH_LIMIT:
+            all_of_it = format_size(len(patch))
+            omitted = [f"all of it: {all_of_it}, where {format_size(PATCH_LIMIT)} are kept"]
+            lines = []
+        left_out = f"left out: {'; '.join(omitted)}" if omitted else None
+        return _without_none({"git_patch": lines or None, "git_patch_omitted": left_out})
+
+    def read_diffs(
+        self, commit: str | None, changed: Sequence[str], untracked: Sequence[str]
+    ) -> Iterator[bytes]:
+        """The patches that git makes, for the changed files together and for each new one."""
+        if commit is None:  # the empty tree stands in for the commit that isn't there yet
+            self.start("empty", "hash-object", "-t", "tree", "--stdin")
+            commit = self.answer("empty")[1].decode().strip()
+        if changed:
+            paths = changed if len(changed) <= 1000 else ()  # a command line has its limits
+            self.start("", "--literal-pathspecs", *self.filters, *_DIFF, commit, "--", *paths)
+        for path in untracked:
+            self.start(path, *self.filters, *_DIFF, "--no-index", "--", "/dev/null", path)
+        for key in list(self.processes):
+            yield self.answer(key)[1]
 
 
-_GIT_ADVICE = (
-    "keep the source in a git repository (install it with pip's --editable option), or pass "
-    "disable_git_tracking=True to tracked"
-)
+def parse_status(text: str) -> tuple[Record, list[tuple[str, str]]]:
+    """Parse `git status --porcelain=v2 --branch -z`.
 
-
-def parse_status(text: str) -> Record:
-    """Parse `git status --porcelain=v2 --branch -z`: branch, commit, and whether it is dirty."""
-    lines = text.split("\0")
+    Returns branch, commit and whether it is dirty, as a record tells them; and the path of each
+    changed file, with what git says of submodules ('N...' for none).
+    """
+    lines = text.split("\0")[:-1]
     headers = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
     branch, commit = headers.get("branch.head", ""), headers.get("branch.oid", "")
     state: Record = {"git_active_branch": "detached" if branch == "(detached)" else branch}
     if commit != "(initial)":
         state["git_commit_hash"] = commit
-    state["git_is_dirty"] = any(line and not line.startswith("# ") for line in lines)
-    return state
+    changes = []
+    for line in lines:
+        if not line.startswith("# "):
+            fields = line.split(" ", 10 if line.startswith("u") else 8)
+            changes.append((fields[-1], fields[2]))
+    state["git_is_dirty"] = bool(changes)
+    return state, changes
 
 
-def parse_remotes(text: str) -> dict[str, str]:
-    """Parse `git config --null --get-regexp`: each remote's first URL, without credentials."""
-    remotes: dict[str, str] = {}
-    for entry in text.split("\0")[:-1]:
-        key, _, url = entry.partition("\n")
-        remotes.setdefault(key[len("remote.") : -len(".url")], redact_remote(url))
-    return remotes
+def parse_config(text: str) -> list[tuple[str, str, str]]:
+    """Parse `git config --show-scope --null --get-regexp`: scopes, keys and values."""
+    parts = text.split("\0")
+    return [(scope, *entry.partition("\n")[::2]) for scope, entry in zip(parts[::2], parts[1::2])]
+
+
+def loaded_sources(top: str, path: str, real_path: str) -> list[str]:
+    """The source files below `top` that this process runs, relative to it: modules and script.
+
+    `path` is one of them as the program sees it, `real_path` without symbolic links: where the
+    two differ, so does the folder under which modules are known.
+    """
+    own = os.path.relpath(real_path, top)
+    tops = {f"{top}{os.sep}"}
+    if path.endswith(own):
+        tops.add(path[: -len(own)])
+    found = {own} if os.path.isfile(real_path) else set()
+    for module in list(sys.modules.values()):
+        attributes = object.__getattribute__(module, "__dict__")  # doesn't wake lazy modules
+        file = attributes.get("__file__")
+        if not isinstance(file, str) or f"{os.sep}site-packages{os.sep}" in file:
+            continue
+        if not file.endswith(".py") and attributes.get("__name__") != "__main__":
+            continue
+        file = os.path.abspath(file)
+        found.update(file[len(start) :] for start in tops if file.startswith(start))
+    return sorted(found)
+
+
+def portable_patch(patch: bytes, top: str, omitted: list[str]) -> list[str]:
+    """A patch as lines of text; files that aren't UTF-8 go in as git's binary patches.
+
+    Names need no such care: git writes them in ASCII. A file that changes meanwhile, so that its
+    content can't be told from the patch, is added to `omitted`.
+    """
+    try:
+        return patch.decode("utf-8").split("\n")[:-1]
+    except UnicodeDecodeError:
+        pass
+    lines: list[str] = []
+    for section in _pattern("(?m)^(?=diff --git )").split(patch.decode("utf-8", "surrogateescape")):
+        if section and _is_utf8(section):
+            lines += section.split("\n")[:-1]
+        elif section:
+            binary = format_binary_patch(section, top)
+            lines += binary
+            if not binary:
+                omitted.append(section.split("\n")[0].partition(" b/")[2])
+    return lines
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def format_binary_patch(section: str, top: str) -> list[str]:
+    """One file's text patch as a binary one (git's `literal` form); nothing if it can't be."""
+    header = section.partition("\n--- ")[0].split("\n")
+    _, new = _pattern(r"(?m)^index (\w+)\.\.(\w+)").search(section).groups()
+    content = b"" if not new.strip("0") else _find_content(section, top, new)
+    if content is None:
+        return []
+    import base64
+    import zlib
+
+    data = zlib.compress(content)
+    lines = [*header, "GIT binary patch", f"literal {len(content)}"]
+    for start in range(0, len(data), 52):
+        chunk = data[start : start + 52]
+        length = chr(64 + len(chunk)) if len(chunk) <= 26 else chr(70 + len(chunk))
+        lines.append(length + base64.b85encode(chunk, pad=True).decode())
+    return [*lines, ""]
+
+
+def _find_content(section: str, top: str, blob: str) -> bytes | None:
+    """A changed file's content as git would store it, checked against the blob's name."""
+    import hashlib
+
+    name = _pattern(r'(?m)^\+\+\+ ("?)b/(.*?)\1\t?$').search(section).groups()[1]
+    path = os.path.join(os.fsencode(top), _unquote(name))
+    try:
+        content = _read_bytes(path)
+    except OSError:
+        return None
+    for candidate in (content, content.replace(b"\r\n", b"\n")):
+        digest = hashlib.new("sha256" if len(blob) == 64 else "sha1")
+        digest.update(b"blob %d\0%b" % (len(candidate), candidate))
+        if digest.hexdigest() == blob:
+            return candidate
+    return None
+
+
+def _unquote(name: str) -> bytes:
+    """A name as git quotes it: with C's escapes, bytes in octal."""
+    escapes = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
+
+    def replace(match: Any) -> bytes:
+        code = match[1].decode()
+        return bytes([int(code, 8) if code.isdigit() else escapes.get(code, ord(code))])
+
+    import re
+
+    return re.sub(rb"\\([0-7]{3}|.)", replace, name.encode())
+
+
+def _size_of(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
 
 
 def _probe_module(module: str | types.ModuleType) -> _GitProbe:
@@ -1165,14 +1444,75 @@ def get_installed_packages() -> dict[str, str]:
         Canonical names (PyPA's name normalization, PEP 503) and versions, sorted by name. Of
         several with one name the first on `sys.path` counts, the one that imports would find.
     """
+    return read_packages()[0]
+
+
+def read_packages() -> tuple[dict[str, str], Record]:
+    """The installed distributions, and the direct_url.json (PEP 610) of those that have one."""
     import importlib.metadata
+    import json
 
     packages: dict[str, str] = {}
+    origins: Record = {}
     for distribution in importlib.metadata.distributions():
         name, version = read_distribution(distribution)
-        if name and version:
-            packages.setdefault(canonical_name(name), version)
-    return dict(sorted(packages.items()))
+        name = canonical_name(name or "")
+        if not name or not version or name in packages:
+            continue
+        packages[name] = version
+        origin = _attempt(distribution.read_text, "direct_url.json")
+        if origin and origin.startswith("{"):
+            origins[name] = _attempt(json.loads, origin)
+    return dict(sorted(packages.items())), origins
+
+
+def read_origins(origins: Record, probes: Sequence[_GitProbe]) -> Record | None:
+    """Where packages come from that no index holds; editable ones with their repository's state.
+
+    `probes` are at work already: a package that holds one's source needs no other.
+    """
+    described: Record = {}
+    started: Record = {}
+    for name, origin in sorted(origins.items()):
+        if not isinstance(origin, dict):
+            continue
+        described[name] = describe_origin(origin)
+        folder = find_editable_folder(origin)
+        if folder and not any(probe.real_path.startswith(folder) for probe in probes):
+            started[name] = _attempt(_GitProbe, name, folder)
+    for name, probe in started.items():
+        state = _attempt(probe.read, allow_dirty=True) if isinstance(probe, _GitProbe) else probe
+        if isinstance(state, dict):
+            described[name].update((k, v) for k, v in state.items() if k.startswith("git_"))
+        else:
+            described[name]["git_commit_hash"] = state
+    return described or None
+
+
+def describe_origin(origin: Record) -> Record:
+    """What a direct_url.json says, as a record tells it."""
+    vcs, archive = origin.get("vcs_info") or {}, origin.get("archive_info") or {}
+    return _without_none(
+        {
+            "url": redact_remote(str(origin.get("url"))),
+            "vcs": vcs.get("vcs"),
+            "commit": vcs.get("commit_id"),
+            "subdirectory": origin.get("subdirectory"),
+            "hash": archive.get("hash"),
+            "editable": (origin.get("dir_info") or {}).get("editable"),
+        }
+    )
+
+
+def find_editable_folder(origin: Record) -> str | None:
+    """The folder of a package that is installed in editable mode."""
+    if not (origin.get("dir_info") or {}).get("editable"):
+        return None
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    folder = url2pathname(urlsplit(str(origin.get("url"))).path)
+    return os.path.realpath(folder) if os.path.isdir(folder) else None
 
 
 def read_distribution(distribution: Any) -> tuple[str | None, str | None]:
@@ -1374,6 +1714,306 @@ _seed_on_import = _SeedOnImport()
 
 
 # ------------------------------------------------------------------------------
+# Evidence: the files
+# ------------------------------------------------------------------------------
+# A file is an entry {path, size, mtime, sha256}; a sha256 of None says that it
+# was not hashed. Whether a file changed is asked of its signature: times to the
+# nanosecond, size and inode, which a copy with old timestamps changes too.
+
+CAPTURE_COVERAGE = "partial: what was opened through Python, not by C libraries or child processes"
+_SKIPPED_FOLDERS = (".git", "__pycache__")
+
+
+def sign_file(path: str) -> tuple[int, ...] | None:
+    """A regular file's signature, or None if there is no such file."""
+    import stat
+
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return _sign(found) if stat.S_ISREG(found.st_mode) else None
+
+
+def _sign(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def describe_file(path: str, signature: tuple[int, ...] | None) -> Record:
+    """A file's entry, not yet hashed."""
+    if signature is None:
+        return {"path": path, "size": None, "mtime": None, "sha256": None}
+    mtime, size = signature[0], signature[2]
+    return {"path": path, "size": size, "mtime": format_time(mtime / 1e9), "sha256": None}
+
+
+def find_inputs(
+    arguments: Mapping[str, Any], declared: Iterable[str]
+) -> tuple[list[Record], str | None]:
+    """The files that arguments name: whole folders where declared, else existing files.
+
+    Returns their entries, and what was left out.
+    """
+    found: dict[str, str] = {}
+    for name in declared:
+        for path in _paths_in(arguments[name]):
+            found[path] = "declared"
+            if os.path.isdir(path):
+                del found[path]
+                below = scan_tree(path, FILE_LIMIT + 1)
+                found.update((os.path.join(path, file), "declared") for file in below)
+    for value in arguments.values():
+        for path in _paths_in(value):
+            if os.path.isfile(path):
+                found.setdefault(path, "parameter")
+    entries = [
+        {**describe_file(path, sign_file(path)), "found": how}
+        for path, how in sorted(found.items())
+    ]
+    omitted = f"more than {FILE_LIMIT:,} files" if len(entries) > FILE_LIMIT else None
+    return entries[:FILE_LIMIT], omitted
+
+
+def _paths_in(value: object, room: int = 1000) -> Iterator[str]:
+    """What could be paths in an argument: itself, or the first items of a list or tuple."""
+    items = value[:room] if isinstance(value, (list, tuple)) else [value]
+    for item in items:
+        path = os.fspath(item) if isinstance(item, os.PathLike) else item
+        if isinstance(path, str) and 0 < len(path) < 4096 and "\0" not in path:
+            yield os.path.abspath(path)
+
+
+def scan_tree(root: str, limit: int = VISIT_LIMIT) -> dict[str, tuple[int, ...]]:
+    """The regular files below a folder, as relative paths, with their signatures.
+
+    At most `limit` directory entries are visited. Links are neither listed nor followed.
+    """
+    files: dict[str, tuple[int, ...]] = {}
+    folders, visited = [""], 0
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(os.path.join(root, folder)) as entries:
+                for entry in entries:
+                    visited += 1
+                    if visited > limit:
+                        return files
+                    path = os.path.join(folder, entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name not in _SKIPPED_FOLDERS:
+                            folders.append(path)
+                    elif entry.is_file(follow_symlinks=False):
+                        files[path] = _sign(entry.stat(follow_symlinks=False))
+        except OSError:
+            continue  # removed meanwhile, or not ours to read
+    return files
+
+
+def find_outputs(
+    directory: str, before: Mapping[str, tuple[int, ...]], start: float
+) -> tuple[list[Record], str | None]:
+    """The files in a directory that are new or changed; and what was left out."""
+    after = scan_tree(directory)
+    full = max(len(before), len(after)) >= VISIT_LIMIT - 1
+    changed = [
+        path
+        for path, signature in after.items()
+        if before.get(path) != signature
+        # where not all could be visited before, being unknown isn't being new
+        and (not full or path in before or signature[1] >= start * 1e9)
+        and not is_record(os.path.join(directory, path))
+    ]
+    outputs = []
+    for path in sorted(changed)[:FILE_LIMIT]:
+        entry = describe_file(path.replace(os.sep, "/"), after[path])
+        del entry["mtime"]
+        outputs.append(entry)
+    omitted = []
+    if len(changed) > FILE_LIMIT:
+        omitted.append(f"{len(changed) - FILE_LIMIT:,} of {len(changed):,} files")
+    if full:
+        omitted.append(f"whatever lies beyond the first {VISIT_LIMIT:,} entries of the directory")
+    return outputs, "; ".join(omitted) or None
+
+
+def is_record(path: str) -> bool:
+    """Whether a file is a record, or the temporary or lock of one: never a run's own product."""
+    folder, name = os.path.split(path)
+    if name.endswith(".json"):
+        try:
+            with open(path, "rb") as file:
+                return (
+                    _pattern(r'\s*\[?\s*\{\s*"pycrumbs": "').match(file.read(60).decode())
+                    is not None
+                )
+        except (OSError, UnicodeDecodeError):
+            return False
+    return name.startswith(".") and ".json." in name and name.endswith((".tmp", ".lock"))
+
+
+def hash_files(entries: Iterable[Record], room: int | None, root: str = "") -> int | None:
+    """Fill in the entries' sha256, smallest files first, while there is room; return what is left.
+
+    Paths are relative to `root`. None is boundless room.
+    """
+    chosen = []
+    for entry in sorted((e for e in entries if e["size"] is not None), key=_entry_size):
+        if room is not None and entry["size"] > room:
+            break
+        room = room if room is None else room - entry["size"]
+        chosen.append(entry)
+    total = sum(map(_entry_size, chosen))
+    workers = min(len(chosen), os.cpu_count() or 1) if total > THREADED_HASHING else 1
+    chosen.reverse()  # the largest first, so that the threads end together
+
+    def work() -> None:
+        while chosen:
+            try:
+                entry = chosen.pop(0)
+            except IndexError:  # another thread took the last one
+                return
+            entry["sha256"] = hash_file(os.path.join(root, entry["path"]))
+
+    if workers < 2:
+        work()
+        return room
+    import threading
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return room
+
+
+def _entry_size(entry: Record) -> int:
+    return int(entry["size"])
+
+
+_hashes: dict[tuple[Any, ...], str] = {}  # of files that had settled when they were hashed
+
+
+def hash_file(path: str) -> str | None:
+    """A file's SHA-256 in hexadecimal, None if it can't be read; remembered while it is the same."""
+    import hashlib
+
+    signature = sign_file(path)
+    key = (path, signature)
+    if signature is None or key in _hashes:
+        return _hashes.get(key)
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb", buffering=0) as file:
+            buffer = memoryview(bytearray(min(2**20, signature[2] + 1)))
+            while size := file.readinto(buffer):
+                digest.update(buffer[:size])
+    except OSError:
+        return None
+    if signature == sign_file(path) and time.time() - signature[0] / 1e9 > 2:
+        _hashes[key] = digest.hexdigest()
+    return digest.hexdigest()
+
+
+_captures: list[_Capture] = []  # of the runs in progress that asked for one
+_hook_installed: list[bool] = []  # once installed, an audit hook stays
+
+
+class _Capture:
+    """The files that one run opens, as Python's audit events tell them (PEP 578).
+
+    An event counts for the run it happens in and for those that one is nested in. Threads that
+    the function starts have no run of their own: what they open counts for every capturing run.
+    """
+
+    def __init__(self) -> None:
+        self.opened: dict[str, tuple[int, ...] | None] = {}  # signatures as first opened
+        self.written: set[str] = set()
+        self.unchanged: list[Record] = []
+
+    def begin(self) -> None:
+        if not _hook_installed:
+            _hook_installed.append(True)
+            sys.addaudithook(_note_open)
+        _captures.append(self)
+
+    def end(self) -> None:
+        _captures.remove(self)
+
+    def note(self, path: str, writes: int) -> None:
+        if writes:
+            self.written.add(path)
+        elif path not in self.opened:
+            self.opened[path] = sign_file(path)
+
+    def find_inputs(self, known: set[str]) -> list[Record]:
+        """The files that were read and not written; `unchanged` are those worth hashing."""
+        entries = []
+        for path in self.select(set(self.opened) - self.written - known):
+            signature = sign_file(path)
+            if signature is not None:
+                entries.append({**describe_file(path, signature), "found": "opened"})
+                if signature == self.opened[path]:
+                    self.unchanged.append(entries[-1])
+        return entries[:FILE_LIMIT]
+
+    def find_outputs(self, directory: str) -> list[Record]:
+        """The files that were written outside the record's directory, by absolute path."""
+        entries = []
+        for path in self.select(self.written):
+            signature = sign_file(path)
+            if signature is not None and not path.startswith(directory + os.sep):
+                entries.append(describe_file(path, signature))
+                del entries[-1]["mtime"]
+        return entries[:FILE_LIMIT]
+
+    def select(self, paths: Iterable[str]) -> list[str]:
+        """The paths that aren't the interpreter's, the packages', the system's or ours."""
+        ignored = (*_interpreter_folders(), "/proc/", "/sys/", "/dev/")
+        modules = {vars(module).get("__file__") for module in list(sys.modules.values())}
+        skipped = {f"{os.sep}{folder}{os.sep}" for folder in _SKIPPED_FOLDERS}
+        return sorted(
+            path
+            for path in paths
+            if not path.startswith(ignored)
+            and path not in modules
+            and not is_record(path)
+            and not any(folder in path for folder in skipped)
+        )
+
+
+def _interpreter_folders() -> list[str]:
+    """The folders of the standard library and of installed packages."""
+    import sysconfig
+
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = {sysconfig.get_paths().get(name) for name in names}
+    folders |= {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
+    return [f"{folder}{os.sep}" for folder in folders if folder]
+
+
+def _note_open(event: str, arguments: tuple[Any, ...]) -> None:
+    """Python's audit hook: must be quick, and neither raise, lock nor open anything."""
+    if event != "open" or not _captures:
+        return
+    try:
+        path, _, flags = arguments
+        if not isinstance(path, (str, bytes)):
+            return  # a descriptor, whose opening was an event of its own
+        path = os.path.abspath(os.fsdecode(path))
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        run = _active_run.get()
+        captures = [] if run else list(_captures)
+        while run:
+            captures += [run.capture] if run.capture in _captures else []
+            run = run.parent
+        for capture in captures:
+            capture.note(path, writes)
+    except Exception:  # the program's own opening must go on, whatever this one was
+        return
+
+
+# ------------------------------------------------------------------------------
 # Describing values
 # ------------------------------------------------------------------------------
 # Any value becomes JSON of bounded size, at bounded cost: the walk stops as
@@ -1416,6 +2056,7 @@ class _Describer:
     def __init__(self) -> None:
         self.room = TEXT_LIMIT
         self.kinds: dict[str, str] = {}
+        self.exact = True  # no repr or description stands for anything so far
         self.open: list[int] = []  # ids of the containers around the current value
 
     def spend(self, length: int) -> None:
@@ -1446,11 +2087,13 @@ class _Describer:
             return self.text(f"<{_type_name(value)}: {_describe_briefly(error)}>")
 
     def text(self, text: str) -> str:
-        self.spend(len(text) + 2)
-        return redact_text(text)
+        """A text that stands for a value."""
+        self.exact = False
+        return self.walk_str(text, "")
 
     def walk_str(self, value: str, path: str) -> str:
-        return self.text(str.__str__(value))
+        self.spend(len(value) + 2)
+        return redact_text(str.__str__(value))
 
     def walk_int(self, value: int, path: str) -> int:
         self.spend(int.bit_length(value) // 3 + 1)
@@ -1586,6 +2229,16 @@ def remove_addresses(text: str) -> str:
     import re
 
     return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+
+
+def describe_result(result: Any) -> Record:
+    """What a function returned, if that is JSON (tuples and NumPy's scalars count) and not long."""
+    describer = _Describer()
+    try:
+        described = describer.walk(result, "result", "result")
+    except (_TooLong, RecursionError):
+        return {}
+    return {"result": described} if describer.exact else {}
 
 
 def describe_outcome(error: BaseException) -> Record:
@@ -1903,6 +2556,14 @@ def find_record(target: _StrPath) -> str:
 # ------------------------------------------------------------------------------
 # Showing
 # ------------------------------------------------------------------------------
+
+
+def format_size(size: int) -> str:
+    """A number of bytes for people: '4.0 MiB'."""
+    amount, units = float(size), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while amount >= 1024 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{size} bytes" if units[0] == "bytes" else f"{amount:.1f} {units[0]}"
 
 
 def format_summary(record: Record) -> str:

@@ -654,13 +654,14 @@ class Bench:
         except Failed as error:
             raise NotThereYet from None if "not there yet" in str(error) else error
 
-    def command(self, *argv: Any) -> Finished:
+    def command(self, *argv: Any, temporary: Optional[Path] = None) -> Finished:
         """Run a command of ours, whatever its exit status, if this pycrumbs.py has it."""
+        environ = {**self.environ, "TMPDIR": str(temporary or self.home)}
         script = packages_of(self.ours().parent.parent) / "pycrumbs.py"
         usage = spawn([self.ours(), script, "--help"], self.repository, self.environ)
         if usage.returncode or str(argv[0]) not in usage.output:
             raise NotThereYet
-        return spawn([self.ours(), script, *argv], self.repository, self.environ)
+        return spawn([self.ours(), script, *argv], self.repository, environ)
 
     def large_repository(self) -> Path:
         folder = kept(
@@ -784,7 +785,7 @@ def flatten(lists: Any) -> List[float]:
 
 def row_big_argument(bench: Bench) -> List[Line]:
     """a list of ten million elements as argument, beyond a short one"""
-    repeats = {"ours": 5, "0.4": 1}
+    repeats = {"ours": 9, "0.4": 1}
     measures = {}
     for name, count in repeats.items():
         python = bench.python(name)
@@ -847,28 +848,23 @@ def row_hash(bench: Bench) -> List[Line]:
     if not sha256sum:
         raise Failed("no sha256sum to compare with")
     size = bench.times(1024, 256) * MIB
+    in_parallel = f"ls | xargs -P {len(usable_cores())} -n 1 sha256sum"
     with files_to_hash(bench.workspace / "data", size) as (tiny, one, many):
         measures = {
             "ours": lambda: hash_with_ours(bench, "one", tiny, one, size),
             "sha256sum": lambda: bench.run(sha256sum, one).seconds,
             "ours many": lambda: hash_with_ours(bench, "many", tiny, many, size),
+            "sha256sum many": lambda: bench.run("sh", "-c", in_parallel, cwd=many).seconds,
         }
         times = in_turns(measures, bench.times(4, 3))
     speeds = {name: [size / 1e6 / value for value in values] for name, values in times.items()}
-    cores = min(len(usable_cores()), 8)
     one_file, together = f"one of {size // MIB} MiB", f"64 of {size // MIB // 64} MiB"
+    gains = [many / one for many, one in zip(speeds["sha256sum many"], speeds["sha256sum"])]
+    scaled = [speed * gain for speed, gain in zip(speeds["ours"], gains)]
+    gain = f"one file × {statistics.median(gains):.2f} (xargs -P)"
     return [
-        Line(
-            speeds["ours"], "sha256sum", speeds["sha256sum"], Budget(at_least=0.9), "MB/s", one_file
-        ),
-        Line(
-            speeds["ours many"],
-            "ours, one file",
-            speeds["ours"],
-            Budget(at_least=0.75 * cores),
-            "MB/s",
-            together,
-        ),
+        Line(speeds["ours"], "sha256sum", speeds["sha256sum"], Budget(at_least=0.9), "MB/s", one_file),
+        Line(speeds["ours many"], gain, scaled, Budget(at_least=0.8), "MB/s", together),
     ]
 
 
@@ -956,28 +952,37 @@ def row_rerun(bench: Bench) -> List[Line]:
     """`pycrumbs rerun` in a repository of 50,000 files, against one `git worktree add`"""
     repository = bench.large_repository()
     bench.run(bench.ours(), "job.py", cwd=repository)
-    record, target, worktree = (
-        repository / "out/job_record.json",
-        bench.workspace / "again",
-        bench.workspace / "worktree",
-    )
-
-    def rerun() -> float:
-        shutil.rmtree(target, ignore_errors=True)
-        finished = bench.command("rerun", record, "--yes", "-o", target)
-        if not (target / "data.txt").exists():
-            raise Failed(f"rerun: {last_line(finished.errors or finished.output)}")
-        return finished.seconds
-
-    def add_worktree() -> float:
-        seconds = bench.run(
-            "git", "-C", repository, "worktree", "add", "--detach", worktree, "HEAD"
-        ).seconds
-        bench.run("git", "-C", repository, "worktree", "remove", "--force", worktree)
-        return seconds
-
-    times = in_turns({"ours": rerun, "worktree": add_worktree}, bench.times(5, 2))
+    with scratch_folder(bench.workspace) as scratch:
+        measures = {
+            "ours": lambda: rerun(bench, repository / "out/job_record.json", scratch),
+            "worktree": lambda: add_worktree(bench, repository, scratch / "worktree"),
+        }
+        times = in_turns(measures, bench.times(7, 3))
     return [Line(times["ours"], "git worktree add", times["worktree"], Budget(ratio=3.0))]
+
+
+def rerun(bench: Bench, record: Path, scratch: Path) -> float:
+    target = scratch / "again"
+    shutil.rmtree(target, ignore_errors=True)
+    finished = bench.command("rerun", record, "--yes", "-o", target, temporary=scratch)
+    if not (target / "data.txt").exists():
+        raise Failed(f"rerun: {last_line(finished.errors or finished.output)}")
+    return finished.seconds
+
+
+def add_worktree(bench: Bench, repository: Path, worktree: Path) -> float:
+    seconds = bench.run("git", "-C", repository, "worktree", "add", "--detach", worktree, "HEAD").seconds
+    bench.run("git", "-C", repository, "worktree", "remove", "--force", worktree)
+    return seconds
+
+
+@contextlib.contextmanager
+def scratch_folder(workspace: Path) -> Iterator[Path]:
+    """In memory where that's to be had: a slow disk would hide what is compared, and take minutes."""
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
+    with tempfile.TemporaryDirectory(prefix="pycrumbs-bench-", dir=memory if usable else workspace) as folder:
+        yield Path(folder)
 
 
 ROWS: Dict[str, Callable[[Bench], List[Line]]] = {
@@ -1132,7 +1137,11 @@ def alone() -> Iterator[Path]:
     """A fresh workspace in the cache, once no other benchmark is running."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another benchmark to end …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         for left_over in CACHE.glob("work-*"):
             shutil.rmtree(left_over)
         with tempfile.TemporaryDirectory(prefix="work-", dir=CACHE) as workspace:
