@@ -51,11 +51,17 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 __all__ = [
+    "RecordError",
+    "diff_records",
+    "find_record",
     "get_environment_info",
     "get_git_info",
     "get_installed_packages",
+    "load_records",
     "seed_tasks",
+    "trace_file",
     "tracked",
+    "verify_record",
     "write_record",
 ]
 __version__ = "0.5.0"
@@ -66,6 +72,7 @@ DEPTH_LIMIT = 40  # levels of nesting that a description follows
 GIT_TIMEOUT = 10.0  # seconds; a status of 50,000 files takes 0.1
 PROBE_WAIT = 0.5  # seconds that a probe may hold the function up
 PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
+LOAD_LIMIT = 64 * 2**20  # bytes of a record file that is read back
 HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
 THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
 FILE_LIMIT = 10_000  # inputs, and outputs, that one record lists
@@ -614,9 +621,13 @@ class _Run:
         return {"inputs": inputs or None, "inputs_omitted": omitted}
 
     def read_environment(self) -> Record:
+        """The environment; while nothing in it changes, the one of the call before."""
         names = self.options.extra_environment_variables or ()
         gpus, variables = self.evidence.gpus.read(), read_variables(names)
-        return _Fixed(get_process_info(), gpus=gpus, environment_variables=variables)
+        environment = _Fixed(get_process_info(), gpus=gpus, environment_variables=variables)
+        if environment != self.evidence.environment:
+            self.evidence.environment = environment
+        return self.evidence.environment
 
     def save_first(self) -> None:
         """Write the record of a run that begins; an error here stops it."""
@@ -754,6 +765,7 @@ class _Evidence:
         options = tracker.options
         self.gpus = _GpuProbe()
         self.packages = self.origins = self.tracked_module = None
+        self.environment: Record = {}
         probes = [_probe_module(module) for module in options.extra_modules or ()]
         if not options.disable_git_tracking:
             probes.append(_GitProbe(tracker.function.__module__, tracker.source_file))
@@ -907,13 +919,24 @@ def _read_process_identity() -> Record:
 
     `start_time` counts clock ticks since the boot (proc(5), field 22 of /proc/<pid>/stat).
     """
-    identity: Record = {"pid": os.getpid()}
+    pid = os.getpid()
+    if get(_remembered, "identity", "pid") == pid:
+        return dict(_remembered["identity"])
+    identity: Record = {"pid": pid}
     if sys.platform == "linux":
-        stat = _read_bytes("/proc/self/stat").rpartition(b")")[2].split()
-        identity["start_time"] = int(stat[19])
+        identity["start_time"] = _read_start_time(pid)
         identity["boot_id"] = _read_bytes("/proc/sys/kernel/random/boot_id").decode().strip()
         identity["pid_namespace"] = os.readlink("/proc/self/ns/pid")
+    _remembered["identity"] = identity
     return identity
+
+
+def _read_start_time(pid: object) -> int | None:
+    """When a process started, in clock ticks since the boot; None if there is none."""
+    try:
+        return int(_read_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
+    except (OSError, IndexError):
+        return None
 
 
 def _read_bytes(path: str | bytes) -> bytes:
@@ -1851,7 +1874,12 @@ def is_record(path: str) -> bool:
     return name.startswith(".") and ".json." in name and name.endswith((".tmp", ".lock"))
 
 
-def hash_files(entries: Iterable[Record], room: int | None, root: str = "") -> int | None:
+def hash_files(
+    entries: Iterable[Record],
+    room: int | None,
+    root: str = "",
+    on_progress: Callable[[int], object] | None = None,
+) -> int | None:
     """Fill in the entries' sha256, smallest files first, while there is room; return what is left.
 
     Paths are relative to `root`. None is boundless room.
@@ -1872,7 +1900,7 @@ def hash_files(entries: Iterable[Record], room: int | None, root: str = "") -> i
                 entry = chosen.pop(0)
             except IndexError:  # another thread took the last one
                 return
-            entry["sha256"] = hash_file(os.path.join(root, entry["path"]))
+            entry["sha256"] = hash_file(os.path.join(root, entry["path"]), on_progress)
 
     if workers < 2:
         work()
@@ -1894,7 +1922,7 @@ def _entry_size(entry: Record) -> int:
 _hashes: dict[tuple[Any, ...], str] = {}  # of files that had settled when they were hashed
 
 
-def hash_file(path: str) -> str | None:
+def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> str | None:
     """A file's SHA-256 in hexadecimal, None if it can't be read; remembered while it is the same."""
     import hashlib
 
@@ -1908,6 +1936,8 @@ def hash_file(path: str) -> str | None:
             buffer = memoryview(bytearray(min(2**20, signature[2] + 1)))
             while size := file.readinto(buffer):
                 digest.update(buffer[:size])
+                if on_progress:
+                    on_progress(size)
     except OSError:
         return None
     if signature == sign_file(path) and time.time() - signature[0] / 1e9 > 2:
@@ -2519,43 +2549,529 @@ def _remove_directories(created: Iterable[str]) -> None:
 # ------------------------------------------------------------------------------
 # Reading back
 # ------------------------------------------------------------------------------
+# Records are data from elsewhere: nothing in them is executed, their size and
+# depth are bounded, and whatever they hold may have any type. Everything here
+# takes records and returns values; what is printed is made in 'Showing'.
 
 
 class RecordError(Exception):
-    """A record that can't be found or read; the message says which and why."""
+    """A record that can't be found, read or used; the message says which, why and what to do."""
 
 
-def load_record(target: _StrPath) -> Record:
-    """Read the last record of a file, or of the newest record file in a directory."""
+def load_records(root: _StrPath) -> list[Record]:
+    """Load all records below a folder, or in one file; newest first.
+
+    Each record has two keys more than its file: `record_path`, and `record_number` (from 1, its
+    place in a chained file). For a table: `pandas.json_normalize(load_records("runs/"))`.
+
+    Raises
+    ------
+    RecordError
+        The folder or file doesn't exist, or can't be read. Files below a folder that aren't
+        records are passed over.
+    """
+    return sorted(iterate_records(os.fspath(root)), key=_start_of, reverse=True)
+
+
+def iterate_records(root: str) -> Iterator[Record]:
+    """The records below a folder, or in one file, one after another in no order."""
+    if not os.path.isdir(root):
+        yield from read_records(root)
+        return
+    _list_folder(root)  # says why, if it can't be read
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
+        for name in files:
+            path = os.path.join(folder, name)
+            if name.endswith(".json") and _looks_like_record(path):
+                try:
+                    yield from read_records(path)
+                except RecordError:
+                    continue
+
+
+def _list_folder(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise RecordError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def _looks_like_record(path: str) -> bool:
+    """Whether a file begins as records do, those of pycrumbs 0.4 included."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(100).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return _pattern(r'\s*\[?\s*\{\s*"(pycrumbs|uuid)": "').match(head) is not None
+
+
+def read_records(path: str) -> list[Record]:
+    """The records in a file, oldest first, with their place in it."""
     import json
 
-    path = find_record(target)
     try:
-        records = read_chain(path)
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from None
-    if not records or not isinstance(records[-1], dict) or "uuid" not in records[-1]:
-        raise RecordError(f"{path}: is JSON, but not a record")
-    del json
-    return records[-1]
+        if os.path.getsize(path) > LOAD_LIMIT:
+            raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT)}")
+        content = json.loads(_read_bytes(path))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise RecordError(f"{path}: is nested too deeply to be a record") from None
+    except ValueError as error:
+        raise RecordError(f"{path}: is not JSON, or cut short: {error}") from None
+    records = content if isinstance(content, list) else [content]
+    if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
+        raise RecordError(f"{path}: is JSON, but not a record of pycrumbs")
+    return [
+        {**record, "record_path": path, "record_number": number}
+        for number, record in enumerate(records, 1)
+    ]
 
 
-def find_record(target: _StrPath) -> str:
-    """The record file that a path stands for."""
+def find_record(target: _StrPath) -> Record:
+    """Find the record that a path stands for.
+
+    Parameters
+    ----------
+    target
+        A record file (of a chained one the last run is meant, `PATH@N` is the N-th); a
+        directory, whose newest run is meant; or any file that a run made, whose record lies
+        beside it or in a folder above.
+
+    Raises
+    ------
+    RecordError
+        There is none.
+    """
+    path, at, number = os.fspath(target).rpartition("@")
+    if at and number.isdigit() and not os.path.exists(os.fspath(target)):
+        records = read_records(path)
+        if not 1 <= int(number) <= len(records):
+            raise RecordError(f"{path}: holds {len(records)} runs; there is no number {number}")
+        return records[int(number) - 1]
     path = os.fspath(target)
-    if os.path.isfile(path):
-        return path
-    if not os.path.isdir(path):
+    if os.path.isdir(path):
+        return find_record_in(path)
+    if os.path.isfile(path) and _looks_like_record(path):
+        return read_records(path)[-1]
+    maker = find_maker(path)
+    if maker is not None:
+        return maker
+    if not os.path.exists(path):
         raise RecordError(f"{path}: there is no such file or directory")
-    found = [entry.path for entry in os.scandir(path) if entry.name.endswith("_record.json")]
-    if not found:
-        raise RecordError(f"{path}: there is no record (*_record.json) in this directory")
-    return max(found, key=os.path.getmtime)
+    if path.endswith(".json"):
+        return read_records(path)[-1]
+    raise RecordError(f"{path}: no record beside it or in a folder above names this file")
+
+
+def find_record_in(folder: str) -> Record:
+    """The newest record of a directory; if it has none, of the folders below it."""
+    records = records_in(folder) or load_records(folder)
+    if not records:
+        raise RecordError(f"{folder}: there is no record in this directory")
+    return max(records, key=_start_of)
+
+
+def records_in(folder: str) -> list[Record]:
+    """The records in one directory."""
+    paths = [os.path.join(folder, name) for name in _list_folder(folder) if name.endswith(".json")]
+    found: list[Record] = []
+    for path in filter(_looks_like_record, paths):
+        try:
+            found += read_records(path)
+        except RecordError:
+            continue
+    return found
+
+
+def find_maker(path: str, sha256: str | None = None) -> Record | None:
+    """The run that made a file, by the records beside it and in the folders above.
+
+    One that made this content goes before one that only wrote to this path; then the newest.
+    """
+    path = os.path.abspath(path)
+    sha256 = sha256 or hash_file(path)
+    folder = os.path.dirname(path)
+    while True:
+        if os.path.isdir(folder):
+            claims = [
+                (entry.get("sha256") == sha256, _start_of(record), record)
+                for record in _attempt_list(records_in, folder)
+                for entry in entries_of(record, "outputs", folder)
+                if entry["path"] == path
+            ]
+            if claims:
+                return max(claims, key=lambda claim: claim[:2])[2]
+        above = os.path.dirname(folder)
+        if above == folder:
+            return find_maker_0_4(path)
+        folder = above
+
+
+def find_maker_0_4(path: str) -> Record | None:
+    """As pycrumbs 0.4 listed no outputs, the newest of its records beside the file must do."""
+    folder = os.path.dirname(path)
+    if not os.path.isfile(path):
+        return None
+    records = [r for r in _attempt_list(records_in, folder) if "pycrumbs" not in r]
+    return max(records, key=_start_of, default=None)
+
+
+def _attempt_list(read: Callable[[str], list[Record]], argument: str) -> list[Record]:
+    try:
+        return read(argument)
+    except RecordError:
+        return []
+
+
+def get(record: object, *keys: str) -> Any:
+    """What a record holds under nested keys; None where it isn't, or isn't a record's shape."""
+    for key in keys:
+        record = record.get(key) if isinstance(record, dict) else None
+    return record
+
+
+def _start_of(record: Record) -> float:
+    """When a run started, in seconds since the epoch; 0 where that isn't told."""
+    return _seconds(get(record, "timing", "start_time"))
+
+
+def _seconds(text: object) -> float:
+    import datetime
+
+    try:
+        return datetime.datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+
+
+def entries_of(record: Record, kind: str, folder: str | None = None) -> list[Record]:
+    """A record's inputs or outputs, by absolute path; what isn't an entry is left out.
+
+    `folder` is where the record lies, unless its own path tells.
+    """
+    if folder is None:
+        folder = os.path.dirname(os.path.abspath(str(record.get("record_path", "."))))
+    entries = record.get(kind)
+    return [
+        {
+            **entry,
+            "path": os.path.normpath(os.path.join(folder, entry["path"])),
+            "name": entry["path"],
+        }
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+        and isinstance(entry.get("path"), str)
+        and "\0" not in entry["path"]
+    ]
+
+
+def judge_status(record: Record) -> str:
+    """A run's status; one recorded as running is looked for: running, died, or unknown (why)."""
+    status = record.get("status")
+    if status is None:  # pycrumbs 0.4 tells by the end time only
+        return "completed" if get(record, "timing", "end_time") else "unknown (no end time)"
+    if status != "running":
+        return str(status)
+    then, now = get(record, "environment", "process"), get_process_info()
+    here = now["process"]
+    if get(record, "environment", "hostname") != now.get("hostname"):
+        return "unknown (other host)"
+    if not isinstance(then, dict) or "boot_id" not in then or "boot_id" not in here:
+        return "unknown (no process identity)"
+    if then["boot_id"] != here["boot_id"]:
+        return "died"
+    if then.get("pid_namespace") != here["pid_namespace"]:
+        return "unknown (other container)"
+    return "running" if _read_start_time(then.get("pid")) == then.get("start_time") else "died"
+
+
+def verify_record(
+    record: Record, on_progress: Callable[[int], object] | None = None
+) -> list[Record]:
+    """Compare a run's inputs and outputs with the files as they are now.
+
+    Parameters
+    ----------
+    record
+        From `find_record` or `load_records`.
+    on_progress
+        Called with the number of bytes hashed so far, from the threads that hash.
+
+    Returns
+    -------
+    list of dict
+        path, kind ('input' or 'output') and state: 'ok', 'changed', 'missing', or 'unhashed' for
+        a file of the right size that the record has no hash of.
+    """
+    entries = [
+        {**entry, "kind": kind[:-1], "recorded": entry.get("sha256"), "sha256": None}
+        for kind in ("inputs", "outputs")
+        for entry in entries_of(record, kind)
+    ]
+    worth_hashing = []
+    for entry in entries:
+        signature = sign_file(entry["path"])
+        if signature is None:
+            entry["state"] = "missing"
+        elif signature[2] != entry.get("size"):
+            entry["state"] = "changed"
+        elif not entry["recorded"]:
+            entry["state"] = "unhashed"
+        else:
+            worth_hashing.append(entry)
+    hash_files(worth_hashing, None, on_progress=on_progress)
+    for entry in worth_hashing:
+        entry["state"] = "ok" if entry["sha256"] == entry["recorded"] else "changed"
+    return [{key: entry[key] for key in ("path", "kind", "state")} for entry in entries]
+
+
+# -- what differs between two runs
+
+_ENVIRONMENT_THAT_COUNTS = (
+    *("argv", "platform_info", "python_version", "python_implementation", "python_executable"),
+    *("cwd", "hostname", "cpu_count", "user", "git_hash_at_docker_build", "gpus", "rank"),
+    "environment_variables",
+)
+_CODE_THAT_COUNTS = (
+    *("git_commit_hash", "git_active_branch", "git_is_dirty", "git_patch", "git_patch_omitted"),
+    "source_edited_after_import",
+)
+_ALWAYS_DIFFERENT = (
+    r"SLURM_(?!JOB_NAME|JOB_PARTITION|.*CPUS|.*MEM|.*GPU|NNODES|NTASKS|NPROCS)|RANK$"
+)
+_ABSENT: Any = object()  # stands for what only one of two runs has
+
+
+def diff_records(a: Record, b: Record) -> list[Record]:
+    """Tell by meaning what differs between two runs.
+
+    What always differs (uuids, times, process ids, resources) is not compared.
+
+    Returns
+    -------
+    list of dict
+        section ('function', 'arguments', 'code', 'seed', 'packages', 'inputs', 'outputs',
+        'result', 'status', 'environment'), path within it, and the values `a` and `b`; one of
+        them is missing where only one run has it.
+    """
+    differences = []
+    for section, view in _DIFF_SECTIONS.items():
+        for path, x, y in diff_values(view(a), view(b)):
+            difference = {"section": section, "path": path, "a": x, "b": y}
+            differences.append({k: v for k, v in difference.items() if v is not _ABSENT})
+    return differences
+
+
+def _pick(mapping: object, keys: Iterable[str]) -> Record:
+    return (
+        {key: mapping[key] for key in keys if key in mapping} if isinstance(mapping, dict) else {}
+    )
+
+
+def _ending(record: Record) -> Record:
+    return {"status": judge_status(record), "error": get(record, "error", "message")}
+
+
+def describe_code(record: Record) -> Record:
+    """What tells the code of two runs apart, of the tracked module, the others and packages."""
+    code = _pick(record.get("tracked_module"), _CODE_THAT_COUNTS)
+    for kind in ("extra_tracked_modules", "package_origins"):
+        for name, state in (record.get(kind) or {}).items():
+            code[name] = _pick(state, (*_CODE_THAT_COUNTS, "url", "commit"))
+    return code
+
+
+def describe_surroundings(record: Record) -> Record:
+    """The part of the environment in which two runs could differ to some effect."""
+    environment = _pick(record.get("environment"), _ENVIRONMENT_THAT_COUNTS)
+    variables = environment.get("environment_variables")
+    if isinstance(variables, dict):
+        always = _pattern(_ALWAYS_DIFFERENT)
+        kept = {k: v for k, v in variables.items() if v is not None and not always.match(k)}
+        environment["environment_variables"] = kept
+    return environment
+
+
+def _contents(record: Record, kind: str) -> Record:
+    """A run's files by name, as far as their content is known: the hash, else the size."""
+    return {
+        entry["name"]: entry.get("sha256") or {"size": entry.get("size")}
+        for entry in entries_of(record, kind)
+    }
+
+
+_DIFF_SECTIONS: dict[str, Callable[[Record], Any]] = {  # what is compared of each run
+    "function": lambda run: _pick(get(run, "called_function"), ("name", "module")),
+    "arguments": lambda run: get(run, "called_function", "parameters"),
+    "code": describe_code,
+    "seed": lambda run: run.get("seed", _ABSENT),
+    "packages": lambda run: get(run, "package_inventory"),
+    "inputs": lambda run: _contents(run, "inputs"),
+    "outputs": lambda run: _contents(run, "outputs"),
+    "result": lambda run: run.get("result", _ABSENT),
+    "status": _ending,
+    "environment": describe_surroundings,
+}
+
+
+def diff_values(a: Any, b: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
+    """The paths into two JSON values at which they differ, with what is there."""
+    nested = isinstance(a, dict) and isinstance(b, dict)
+    if nested and depth < DEPTH_LIMIT:
+        for key in sorted({**a, **b}):
+            below = f"{path}.{key}" if path else key
+            yield from diff_values(a.get(key, _ABSENT), b.get(key, _ABSENT), below, depth + 1)
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and depth < DEPTH_LIMIT:
+        if not path.endswith("git_patch"):
+            for index, (one, other) in enumerate(zip(a, b)):
+                yield from diff_values(one, other, f"{path}[{index}]", depth + 1)
+        elif a != b:
+            yield path, a, b
+    elif a != b or type(a) is not type(b):
+        yield path, a, b
+
+
+def count_commits_apart(a: Record, b: Record) -> tuple[int, int] | None:
+    """How many commits each of two runs has that the other hasn't, where the repository is here."""
+    commits = [str(get(r, "tracked_module", "git_commit_hash")) for r in (a, b)]
+    folder = str(get(b, "tracked_module", "git_working_dir"))
+    if not all(_pattern(r"[0-9a-f]{40,64}$").match(c) for c in commits) or not os.path.isdir(
+        folder
+    ):
+        return None
+    try:
+        range_ = f"{commits[0]}...{commits[1]}"
+        ended = _start_git(folder, "rev-list", "--count", "--left-right", range_).read(GIT_TIMEOUT)
+    except _Unavailable:
+        return None
+    if ended is None or ended[0] != 0:
+        return None
+    left, right = ended[1].split()
+    return int(left), int(right)
+
+
+# -- where a file comes from
+
+
+def trace_file(file: _StrPath, roots: Iterable[_StrPath] = ()) -> Record:
+    """Trace a file back to its sources.
+
+    Parameters
+    ----------
+    file
+        Any file.
+    roots
+        Folders whose records are searched, by content, for files that were moved.
+
+    Returns
+    -------
+    dict
+        path; sha256; state: 'ok', 'missing', 'unhashed', or 'changed' (the file at this path is
+        no longer the one meant); run: record_path, uuid, function, start_time, status of the run
+        that made it, None for a source; inputs: the same for each input of that run;
+        repeated: True where the run's inputs are listed elsewhere in the tree already.
+    """
+    path = os.path.abspath(os.fspath(file))
+    if not os.path.isfile(path):
+        raise RecordError(f"{path}: there is no such file")
+    makers: dict[str, Record] = {}
+    for root in roots:
+        for record in iterate_records(os.fspath(root)):
+            for entry in entries_of(record, "outputs"):
+                sha256 = entry.get("sha256")
+                if isinstance(sha256, str) and _start_of(record) >= _start_of(
+                    makers.get(sha256, {})
+                ):
+                    makers[sha256] = record
+    return _trace(path, hash_file(path), makers, set(), "")
+
+
+def _trace(
+    path: str, sha256: str | None, makers: Mapping[str, Record], seen: set[str], consumer: str
+) -> Record:
+    """One file's node in the tree; `consumer` is the record of the run that read it."""
+    path = find_moved(path, sha256, consumer)
+    maker = find_maker(path, sha256) or makers.get(sha256 or "")
+    if maker and sha256 in makers and not _made(maker, path, sha256):
+        maker = makers[str(sha256)]
+    now = hash_file(path)
+    state = "missing" if now is None else "unhashed" if sha256 is None else "ok"
+    if now and sha256 and (now != sha256 or (maker and not _made(maker, path, sha256))):
+        state = "changed"
+    node: Record = {"path": path, "sha256": sha256, "state": state, "run": None, "inputs": []}
+    if maker is None:
+        return node
+    node["run"] = {
+        "record_path": maker["record_path"],
+        "uuid": maker.get("uuid"),
+        "function": get(maker, "called_function", "name"),
+        "start_time": get(maker, "timing", "start_time"),
+        "status": judge_status(maker),
+    }
+    identity = f"{maker['record_path']}@{maker['record_number']}"
+    if identity in seen:
+        return {**node, "repeated": True}
+    seen.add(identity)
+    for entry in entries_of(maker, "inputs"):
+        node["inputs"].append(
+            _trace(entry["path"], entry.get("sha256"), makers, seen, maker["record_path"])
+        )
+    return node
+
+
+def _made(record: Record, path: str, sha256: str | None) -> bool:
+    """Whether a run made this content."""
+    return any(entry.get("sha256") == sha256 for entry in entries_of(record, "outputs"))
+
+
+def find_moved(path: str, sha256: str | None, consumer: str) -> str:
+    """Where a recorded path leads after it moved together with the record that names it.
+
+    The end of the path is looked for below each folder above that record; only the same content
+    counts.
+    """
+    if not consumer or sha256 is None or os.path.exists(path):
+        return path
+    parts = path.split(os.sep)
+    folder = os.path.dirname(os.path.abspath(consumer))
+    while True:
+        for length in range(min(len(parts) - 1, 12), 0, -1):
+            candidate = os.path.join(folder, *parts[-length:])
+            if os.path.isfile(candidate) and hash_file(candidate) == sha256:
+                return candidate
+        above = os.path.dirname(folder)
+        if above == folder:
+            return path
+        folder = above
 
 
 # ------------------------------------------------------------------------------
 # Showing
 # ------------------------------------------------------------------------------
+# Values in, text out. Whatever comes from a record passes `clean` before it can
+# reach a terminal.
+
+
+def clean(value: object, limit: int = 500) -> str:
+    """A value as one line of text without control characters, escape sequences or bidi marks."""
+    import json
+
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = text if len(text) <= limit else f"{text[:limit]}..."
+    return str(_pattern(_UNPRINTABLE).sub(_escape, text))
+
+
+_UNPRINTABLE = (
+    "[\0-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def _escape(match: Any) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def format_size(size: int) -> str:
@@ -2566,57 +3082,597 @@ def format_size(size: int) -> str:
     return f"{size} bytes" if units[0] == "bytes" else f"{amount:.1f} {units[0]}"
 
 
-def format_summary(record: Record) -> str:
-    """A record in a few lines."""
-    called = record.get("called_function", {})
-    timing, environment = record.get("timing", {}), record.get("environment", {})
-    module = record.get("tracked_module", {})
-    lines = {
-        "run": f"{called.get('name')} ({called.get('source_file')})",
-        "status": f"{record.get('status', 'unknown')}, {timing.get('run_time', 'not finished')}",
-        "started": timing.get("start_time"),
-        "where": f"{environment.get('user')} on {environment.get('hostname')}",
-        "commit": f"{module.get('git_commit_hash')} on {module.get('git_active_branch')}"
-        + (", dirty" if module.get("git_is_dirty") else ""),
+_COLORS = {
+    **dict.fromkeys(("completed", "ok", "identical"), "32"),
+    **dict.fromkeys(("running", "unhashed", "new"), "33"),
+    **dict.fromkeys(("failed", "died", "interrupted", "terminated", "unusual"), "31"),
+    **dict.fromkeys(("changed", "missing", "differs"), "31"),
+}
+
+
+class _Style:
+    """How text may look where it is printed: its width, and whether it has colours."""
+
+    def __init__(self, width: int = 80, color: bool = False) -> None:
+        self.width, self.color = width, color
+
+    def paint(self, text: str, word: str = "") -> str:
+        """Colour a text by what its first word, or the given one, stands for."""
+        code = _COLORS.get(word or text.split(" ")[0].strip(","))
+        return f"\033[{code}m{text}\033[0m" if self.color and code else text
+
+    def cut(self, text: str, width: int | None = None) -> str:
+        width = self.width if width is None else width
+        return text if len(text) <= width else f"{text[: max(0, width - 3)]}..."
+
+
+def format_summary(record: Record, style: _Style) -> str:
+    """A record in a screenful: what ran, when, where, on which code, and what is unusual."""
+    rows: list[tuple[str, str]] = [
+        ("run", summarize_function(record)),
+        ("status", summarize_status(record)),
+        ("started", clean(get(record, "timing", "start_time"))),
+        ("where", summarize_place(record)),
+        ("code", summarize_code(record.get("tracked_module"))),
+        ("seed", clean(record.get("seed"))),
+    ]
+    parameters = get(record, "called_function", "altered_parameters")
+    rows += _limited("argument", _assignments(parameters))
+    rows += _limited("input", [summarize_file(e) for e in entries_of(record, "inputs")])
+    rows += _limited("output", [summarize_file(e) for e in entries_of(record, "outputs")])
+    if "result" in record and record["result"] is not None:
+        rows.append(("result", clean(record["result"])))
+    rows += [("unusual", text) for text in list_unusual(record)]
+    rows.append(("record", clean(record.get("record_path"))))
+    lines, before = [], ""
+    for name, text in rows:
+        label = f"{name if name != before else '':9}"
+        before = name
+        lines.append(style.paint(label, name) + style.paint(style.cut(text, style.width - 9)))
+    return "\n".join(lines)
+
+
+def _limited(name: str, texts: Sequence[str], limit: int = 8) -> list[tuple[str, str]]:
+    """Rows of one name, and how many more there are."""
+    more = [f"... and {len(texts) - limit} more"] if len(texts) > limit + 1 else []
+    return [(name, text) for text in [*texts[: limit if more else limit + 1], *more]]
+
+
+def _assignments(parameters: object) -> list[str]:
+    items = parameters.items() if isinstance(parameters, dict) else ()
+    return [f"{clean(name)} = {clean(value)}" for name, value in items]
+
+
+def summarize_function(record: Record) -> str:
+    called = record.get("called_function")
+    name = get(called, "qualname") or get(called, "name")
+    return f"{clean(name)} ({clean(get(called, 'source_file') or get(called, 'module'))})"
+
+
+def summarize_status(record: Record) -> str:
+    run_time = get(record, "timing", "run_time")
+    text = clean(judge_status(record)) + (f", took {clean(run_time)}" if run_time else "")
+    error = record.get("error")
+    return f"{text}: {clean(get(error, 'type'))}: {clean(get(error, 'message'))}" if error else text
+
+
+def summarize_place(record: Record) -> str:
+    environment = record.get("environment")
+    python = clean(get(environment, "python_version")).split(" ")[0]
+    text = f"{clean(get(environment, 'user'))} on {clean(get(environment, 'hostname'))}"
+    gpus = get(environment, "gpus")
+    if isinstance(gpus, list) and gpus:
+        names = [clean(get(gpu, "name")) for gpu in gpus]
+        text += ", " + ", ".join(f"{names.count(name)} x {name}" for name in sorted(set(names)))
+    return f"{text}, Python {python}, in {clean(get(environment, 'cwd'))}"
+
+
+def summarize_code(module: object) -> str:
+    """A repository's state: commit, branch, and how far the files differed from it."""
+    if not isinstance(module, dict):
+        return "not under git"
+    commit = clean(module.get("git_commit_hash") or "no commit")[:12]
+    text = f"{commit} on {clean(module.get('git_active_branch'))}"
+    if module.get("git_is_dirty"):
+        text += ", dirty"
+    patch = module.get("git_patch")
+    if isinstance(patch, list):
+        text += f", patch of {len(patch)} lines"
+    return text
+
+
+def summarize_file(entry: Record) -> str:
+    size = entry.get("size")
+    text = f"{clean(entry['name'])}  {format_size(size) if isinstance(size, int) else 'missing'}"
+    sha256 = entry.get("sha256")
+    return f"{text}  {clean(sha256)[:12]}" if sha256 else f"{text}  not hashed"
+
+
+def list_unusual(record: Record) -> Iterator[str]:
+    """What whoever relies on this record should know first."""
+    status = judge_status(record)
+    if status != "completed":
+        yield f"the run did not complete: {clean(status)}"
+    modules = {"the code": record.get("tracked_module")}
+    modules.update(record.get("extra_tracked_modules") or {})
+    modules.update(record.get("package_origins") or {})
+    for name, module in modules.items():
+        if get(module, "git_is_dirty"):
+            yield f"{clean(name)} had uncommitted changes"
+        if get(module, "git_patch_omitted"):
+            yield f"{clean(name)}: {clean(get(module, 'git_patch_omitted'))}"
+        if get(module, "source_edited_after_import"):
+            yield f"{clean(name)} was edited after it had been imported: what ran is not in git"
+    for key in ("inputs_omitted", "outputs_omitted"):
+        if record.get(key):
+            yield f"{key.partition('_')[0]} left out: {clean(record[key])}"
+    gpus = get(record, "environment", "gpus")
+    if isinstance(gpus, str):
+        yield f"GPUs {clean(gpus)}"
+
+
+def format_requirements(record: Record) -> str:
+    """The packages as pip's requirements; those from elsewhere by their origin (PEP 508)."""
+    inventory = record.get("package_inventory")
+    origins = record.get("package_origins")
+    lines = []
+    for name, version in inventory.items() if isinstance(inventory, dict) else ():
+        origin = get(origins, name)
+        lines.append(format_requirement(clean(name), clean(version), origin or {}))
+    return "\n".join(lines)
+
+
+def format_requirement(name: str, version: str, origin: Record) -> str:
+    """One line of a requirements file."""
+    url = clean(origin.get("url") or "").replace(f"{REDACTED}@", "")
+    remotes = origin.get("git_remotes") or {}
+    commit = clean(origin.get("commit") or origin.get("git_commit_hash") or "")
+    folder = clean(origin.get("subdirectory") or "")
+    fragment = f"#subdirectory={folder}" if folder else ""
+    if origin.get("editable"):
+        remote = clean(next(iter(remotes.values()), "")).replace(f"{REDACTED}@", "")
+        if remote and commit:
+            return f"-e git+{_with_scheme(remote)}@{commit}#egg={name}"
+        return f"-e {url}"
+    if origin.get("commit"):
+        return f"{name} @ {clean(origin.get('vcs') or 'git')}+{url}@{commit}{fragment}"
+    return f"{name} @ {url}{fragment}" if url else f"{name}=={version}"
+
+
+def _with_scheme(remote: str) -> str:
+    """A remote as a URL: git's short form `user@host:path` isn't one."""
+    if "://" in remote or not _pattern(r"[^/]+:").match(remote):
+        return remote if "://" in remote else f"file://{remote}"
+    host, _, path = remote.partition(":")
+    return f"ssh://{host}/{path}"
+
+
+def format_checksums(record: Record) -> str:
+    """The hashes of inputs and outputs as `sha256sum -c` reads them."""
+    lines = []
+    for kind in ("inputs", "outputs"):
+        for entry in entries_of(record, kind):
+            sha256 = entry.get("sha256")
+            if isinstance(sha256, str) and _pattern(r"[0-9a-f]{64}$").match(sha256):
+                path = entry["path"].replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+                escaped = "" if path == entry["path"] else "\\"
+                lines.append(f"{escaped}{sha256}  {path}")
+    return "\n".join(lines)
+
+
+def format_patch(record: Record) -> str:
+    """The patch of the tracked module's repository."""
+    patch = get(record, "tracked_module", "git_patch")
+    return "\n".join(map(str, patch)) if isinstance(patch, list) else ""
+
+
+def summarize_run(record: Record) -> Record:
+    """A run as `log` lists it."""
+    return {
+        "start_time": get(record, "timing", "start_time"),
+        "status": judge_status(record),
+        "run_time": get(record, "timing", "run_time"),
+        "function": get(record, "called_function", "name"),
+        "arguments": get(record, "called_function", "parameters"),
         "seed": record.get("seed"),
+        "record_path": record["record_path"],
+        "record_number": record["record_number"],
+        "uuid": record.get("uuid"),
     }
-    lines.update(
-        (f"  {name}", value) for name, value in called.get("altered_parameters", {}).items()
+
+
+def format_log(runs: Sequence[Record], root: str, style: _Style) -> str:
+    """A table of runs, with the arguments in which the runs of one function vary."""
+    varying = find_varying_arguments(runs)
+    rows = []
+    for run in runs:
+        arguments = run["arguments"] if isinstance(run["arguments"], dict) else {}
+        shown = [
+            f"{clean(name)}={clean(arguments[name], 40)}"
+            for name in varying.get(run["function"], ())
+            if name in arguments
+        ]
+        place = os.path.relpath(os.path.dirname(run["record_path"]), root)
+        start = clean(run["start_time"])[:19]
+        status = clean(run["status"])
+        took = clean(run["run_time"] or "").partition(".")[0]
+        rows.append((start, status, took, clean(run["function"]), clean(place), " ".join(shown)))
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(5)]
+    lines = []
+    for row in rows:
+        cells = [f"{cell:{width}}" for cell, width in zip(row, widths)]
+        line = style.cut("  ".join([*cells, row[5]]).rstrip())
+        lines.append(line.replace(cells[1], style.paint(cells[1], row[1].split(" ")[0]), 1))
+    return "\n".join(lines)
+
+
+def find_varying_arguments(runs: Sequence[Record]) -> dict[str, list[str]]:
+    """For each function, the arguments that aren't the same in all of its runs."""
+    import json
+
+    values: dict[str, dict[str, set[str]]] = {}
+    counts: dict[str, int] = {}
+    for run in runs:
+        function = run["function"]
+        counts[function] = counts.get(function, 0) + 1
+        if isinstance(run["arguments"], dict):
+            for name, value in run["arguments"].items():
+                values.setdefault(function, {}).setdefault(name, set()).add(json.dumps(value))
+    return {
+        function: [name for name, found in names.items() if len(found) > 1]
+        for function, names in values.items()
+    }
+
+
+def format_differences(
+    differences: Sequence[Record], apart: tuple[int, int] | None, style: _Style
+) -> str:
+    """What differs between two runs, section by section."""
+    lines, section = [], ""
+    for difference in differences:
+        if difference["section"] != section:
+            section = difference["section"]
+            note = (
+                f" ({apart[0]} and {apart[1]} commits apart)" if section == "code" and apart else ""
+            )
+            lines.append(f"{section}{note}")
+        path = clean(difference["path"] or section)
+        lines.append(style.cut(f"  {path}: {_format_change(difference)}"))
+    return "\n".join(lines)
+
+
+def _format_change(difference: Record) -> str:
+    """One difference: `a -> b`; a patch by its size."""
+    a, b = (
+        f"{len(side)} lines"
+        if difference["path"].endswith("git_patch") and side
+        else clean(side, 80)
+        for side in (difference.get("a", ""), difference.get("b", ""))
     )
-    return "\n".join(f"{name:10} {value}" for name, value in lines.items())
+    if "a" not in difference:
+        return f"only in the second: {b}"
+    return f"{a} -> {b}" if "b" in difference else f"only in the first: {a}"
+
+
+def format_trace(node: Record, style: _Style, depth: int = 0) -> str:
+    """A file's history as a tree: each file, the run that made it, and that run's inputs."""
+    pad, run = "  " * depth, node["run"]
+    note = {"changed": "  (another file is there now)", "missing": "  (no longer there)"}
+    line = f"{pad}{clean(node['path'])}{note.get(node['state'], '')}"
+    if run is None:
+        return style.cut(f"{line}  source")
+    made = f"{clean(run['function'])}, {clean(run['start_time'])[:19]}, {clean(run['status'])}"
+    lines = [style.cut(line), style.cut(f"{pad}  made by {made}")]
+    if node.get("repeated"):
+        lines[-1] += " (see above)"
+    lines += [format_trace(child, style, depth + 1) for child in node["inputs"]]
+    return "\n".join(lines)
+
+
+def format_dot(node: Record) -> str:
+    """A file's history as a graph in Graphviz's language: files are boxes, runs ellipses."""
+    lines: dict[str, None] = {"  rankdir=LR;": None}
+
+    def quote(text: object) -> str:
+        return '"' + clean(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    def add(node: Record) -> None:
+        file, run = quote(node["path"]), node["run"]
+        lines[f"  {file} [shape=box, label={quote(os.path.basename(node['path']))}];"] = None
+        if run:
+            name = quote(run["uuid"])
+            lines[f"  {name} [label={quote(run['function'])}];"] = None
+            lines[f"  {name} -> {file};"] = None
+            for child in node["inputs"]:
+                add(child)
+                lines[f"  {quote(child['path'])} -> {name};"] = None
+
+    add(node)
+    return "digraph trace {\n" + "\n".join(lines) + "\n}"
+
+
+def format_verdicts(verdicts: Sequence[Record], style: _Style) -> str:
+    """Files that aren't what the record says, and a count of all."""
+    states = [verdict["state"] for verdict in verdicts]
+    lines = [
+        f"{style.paint(v['state'])}  {v['kind']}  {clean(v['path'])}"
+        for v in verdicts
+        if v["state"] != "ok"
+    ]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    return "\n".join([*lines, counts or "no files recorded"])
 
 
 # ------------------------------------------------------------------------------
 # Command line
 # ------------------------------------------------------------------------------
+# The only part that prints and exits. Exit status: 0 fine or same, 1 differs,
+# 2 trouble, told in one line on stderr.
 
 
 def _cmd_show(arguments: Any) -> int:
-    print(format_summary(load_record(arguments.target)))
+    record = find_record(arguments.target)
+    if arguments.json:
+        return _print_json(record)
+    formats = {
+        "patch": format_patch,
+        "requirements": format_requirements,
+        "checksums": format_checksums,
+    }
+    chosen = next((name for name in formats if getattr(arguments, name)), None)
+    if chosen is None:
+        return _print(format_summary(record, _make_style()))
+    text = formats[chosen](record)
+    if sys.stdout.isatty():
+        text = "\n".join(clean(line, TEXT_LIMIT) for line in text.split("\n"))
+    return _print(text) if text else 0
+
+
+def _cmd_log(arguments: Any) -> int:
+    runs = [summarize_run(record) for record in iterate_records(arguments.directory)]
+    runs.sort(key=lambda run: _seconds(run["start_time"]), reverse=True)
+    if arguments.json:
+        return _print_json(runs)
+    root = arguments.directory
+    root = root if os.path.isdir(root) else os.path.dirname(root) or "."
+    return _print(format_log(runs, root, _make_style()) or "no runs below this folder")
+
+
+def _cmd_diff(arguments: Any) -> int:
+    a, b = find_record(arguments.a), find_record(arguments.b)
+    differences = diff_records(a, b)
+    if arguments.json:
+        _print_json(differences)
+    elif differences:
+        _print(format_differences(differences, count_commits_apart(a, b), _make_style()))
+    else:
+        _print("no difference")
+    return 1 if differences else 0
+
+
+def _cmd_verify(arguments: Any) -> int:
+    verdicts = []
+    for target in arguments.targets:
+        records = load_records(target) if os.path.isdir(target) else [find_record(target)]
+        if not records:
+            raise RecordError(f"{target}: there is no record in this directory")
+        for record in records:
+            found = verify_record(record, _Progress("hashing"))
+            verdicts += [{"record_path": record["record_path"], **verdict} for verdict in found]
+    if arguments.json:
+        _print_json(verdicts)
+    else:
+        _print(format_verdicts(verdicts, _make_style()))
+    return 1 if any(verdict["state"] in ("changed", "missing") for verdict in verdicts) else 0
+
+
+def _cmd_trace(arguments: Any) -> int:
+    node = trace_file(arguments.file, arguments.root)
+    if arguments.json:
+        return _print_json(node)
+    return _print(format_dot(node) if arguments.dot else format_trace(node, _make_style()))
+
+
+def _cmd_run(arguments: Any) -> int:
+    """Run a script or module as `python` would, as a tracked function."""
+    import functools
+
+    program, *argv = arguments.program
+    path = _find_module(program) if arguments.module else os.path.abspath(program)
+    if not os.path.isfile(path):
+        raise RecordError(f"{program}: there is no such script")
+    name = program if arguments.module else os.path.splitext(os.path.basename(path))[0]
+    sys.modules["pycrumbs"] = sys.modules[__name__]  # what the script imports is this very module
+    sys.argv = [path if arguments.module else program, *argv]
+    sys.path[0] = os.getcwd() if arguments.module else os.path.dirname(path)
+    sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
+
+    def script(*argv: str, seed: int | None = None) -> None:
+        if arguments.module:
+            import runpy
+
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            _execute_script(path)
+
+    script.__code__ = script.__code__.replace(co_filename=path)
+    script.__name__, script.__qualname__, script.__module__ = name, name, "__main__"
+    track = tracked(
+        literal_directory=arguments.output,
+        seed_parameter="seed",
+        create_parents=True,
+        capture_files=True,
+        disable_git_tracking=arguments.no_git,
+    )
+    track(script)(*argv, seed=arguments.seed)
     return 0
+
+
+def _find_module(name: str) -> str:
+    """The file that `python -m name` would run."""
+    import importlib.util
+
+    sys.path[0] = os.getcwd()
+    for candidate in (f"{name}.__main__", name):
+        try:
+            spec = importlib.util.find_spec(candidate)
+        except ImportError:
+            continue
+        if spec is not None and spec.origin:
+            return spec.origin
+    raise RecordError(f"{name}: there is no such module")
+
+
+def _execute_script(path: str) -> None:
+    """Execute a script as `__main__`, in a module of its own that stays, as after `python path`."""
+    module = types.ModuleType("__main__")
+    module.__dict__.update(__file__=path, __builtins__=__builtins__)
+    sys.modules["__main__"] = module
+    code = compile(_read_bytes(path), path, "exec", dont_inherit=True)
+    exec(code, module.__dict__)
+
+
+def _print_without_our_frames(
+    print_error: Callable[..., None], kind: Any, error: BaseException, traceback: Any
+) -> None:
+    """An excepthook that leaves out how the script was started."""
+    own = (__file__, "<frozen runpy>")
+    while traceback and traceback.tb_frame.f_code.co_filename.startswith(own):
+        traceback = traceback.tb_next
+    print_error(kind, error.with_traceback(traceback), traceback)
+
+
+class _Progress:
+    """Says on a terminal how far work has come that takes longer than a second."""
+
+    def __init__(self, activity: str) -> None:
+        self.activity, self.started, self.done, self.shown = activity, time.monotonic(), 0, 0.0
+
+    def __call__(self, size: int) -> None:
+        self.done += size
+        now = time.monotonic()
+        if now - self.started > 1 and now - self.shown > 0.2 and sys.stderr.isatty():
+            self.shown = now
+            print(f"\r{self.activity}: {format_size(self.done)} ", end="", file=sys.stderr)
+
+
+def _make_style() -> _Style:
+    """The style of standard output: https://no-color.org, https://force-color.org."""
+    import shutil
+
+    terminal = sys.stdout.isatty()
+    color = terminal and os.environ.get("TERM") != "dumb"
+    if os.environ.get("FORCE_COLOR"):
+        color = True
+    if os.environ.get("NO_COLOR"):
+        color = False
+    known_width = terminal or "COLUMNS" in os.environ
+    return _Style(shutil.get_terminal_size().columns if known_width else 10_000, color)
+
+
+def _print(text: str) -> int:
+    print(text)
+    return 0
+
+
+def _print_json(value: Any) -> int:
+    import json
+
+    return _print(json.dumps(value, indent=4))
+
+
+_TARGET = "a record, a directory, or any file a run made; RECORD@N is the N-th run of a chained one"
+_EXIT_STATUS = "Exit status: 0 fine or same, 1 something differs, 2 trouble."
 
 
 def make_parser() -> Any:
     """The command line's grammar."""
     import argparse
 
-    parser = argparse.ArgumentParser(prog="pycrumbs", description="Read the records of runs.")
-    parser.add_argument("--version", action="version", version=__version__)
+    parser = argparse.ArgumentParser(
+        prog="pycrumbs", description=__doc__.splitlines()[0], epilog=_EXIT_STATUS
+    )
+    parser.add_argument("--version", action="version", version=f"pycrumbs {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    show = commands.add_parser("show", help="summarise a record")
-    show.add_argument("target", help="a record, or a directory that holds one")
-    show.set_defaults(command=_cmd_show)
+
+    def add(name: str, run: Callable[[Any], int], text: str, example: str) -> Any:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=f"Example:\n  {example}\n\n{_EXIT_STATUS}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(command=run)
+        return command
+
+    run = add(
+        *("run", _cmd_run, "run a script as a tracked function, its files captured"),
+        "pycrumbs run -o runs/first -s 7 train.py --epochs 5",
+    )
+    run.add_argument("-o", "--output", default=".", metavar="DIR", help="directory of the record")
+    run.add_argument("-s", "--seed", type=int, help="the seed; default: drawn")
+    run.add_argument("--no-git", action="store_true", help="the script is in no git repository")
+    run.add_argument("-m", "--module", action="store_true", help="PROGRAM is a module's name")
+    run.add_argument("program", nargs=argparse.REMAINDER, metavar="PROGRAM [ARG ...]")
+
+    show = add("show", _cmd_show, "summarise a run", "pycrumbs show runs/first/model.pt")
+    show.add_argument("target", help=_TARGET)
+    parts = show.add_mutually_exclusive_group()
+    parts.add_argument("--patch", action="store_true", help="what git apply needs, only")
+    parts.add_argument("--requirements", action="store_true", help="what pip needs, only")
+    parts.add_argument("--checksums", action="store_true", help="what sha256sum -c needs, only")
+    parts.add_argument("--json", action="store_true", help="the record itself")
+
+    log = add("log", _cmd_log, "list the runs below a folder, newest first", "pycrumbs log runs")
+    log.add_argument("directory", nargs="?", default=".", metavar="DIR")
+    log.add_argument("--json", action="store_true", help="a list of objects")
+
+    diff = add(
+        *("diff", _cmd_diff, "tell by meaning what differs between two runs"),
+        "pycrumbs diff runs/first runs/second",
+    )
+    diff.add_argument("a", metavar="A", help=_TARGET)
+    diff.add_argument("b", metavar="B", help="likewise")
+    diff.add_argument("--json", action="store_true", help="a list of objects")
+
+    verify = add(
+        *("verify", _cmd_verify, "tell whether inputs and outputs are still what the record says"),
+        "pycrumbs verify runs",
+    )
+    verify.add_argument("targets", nargs="+", metavar="TARGET", help=_TARGET)
+    verify.add_argument("--json", action="store_true", help="a list of objects")
+
+    trace = add(
+        *("trace", _cmd_trace, "trace a file back to its sources"),
+        "pycrumbs trace --root runs figure.png",
+    )
+    trace.add_argument("file", metavar="FILE")
+    trace.add_argument(
+        "--root", action="append", default=[], metavar="DIR", help="search here by content, too"
+    )
+    form = trace.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a tree of objects")
+    form.add_argument("--dot", action="store_true", help="a graph for Graphviz")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # whatever the locale, printing doesn't fail
+            stream.reconfigure(errors="backslashreplace")
     arguments = make_parser().parse_args(argv)
     try:
-        return int(arguments.command(arguments))
+        status = int(arguments.command(arguments))
+        sys.stdout.flush()
+        return status
     except RecordError as error:
-        print(f"pycrumbs: {error}", file=sys.stderr)
+        print(f"pycrumbs: {clean(str(error))}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `pycrumbs log | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

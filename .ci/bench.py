@@ -21,9 +21,11 @@ How to read it:
     import     a process that imports the library, beyond one that does nothing
     run-*      a whole process that makes one tracked call, beyond one that calls the plain function
     big-*      a call with ten million elements, beyond one with three
-    hash       a call with large input files, beyond one with a tiny file; read from the page cache
+    hash       a call with large input files, beyond one with a tiny file; read from the page cache.
+               Many files should gain as much over one as `xargs -P` with sha256sum gains here
 - `call-*` is a later call in a warm process. `floor` there is what no recorder that survives a crash
   can go below: two atomic writes of the same bytes, the second with an fsync, and the seeding calls.
+- `rerun-50k` checks out into memory (/dev/shm) where there is one, ours and `git worktree add` alike.
 - Processes start from a clean environment, with compiled bytecode, after warm-up runs.
 - `not there yet` says that this pycrumbs.py has no such option or command.
 """
@@ -46,8 +48,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pycrumbs-bench"
@@ -80,16 +83,16 @@ class Failed(Exception):
 class Budget:
     """A limit on our median, on its ratio to the other's, or (`at_least`) on that ratio from below."""
 
-    most: Optional[float] = None
-    ratio: Optional[float] = None
-    at_least: Optional[float] = None
+    most: float | None = None
+    ratio: float | None = None
+    at_least: float | None = None
 
     def describe(self, unit: str) -> str:
         if self.most is not None:
             return "≤ " + format_value(self.most, unit)
         return f"≤ {self.ratio:g} ×" if self.ratio is not None else f"≥ {self.at_least:g} ×"
 
-    def holds(self, ours: float, ratio: Optional[float]) -> Optional[bool]:
+    def holds(self, ours: float, ratio: float | None) -> bool | None:
         if self.most is not None:
             return ours <= self.most
         if ratio is None:
@@ -101,15 +104,15 @@ class Budget:
 class Line:
     """One comparison: our samples, another's, and the budget between them."""
 
-    ours: List[float]
+    ours: list[float]
     name: str = ""
-    other: List[float] = dataclasses.field(default_factory=list)
-    budget: Optional[Budget] = None
+    other: list[float] = dataclasses.field(default_factory=list)
+    budget: Budget | None = None
     unit: str = "s"
     what: str = ""
 
     @property
-    def ratio(self) -> Optional[float]:
+    def ratio(self) -> float | None:
         if not self.other or statistics.median(self.other) <= 0:
             return None
         return statistics.median(self.ours) / statistics.median(self.other)
@@ -120,7 +123,7 @@ class Line:
         return {True: "pass", False: "MISSED", None: "–"}[holds]
 
 
-def percentile(samples: List[float], share: float) -> float:
+def percentile(samples: list[float], share: float) -> float:
     ordered = sorted(samples)
     position = share * (len(ordered) - 1)
     low = int(position)
@@ -137,14 +140,12 @@ def format_value(value: float, unit: str) -> str:
     return f"{value * scale:.{max(0, 3 - len(str(int(abs(value * scale)))))}f} {name}"
 
 
-def format_samples(samples: List[float], unit: str) -> str:
-    if not samples:
-        return "–"
+def format_samples(samples: list[float], unit: str) -> str:
     low, high = (format_value(percentile(samples, share), unit) for share in (0.1, 0.9))
     return f"{format_value(statistics.median(samples), unit)} ({low} – {high})"
 
 
-def beyond(samples: List[float], baseline: List[float]) -> List[float]:
+def beyond(samples: list[float], baseline: list[float]) -> list[float]:
     return [sample - base for sample, base in zip(samples, baseline)]
 
 
@@ -155,7 +156,7 @@ def beyond(samples: List[float], baseline: List[float]) -> List[float]:
 Finished = collections.namedtuple("Finished", "seconds rss_mb returncode output errors")
 
 
-def clean_environment(home: Path) -> Dict[str, str]:
+def clean_environment(home: Path) -> dict[str, str]:
     """Nothing of the caller's settings: no PYTHON* variables, no git configuration, no job scheduler."""
     git_folder = str(Path(shutil.which("git") or "/usr/bin/git").parent)
     return {
@@ -167,7 +168,7 @@ def clean_environment(home: Path) -> Dict[str, str]:
     }
 
 
-def spawn(argv: List[Any], cwd: Path, environ: Dict[str, str]) -> Finished:
+def spawn(argv: list[Any], cwd: Path, environ: dict[str, str]) -> Finished:
     """Run a process and time it from its creation to its end, output going to files."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
@@ -203,10 +204,10 @@ def checked(finished: Finished, what: str) -> Finished:
 
 
 def in_turns(
-    measures: Dict[str, Callable[[], Any]], rounds: int, warmups: int = 1
-) -> Dict[str, List[Any]]:
+    measures: dict[str, Callable[[], Any]], rounds: int, warmups: int = 1
+) -> dict[str, list[Any]]:
     """Call each measure once per round, and return what each gave. The order turns from round to round."""
-    results: Dict[str, List[Any]] = {name: [] for name in measures}
+    results: dict[str, list[Any]] = {name: [] for name in measures}
     names = list(measures)
     for number in range(-warmups, rounds):
         for name in names:
@@ -246,7 +247,7 @@ def kept(name: str, key: str, build: Callable[[Path], None]) -> Path:
     return folder
 
 
-def run_setup(*argv: Any, cwd: Optional[Path] = None) -> None:
+def run_setup(*argv: Any, cwd: Path | None = None) -> None:
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GIT_"))
     }
@@ -261,7 +262,7 @@ def packages_of(folder: Path) -> Path:
     return next(folder.glob("lib/python*/site-packages"))
 
 
-def pip_install(folder: Path, requirements: List[str]) -> None:
+def pip_install(folder: Path, requirements: list[str]) -> None:
     if requirements:
         quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
         run_setup(python_of(folder), "-m", "pip", "install", *quiet, *requirements)
@@ -271,7 +272,7 @@ def count_packages(folder: Path) -> int:
     return sum(1 for _ in packages_of(folder).glob("*.dist-info"))
 
 
-def build_small(requirements: List[str]) -> Callable[[Path], None]:
+def build_small(requirements: list[str]) -> Callable[[Path], None]:
     """pip itself, the requirements with what they need, and real packages up to SMALL."""
 
     def build(folder: Path) -> None:
@@ -288,7 +289,7 @@ def build_stock(folder: Path) -> None:
     pip_install(folder, LARGE_STOCK)
 
 
-def build_large(requirements: List[str], size: int) -> Callable[[Path], None]:
+def build_large(requirements: list[str], size: int) -> Callable[[Path], None]:
     """The stock (as hard links), the requirements with what they need, and made-up packages up to `size`."""
 
     def build(folder: Path) -> None:
@@ -538,7 +539,7 @@ def git_setup(folder: Path, *arguments: str) -> None:
     run_setup("git", *settings, "-C", folder, *arguments)
 
 
-def make_repository(folder: Path, files: Dict[str, str]) -> None:
+def make_repository(folder: Path, files: dict[str, str]) -> None:
     git_setup(folder, "init", "--quiet")
     (folder / ".gitignore").write_text("".join(f"{name}/\n" for name in IGNORED))
     for name, text in files.items():
@@ -573,14 +574,14 @@ class Bench:
         self.pycrumbs = pycrumbs
         self.quick = quick
         self.workspace = workspace
-        self.notes: List[str] = []
+        self.notes: list[str] = []
         self.repository = workspace / "repository"
         self.home = workspace / "home"
         self.repository.mkdir()
         self.home.mkdir()
         self.environ = clean_environment(self.home)
         make_repository(self.repository, SCRIPTS)
-        self._environments: Dict[str, Optional[Path]] = {}
+        self._environments: dict[str, Path | None] = {}
 
     def times(self, full: int, quick: int) -> int:
         return quick if self.quick else full
@@ -589,7 +590,7 @@ class Bench:
         if text not in self.notes:
             self.notes.append(text)
 
-    def python(self, name: str, size: int = SMALL) -> Optional[Path]:
+    def python(self, name: str, size: int = SMALL) -> Path | None:
         """The interpreter of an environment; None, and a note, where it can't be had."""
         key = f"{name}-{size}"
         if key not in self._environments:
@@ -635,7 +636,7 @@ class Bench:
         shutil.copyfile(self.pycrumbs, target)
         run_setup(python_of(folder), "-m", "py_compile", target)
 
-    def run(self, *argv: Any, cwd: Optional[Path] = None) -> Finished:
+    def run(self, *argv: Any, cwd: Path | None = None) -> Finished:
         return checked(
             spawn(list(argv), cwd or self.repository, self.environ), f"`{Path(str(argv[1])).name}`"
         )
@@ -654,7 +655,7 @@ class Bench:
         except Failed as error:
             raise NotThereYet from None if "not there yet" in str(error) else error
 
-    def command(self, *argv: Any, temporary: Optional[Path] = None) -> Finished:
+    def command(self, *argv: Any, temporary: Path | None = None) -> Finished:
         """Run a command of ours, whatever its exit status, if this pycrumbs.py has it."""
         environ = {**self.environ, "TMPDIR": str(temporary or self.home)}
         script = packages_of(self.ours().parent.parent) / "pycrumbs.py"
@@ -679,7 +680,7 @@ class Bench:
 # ------------------------------------------------------------------------------
 
 
-def row_import(bench: Bench) -> List[Line]:
+def row_import(bench: Bench) -> list[Line]:
     """`import pycrumbs`, beyond the bare interpreter"""
     measures = {}
     for name in ("ours", "0.4"):
@@ -696,13 +697,13 @@ def row_import(bench: Bench) -> List[Line]:
     return [Line(ours, "0.4", original, Budget(most=0.010))]
 
 
-def row_run_large(bench: Bench) -> List[Line]:
+def row_run_large(bench: Bench) -> list[Line]:
     """a whole one-call process, 120 packages with numpy and torch installed, beyond plain Python"""
     times = time_runs(bench, ["ours", "0.4"], LARGE, bench.times(15, 5))
     return [Line(times["ours"], "0.4", times["0.4"], Budget(ratio=1 / 20))]
 
 
-def row_run_small(bench: Bench) -> List[Line]:
+def row_run_small(bench: Bench) -> list[Line]:
     """a whole one-call process, 5 packages, beyond plain Python"""
     limits = {"0.4": 0.65, "makeprov": 1.0, "runprov": 1.0}
     times = time_runs(bench, ["ours", *limits], SMALL, bench.times(40, 12))
@@ -716,7 +717,7 @@ RECORD_LEFT_BY = {"ours": "out/job_record.json", "0.4": "out/job_record.json"}
 RECORD_LEFT_BY.update({"makeprov": "prov/job.json", "runprov": "out/job.json"})
 
 
-def time_runs(bench: Bench, names: List[str], size: int, rounds: int) -> Dict[str, List[float]]:
+def time_runs(bench: Bench, names: list[str], size: int, rounds: int) -> dict[str, list[float]]:
     """One tracked run of the same function in a process of its own, for each of the names."""
     measures = {}
     for name in names:
@@ -750,17 +751,17 @@ def check_record(bench: Bench, name: str, python: Path, script: str) -> None:
             raise Failed(f"{name}: {found} of {expected} packages in the record")
 
 
-def row_call_small(bench: Bench) -> List[Line]:
+def row_call_small(bench: Bench) -> list[Line]:
     """each later call in one process, 5 packages"""
     return time_calls(bench, SMALL, "bare", processes=bench.times(8, 3), calls=200)
 
 
-def row_call_large(bench: Bench) -> List[Line]:
+def row_call_large(bench: Bench) -> list[Line]:
     """each later call in one process, 120 packages, numpy and torch imported"""
     return time_calls(bench, LARGE, "loaded", processes=bench.times(5, 2), calls=100)
 
 
-def time_calls(bench: Bench, size: int, mode: str, processes: int, calls: int) -> List[Line]:
+def time_calls(bench: Bench, size: int, mode: str, processes: int, calls: int) -> list[Line]:
     pythons = {name: bench.python(name, size) for name in ("ours", "0.4")}
     measures = {
         name: lambda python=python: bench.ask(python, "calls.py", mode, calls)
@@ -779,11 +780,11 @@ def time_calls(bench: Bench, size: int, mode: str, processes: int, calls: int) -
     ]
 
 
-def flatten(lists: Any) -> List[float]:
+def flatten(lists: Any) -> list[float]:
     return [value for each in lists for value in each]
 
 
-def row_big_argument(bench: Bench) -> List[Line]:
+def row_big_argument(bench: Bench) -> list[Line]:
     """a list of ten million elements as argument, beyond a short one"""
     repeats = {"ours": 9, "0.4": 1}
     measures = {}
@@ -796,7 +797,7 @@ def row_big_argument(bench: Bench) -> List[Line]:
     return [Line(ours, "0.4", original, Budget(most=0.005))]
 
 
-def row_git(bench: Bench) -> List[Line]:
+def row_git(bench: Bench) -> list[Line]:
     """git evidence in a repository of 50,000 files"""
     repository = bench.large_repository()
     lines = time_git(bench, repository, dirty=False)
@@ -804,7 +805,7 @@ def row_git(bench: Bench) -> List[Line]:
         return lines + time_git(bench, repository, dirty=True)
 
 
-def time_git(bench: Bench, repository: Path, dirty: bool) -> List[Line]:
+def time_git(bench: Bench, repository: Path, dirty: bool) -> list[Line]:
     def status() -> float:
         return bench.run("git", "--no-optional-locks", "-C", repository, "status", "-uno").seconds
 
@@ -842,7 +843,7 @@ def modified_files(repository: Path, count: int) -> Iterator[None]:
         git_setup(repository, "status")
 
 
-def row_hash(bench: Bench) -> List[Line]:
+def row_hash(bench: Bench) -> list[Line]:
     """hashing input files: one large, and 64 of the same size together"""
     sha256sum = shutil.which("sha256sum")
     if not sha256sum:
@@ -863,7 +864,9 @@ def row_hash(bench: Bench) -> List[Line]:
     scaled = [speed * gain for speed, gain in zip(speeds["ours"], gains)]
     gain = f"one file × {statistics.median(gains):.2f} (xargs -P)"
     return [
-        Line(speeds["ours"], "sha256sum", speeds["sha256sum"], Budget(at_least=0.9), "MB/s", one_file),
+        Line(
+            speeds["ours"], "sha256sum", speeds["sha256sum"], Budget(at_least=0.9), "MB/s", one_file
+        ),
         Line(speeds["ours many"], gain, scaled, Budget(at_least=0.8), "MB/s", together),
     ]
 
@@ -878,7 +881,7 @@ def hash_with_ours(bench: Bench, kind: str, tiny: Path, large: Path, size: int) 
 
 
 @contextlib.contextmanager
-def files_to_hash(folder: Path, size: int) -> Iterator[List[Path]]:
+def files_to_hash(folder: Path, size: int) -> Iterator[list[Path]]:
     """A tiny file, one of `size`, and a folder of 64 that have it together; in the page cache."""
     tiny, one, many = paths = [folder / "tiny", folder / "one", folder / "many"]
     many.mkdir(parents=True)
@@ -895,7 +898,7 @@ def files_to_hash(folder: Path, size: int) -> Iterator[List[Path]]:
         shutil.rmtree(folder)
 
 
-def row_log(bench: Bench) -> List[Line]:
+def row_log(bench: Bench) -> list[Line]:
     """`python pycrumbs.py log` over 10,000 records of 120 packages each"""
     folder = bench.workspace / "runs"
     make_records(bench, folder, 1)
@@ -929,7 +932,7 @@ def make_records(bench: Bench, folder: Path, count: int) -> None:
         (run / "job_record.json").write_text(text)
 
 
-def row_capture(bench: Bench) -> List[Line]:
+def row_capture(bench: Bench) -> list[Line]:
     """capture_files on, and off: a loop of 1,000 opens, and copy.deepcopy"""
     folder = bench.workspace / "opened"
     folder.mkdir(exist_ok=True)
@@ -948,7 +951,7 @@ def row_capture(bench: Bench) -> List[Line]:
     return [line("opens", "1,000 opens"), line("copies", "deepcopy")]
 
 
-def row_rerun(bench: Bench) -> List[Line]:
+def row_rerun(bench: Bench) -> list[Line]:
     """`pycrumbs rerun` in a repository of 50,000 files, against one `git worktree add`"""
     repository = bench.large_repository()
     bench.run(bench.ours(), "job.py", cwd=repository)
@@ -971,7 +974,9 @@ def rerun(bench: Bench, record: Path, scratch: Path) -> float:
 
 
 def add_worktree(bench: Bench, repository: Path, worktree: Path) -> float:
-    seconds = bench.run("git", "-C", repository, "worktree", "add", "--detach", worktree, "HEAD").seconds
+    seconds = bench.run(
+        "git", "-C", repository, "worktree", "add", "--detach", worktree, "HEAD"
+    ).seconds
     bench.run("git", "-C", repository, "worktree", "remove", "--force", worktree)
     return seconds
 
@@ -980,12 +985,16 @@ def add_worktree(bench: Bench, repository: Path, worktree: Path) -> float:
 def scratch_folder(workspace: Path) -> Iterator[Path]:
     """In memory where that's to be had: a slow disk would hide what is compared, and take minutes."""
     memory = Path("/dev/shm")
-    usable = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
-    with tempfile.TemporaryDirectory(prefix="pycrumbs-bench-", dir=memory if usable else workspace) as folder:
+    usable = (
+        memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
+    )
+    with tempfile.TemporaryDirectory(
+        prefix="pycrumbs-bench-", dir=memory if usable else workspace
+    ) as folder:
         yield Path(folder)
 
 
-ROWS: Dict[str, Callable[[Bench], List[Line]]] = {
+ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "import": row_import,
     "run-120": row_run_large,
     "run-5": row_run_small,
@@ -1006,7 +1015,7 @@ ROWS: Dict[str, Callable[[Bench], List[Line]]] = {
 HEADINGS = ["row", "ours", "against", "theirs", "ratio", "budget", "verdict"]
 
 
-def usable_cores() -> List[int]:
+def usable_cores() -> list[int]:
     return (
         sorted(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
@@ -1014,7 +1023,7 @@ def usable_cores() -> List[int]:
     )
 
 
-def describe_machine(pycrumbs: Path) -> Dict[str, Any]:
+def describe_machine(pycrumbs: Path) -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -1036,20 +1045,20 @@ def describe_machine(pycrumbs: Path) -> Dict[str, Any]:
     }
 
 
-def format_line(row: str, line: Line, is_first: bool) -> List[str]:
+def format_line(row: str, line: Line, is_first: bool) -> list[str]:
     name = f"{row}: {line.what}" if line.what else row
     return [
         name if is_first else "",
         format_samples(line.ours, line.unit) if is_first else "",
         line.name,
-        format_samples(line.other, line.unit) if line.name else "",
+        format_samples(line.other, line.unit) if line.other else line.name and "not installed",
         "" if line.ratio is None else f"{line.ratio:.3g}",
         line.budget.describe(line.unit) if line.budget else "",
         line.verdict,
     ]
 
 
-def format_row(row: str, lines: List[Line]) -> List[List[str]]:
+def format_row(row: str, lines: list[Line]) -> list[list[str]]:
     """Table cells; what repeats the line above is left blank."""
     cells, before = [], None
     for line in lines:
@@ -1060,7 +1069,7 @@ def format_row(row: str, lines: List[Line]) -> List[List[str]]:
     return cells
 
 
-def format_table(table: List[List[str]]) -> str:
+def format_table(table: list[list[str]]) -> str:
     widths = [max(len(cells[column]) for cells in table) for column in range(len(HEADINGS))]
     rows = [
         "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
@@ -1069,8 +1078,8 @@ def format_table(table: List[List[str]]) -> str:
     return "\n".join([rows[0], "-" * len(rows[0]), *rows[1:]])
 
 
-def summarise(row: str, line: Line) -> Dict[str, Any]:
-    def figures(samples: List[float]) -> Optional[Dict[str, float]]:
+def summarise(row: str, line: Line) -> dict[str, Any]:
+    def figures(samples: list[float]) -> dict[str, float] | None:
         if not samples:
             return None
         low, high = percentile(samples, 0.1), percentile(samples, 0.9)
@@ -1094,7 +1103,7 @@ def summarise(row: str, line: Line) -> Dict[str, Any]:
     }
 
 
-def measure_row(bench: Bench, row: str) -> Dict[str, Any]:
+def measure_row(bench: Bench, row: str) -> dict[str, Any]:
     """The lines of one row, or the word that stands in their place."""
     say(f"measuring {row} …")
     try:
@@ -1106,7 +1115,7 @@ def measure_row(bench: Bench, row: str) -> Dict[str, Any]:
 
 
 def report(
-    bench: Bench, machine: Dict[str, Any], results: Dict[str, Dict[str, Any]], seconds: float
+    bench: Bench, machine: dict[str, Any], results: dict[str, dict[str, Any]], seconds: float
 ) -> str:
     table = [HEADINGS]
     for row, result in results.items():
@@ -1119,7 +1128,7 @@ def report(
     return "\n".join([facts, "", format_table(table), "", *notes, f"{seconds:.0f} s in all"])
 
 
-def as_json(bench: Bench, machine: Dict[str, Any], results: Dict[str, Dict[str, Any]]) -> str:
+def as_json(bench: Bench, machine: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
     lines = [
         summarise(row, line) for row, result in results.items() for line in result.get("lines", [])
     ]
@@ -1148,7 +1157,7 @@ def alone() -> Iterator[Path]:
             yield Path(workspace)
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to measure (default: all)")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
