@@ -58,6 +58,7 @@ __all__ = [
     "get_git_info",
     "get_installed_packages",
     "load_records",
+    "rerun_record",
     "seed_tasks",
     "trace_file",
     "tracked",
@@ -80,6 +81,8 @@ VISIT_LIMIT = 100_000  # directory entries that are looked at for outputs
 SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
 DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
 TRACEBACK_LINES = 100  # kept of a long traceback, at either end
+TRACEBACK_LENGTH = 2**17  # and the characters
+RERUN_PREFIX = "pycrumbs-rerun-"
 REDACTED = "<redacted>"
 SUPPRESSED = "<suppressed due to excessive length>"
 
@@ -185,7 +188,7 @@ def tracked(
         At a call: the directory can't be created, isn't empty where it must be
         (`FileExistsError`), or the record can't be written. The function hasn't run then.
     """
-    options = _Options(**locals())
+    options = _Options(**locals(), run_as=None)
     options.check()
 
     def decorate(function: _F) -> _F:
@@ -221,6 +224,9 @@ class _Options(types.SimpleNamespace):
         limit = self.hash_limit
         if limit is not None and (not isinstance(limit, int) or limit < 0):
             raise ValueError(f"tracked: hash_limit={limit!r} must be a number of bytes, or None")
+        if not isinstance(self.literal_directory, (str, os.PathLike, type(None))):
+            problem = f"must be a str or os.PathLike, not {self.literal_directory!r:.80}"
+            raise TypeError(f"tracked: literal_directory {problem}")
         if self.record_filename is not None and not _is_file_name(self.record_filename):
             raise ValueError(
                 f"tracked: record_filename={self.record_filename!r} must be a file name without "
@@ -266,7 +272,8 @@ class _Tracker:
         self.options = options
         self.name = function.__qualname__
         self.signature = inspect.signature(function)
-        self.source_file = _find_source(inspect.unwrap(function))
+        inner = inspect.unwrap(function, stop=lambda f: not hasattr(f.__wrapped__, "__code__"))
+        self.source_file = _find_source(inner)
         self.source_signature = sign_file(self.source_file or "")
         self.evidence: _Evidence | None = None
         self.check_parameters()
@@ -290,13 +297,18 @@ class _Tracker:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         """Bind a call's arguments, defaults filled in; the injected one may be missing."""
-        injected = self.options.directory_injection_parameter
+        bind, injected = self.signature.bind, self.options.directory_injection_parameter
         try:
-            bound = self.signature.bind(*args, **kwargs)
+            try:
+                bound = bind(*args, **kwargs)
+            except TypeError:
+                if injected is None:
+                    raise
+                partial = self.signature.bind_partial(*args, **kwargs)
+                partial.arguments.setdefault(injected, None)
+                bound = bind(*partial.args, **partial.kwargs)
         except TypeError as error:
-            if injected is None or injected in kwargs:
-                raise TypeError(f"{self.name}() {error}") from None
-            return self.bind(args, {**kwargs, injected: None})
+            raise TypeError(f"{self.name}() {error}") from None
         bound.apply_defaults()
         return bound
 
@@ -313,7 +325,7 @@ class _Tracker:
 
 def _find_source(function: types.FunctionType) -> str | None:
     """The file a function was compiled from, or None if there is no such file (a REPL, exec)."""
-    path = os.path.abspath(function.__code__.co_filename)
+    path = _absolute(function.__code__.co_filename)
     return path if os.path.isfile(path) else None
 
 
@@ -335,7 +347,11 @@ def _wrap(function: Any, options: _Options) -> Any:
         (inspect.isgeneratorfunction, _wrap_generator),
     )
     wrap = next((wrap for is_kind, wrap in wrappers if is_kind(function)), _wrap_plain)
-    return functools.wraps(function)(wrap(_Tracker(function, options)))
+    tracker = _Tracker(function, options)
+    wrapped = functools.wraps(function)(wrap(tracker))
+    if _rerun is not None:
+        _rerun.wrapped[tracker.name] = wrapped
+    return wrapped
 
 
 def _name_of(thing: object) -> str:
@@ -375,9 +391,8 @@ def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
                     return run.returned(stop.value)
                 try:
                     resume, value = generator.send, (yield item)
-                except GeneratorExit:
-                    return run.closed(generator.close())
                 except BaseException as error:
+                    run.thrown(error)
                     resume, value = generator.throw, error
 
     return wrapper
@@ -396,10 +411,8 @@ def _wrap_async_generator(tracker: _Tracker) -> Callable[..., Any]:
                     return
                 try:
                     resume, value = generator.asend, (yield item)
-                except GeneratorExit:
-                    run.closed(await generator.aclose())
-                    raise
                 except BaseException as error:
+                    run.thrown(error)
                     resume, value = generator.athrow, error
 
     return wrapper
@@ -421,6 +434,7 @@ class _Run:
 
     def __init__(self, tracker: _Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.tracker, self.options = tracker, tracker.options
+        self.plan = _rerun.claim(tracker) if _rerun is not None else None
         self.pid = os.getpid()
         self.uuid = _draw_uuid()
         self.parent = _active_run.get()
@@ -484,10 +498,10 @@ class _Run:
         self.outcome.update(describe_result(result))
         return result
 
-    def closed(self, result: Any) -> Any:
-        """Note that its consumer closed the generator, and pass on what closing it returned."""
-        self.outcome = describe_outcome(GeneratorExit("closed before it was exhausted"))
-        return result
+    def thrown(self, error: BaseException) -> None:
+        """Note that its consumer closed the generator, if that is what was thrown into it."""
+        if isinstance(error, GeneratorExit):
+            self.outcome = describe_outcome(GeneratorExit("closed before it was exhausted"))
 
     def fail(self, kind: type[Exception], problem: str) -> Exception:
         """An error of that kind whose message begins with the function."""
@@ -498,7 +512,8 @@ class _Run:
         name = self.options.seed_parameter
         value = None if name is None else self.bound.arguments[name]
         if value is None:
-            seed = draw_seed(nested=self.parent is not None)
+            nested = self.parent is not None
+            seed: int = self.plan["seed"] if self.plan else draw_seed(nested)
             if name is not None:
                 self.bound.arguments[name] = seed
             return seed
@@ -534,13 +549,10 @@ class _Run:
             base = os.path.abspath(options.literal_directory)
         else:
             base = os.path.abspath(self.read_path(options.directory_parameter))
-        target = base
-        if options.subdirectory_name_parameter is not None:
-            target = os.path.join(base, self.read_subdirectory())
-            self.create(base)
-        if options.include_uuid:
-            target += f"_{self.uuid}"
-        self.directory = self.create_stamped(target) if options.include_timestamp else target
+        if self.plan:  # a rerun: the directory of the first run, where the plan has moved it
+            base, self.directory = map_path(base, self.plan["moves"]), self.plan["directory"]
+        else:
+            self.directory = self.create_target(base)
         self.create(self.directory)
         if options.require_empty_directory and os.listdir(self.directory):
             problem = f"the directory {self.directory} is not empty (require_empty_directory)"
@@ -548,6 +560,16 @@ class _Run:
         name = options.record_filename or f"{self.tracker.function.__name__}_record"
         self.path = os.path.join(self.directory, _with_json(name))
         self.inject_directory(base)
+
+    def create_target(self, target: str) -> str:
+        """Add subdirectory and suffix to the directory, and create what must be there first."""
+        options = self.options
+        if options.subdirectory_name_parameter is not None:
+            self.create(target)
+            target = os.path.join(target, self.read_subdirectory())
+        if options.include_uuid:
+            target += f"_{self.uuid}"
+        return self.create_stamped(target) if options.include_timestamp else target
 
     def create_stamped(self, target: str) -> str:
         """Create the directory named after the start time; no two runs get the same one."""
@@ -561,9 +583,11 @@ class _Run:
     def create(self, directory: str) -> bool:
         """Create a directory, tell whether it is new, and say what to do where it can't be."""
         try:
-            created = create_directories(directory, parents=self.options.create_parents)
+            parents = self.options.create_parents or self.plan is not None
+            created = create_directories(directory, parents)
         except OSError as error:
-            advice = "" if self.options.create_parents else "; create_parents=True creates parents"
+            orphan = isinstance(error, FileNotFoundError) and not parents
+            advice = "; create_parents=True creates parents" if orphan else ""
             problem = f"cannot create the directory {directory}: {error.strerror}"
             raise OSError(error.errno, f"{self.tracker.name}(): {problem}{advice}") from None
         self.created += created
@@ -595,11 +619,14 @@ class _Run:
             "parameters": self.parameters,
             "altered_parameters": altered,
             "parameter_types": kinds or None,
+            "run_as": self.options.run_as,
+            "directory": self.directory,
         }
         record = {
             "pycrumbs": __version__,
             "uuid": self.uuid,
             "parent": self.parent and self.parent.uuid,
+            "rerun_of": self.plan and self.plan["uuid"],
             "status": "running",
             "timing": {"start_time": format_time(self.start)},
             "environment": self.read_environment(),
@@ -636,11 +663,15 @@ class _Run:
         except OSError as error:
             problem = f"cannot write the record {self.path}: {error.strerror or error}"
             raise OSError(error.errno, f"{self.tracker.name}(): {problem}") from None
+        except ValueError as error:
+            advice = "move it away or give another record_filename"
+            raise self.fail(OSError, f"cannot append to {self.path}: {error}; {advice}") from None
 
     def complete(self, error: BaseException | None) -> None:
         """Fill in what is known once the function has ended."""
         record = self.record
-        if error is not None and self.outcome["status"] == "completed":
+        closed = isinstance(error, GeneratorExit) and self.outcome["status"] != "completed"
+        if error is not None and not closed:
             self.outcome = describe_outcome(error)
         record.update(self.outcome)
         elapsed = time.perf_counter() - self.clock
@@ -762,8 +793,17 @@ class _Evidence:
     """What a tracked function's first call reads; its processes run side by side."""
 
     def __init__(self, tracker: _Tracker) -> None:
-        options = tracker.options
         self.gpus = _GpuProbe()
+        try:
+            self.gather(tracker)
+        except BaseException:
+            self.gpus.stop()
+            raise
+        self.gpus.wait()
+
+    def gather(self, tracker: _Tracker) -> None:
+        """Read code and packages; what fails here stops the run."""
+        options = tracker.options
         self.packages = self.origins = self.tracked_module = None
         self.environment: Record = {}
         probes = [_probe_module(module) for module in options.extra_modules or ()]
@@ -780,7 +820,6 @@ class _Evidence:
             edited = tracker.is_source_edited() or None
             self.tracked_module = _Fixed(states.pop(), source_edited_after_import=edited)
         self.extra_modules = {state["name"]: state for state in states} or None
-        self.gpus.wait()
 
 
 class _Unavailable(Exception):
@@ -939,6 +978,14 @@ def _read_start_time(pid: object) -> int | None:
         return None
 
 
+def _absolute(path: str) -> str:
+    """An absolute path; a relative one as it is where the working directory is gone."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return path
+
+
 def _read_bytes(path: str | bytes) -> bytes:
     with open(path, "rb") as file:
         return file.read()
@@ -991,6 +1038,15 @@ def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
     names += extra
     return {name: redact(name, environ.get(name)) for name in names}
 
+
+# What a rerun sets as the first run had it: that which numbers may depend on, and no program's.
+_VARIABLES_RESTORED = {
+    *("CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED", "LANG", "LC_ALL", "TZ"),
+    *("NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
+    *_VARIABLES_IF_SET[
+        _VARIABLES_IF_SET.index("CUDA_DEVICE_ORDER") : _VARIABLES_IF_SET.index("RANK")
+    ],
+}
 
 _GPU_FIELDS = {  # nvidia-smi's name of a field: the record's
     "index": "index",
@@ -1326,16 +1382,24 @@ def loaded_sources(top: str, path: str, real_path: str) -> list[str]:
     if path.endswith(own):
         tops.add(path[: -len(own)])
     found = {own} if os.path.isfile(real_path) else set()
-    for module in list(sys.modules.values()):
-        attributes = object.__getattribute__(module, "__dict__")  # doesn't wake lazy modules
+    for attributes in _module_attributes():
         file = attributes.get("__file__")
         if not isinstance(file, str) or f"{os.sep}site-packages{os.sep}" in file:
             continue
         if not file.endswith(".py") and attributes.get("__name__") != "__main__":
             continue
-        file = os.path.abspath(file)
+        file = _absolute(file)
         found.update(file[len(start) :] for start in tops if file.startswith(start))
     return sorted(found)
+
+
+def _module_attributes() -> list[Record]:
+    """The attributes of the loaded modules; asked in a way that doesn't wake lazy ones.
+
+    `sys.modules` also holds None for modules that must not be imported, and odd objects.
+    """
+    modules = [m for m in list(sys.modules.values()) if issubclass(type(m), types.ModuleType)]
+    return [object.__getattribute__(module, "__dict__") for module in modules]
 
 
 def portable_patch(patch: bytes, top: str, omitted: list[str]) -> list[str]:
@@ -1478,6 +1542,9 @@ def read_packages() -> tuple[dict[str, str], Record]:
     packages: dict[str, str] = {}
     origins: Record = {}
     for distribution in importlib.metadata.distributions():
+        folder = str(getattr(distribution, "_path", ""))
+        if os.path.basename(folder).startswith("~"):  # left behind by a pip that was stopped
+            continue
         name, version = read_distribution(distribution)
         name = canonical_name(name or "")
         if not name or not version or name in packages:
@@ -1662,11 +1729,10 @@ class _SeedOnImport:
 
     def __init__(self) -> None:
         self.waiting: dict[str, int] = {}
-        self.asking: set[str] = set()
+        self.asking: set[tuple[int, str]] = set()  # by thread: another's probe is no import
 
     def expect(self, seed: int, names: Iterable[str]) -> None:
-        """Seed these modules, now or when they are loaded."""
-        self.waiting.clear()
+        """Seed these modules, now or when they are loaded; others keep waiting for their seed."""
         for name in names:
             self.waiting[name] = seed
             module = sys.modules.get(name)
@@ -1686,15 +1752,19 @@ class _SeedOnImport:
             sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in self.waiting or name in self.asking:
+        if name not in self.waiting:
             return None
+        import _thread
         import importlib.util
 
-        self.asking.add(name)
+        question = (_thread.get_ident(), name)
+        if question in self.asking:
+            return None
+        self.asking.add(question)
         try:
             spec = importlib.util.find_spec(name)
         finally:
-            self.asking.discard(name)
+            self.asking.discard(question)
         if spec is not None and spec.loader is not None:
             self.arm(spec.loader, name)
         return spec
@@ -1799,11 +1869,21 @@ def find_inputs(
 
 def _paths_in(value: object, room: int = 1000) -> Iterator[str]:
     """What could be paths in an argument: itself, or the first items of a list or tuple."""
-    items = value[:room] if isinstance(value, (list, tuple)) else [value]
-    for item in items:
-        path = os.fspath(item) if isinstance(item, os.PathLike) else item
-        if isinstance(path, str) and 0 < len(path) < 4096 and "\0" not in path:
-            yield os.path.abspath(path)
+    kinds: Any = (list, tuple)  # and no method of a class derived from one
+    kind = next((kind for kind in kinds if issubclass(type(value), kind)), None)
+    items: list[Any] = kind.__getitem__(value, slice(room)) if kind else [value]
+    for path in map(_path_text, items):
+        if path and len(path) < 4096 and "\0" not in path:
+            yield _absolute(path)
+
+
+def _path_text(item: Any) -> str | None:
+    """A text, or a path as text; None for anything else, and for a path that won't tell."""
+    try:
+        path = os.fspath(item) if issubclass(type(item), (str, os.PathLike)) else None
+        return str.__str__(path) if isinstance(path, str) else None
+    except Exception:
+        return None
 
 
 def scan_tree(root: str, limit: int = VISIT_LIMIT) -> dict[str, tuple[int, ...]]:
@@ -1861,7 +1941,7 @@ def find_outputs(
 
 def is_record(path: str) -> bool:
     """Whether a file is a record, or the temporary or lock of one: never a run's own product."""
-    folder, name = os.path.split(path)
+    name = os.path.basename(path)
     if name.endswith(".json"):
         try:
             with open(path, "rb") as file:
@@ -2000,7 +2080,7 @@ class _Capture:
     def select(self, paths: Iterable[str]) -> list[str]:
         """The paths that aren't the interpreter's, the packages', the system's or ours."""
         ignored = (*_interpreter_folders(), "/proc/", "/sys/", "/dev/")
-        modules = {vars(module).get("__file__") for module in list(sys.modules.values())}
+        modules = {attributes.get("__file__") for attributes in _module_attributes()}
         skipped = {f"{os.sep}{folder}{os.sep}" for folder in _SKIPPED_FOLDERS}
         return sorted(
             path
@@ -2074,10 +2154,13 @@ def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
         What it is called; decides whether it is taken for a secret.
     """
     describer = _Describer()
+    describer.room += 2  # the quotes around a text that is all there is don't count
     try:
-        return describer.walk(value, name, name), describer.kinds
+        described = describer.walk(value, name, name)
+        describer.spend(0 if isinstance(described, str) else 2)
     except (_TooLong, RecursionError):
         return SUPPRESSED, {name: _type_name(value)}
+    return described, describer.kinds
 
 
 class _Describer:
@@ -2094,18 +2177,23 @@ class _Describer:
         if self.room < 0:
             raise _TooLong
 
+    def check(self, length: int) -> None:
+        """Stop before making a text that would be at least this long."""
+        if length > self.room:
+            raise _TooLong
+
     def walk(self, value: Any, path: str, name: str) -> Any:
         """Describe a value; `path` leads to it, `name` is the last name on that path."""
         if value is None or value is True or value is False:
             self.spend(4)
             return value
-        if is_secret(name, value):
-            self.spend(len(REDACTED))
-            return REDACTED
         kind = type(value)
-        if kind not in _PLAIN_TYPES:
-            self.kinds[path] = _type_name(value)
         try:
+            if is_secret(name, value):
+                self.spend(len(REDACTED))
+                return REDACTED
+            if kind not in _PLAIN_TYPES:
+                self.kinds[path] = _type_name(value)
             describe_one = next((f for base, f in _DESCRIBERS if issubclass(kind, base)), None)
             if describe_one is not None:
                 return describe_one(self, value, path)
@@ -2122,34 +2210,36 @@ class _Describer:
         return self.walk_str(text, "")
 
     def walk_str(self, value: str, path: str) -> str:
-        self.spend(len(value) + 2)
+        self.spend(str.__len__(value) + 2)
         return redact_text(str.__str__(value))
 
     def walk_int(self, value: int, path: str) -> int:
-        self.spend(int.bit_length(value) // 3 + 1)
+        self.check(int.bit_length(value) * 3 // 10)  # of very long ones Python makes no text
+        self.spend(len(int.__repr__(value)))
         return int.__int__(value)
 
     def walk_float(self, value: float, path: str) -> float | str:
         number = float.__float__(value)
         text = float.__repr__(number)
         if text in ("nan", "inf", "-inf"):
-            self.kinds[path] = _type_name(value)
+            self.kinds.setdefault(path, _type_name(value))
             return self.text(text)
         self.spend(len(text))
         return number
 
     def walk_bytes(self, value: bytes, path: str) -> str:
-        self.spend(len(value))
-        return self.text(repr(value))
+        kind = bytes if isinstance(value, bytes) else bytearray
+        self.check(kind.__len__(value))
+        return self.text(kind.__repr__(value))
 
     def walk_list(self, value: Iterable[Any], path: str) -> Any:
         with _Nesting(self, value) as cycle:
             if cycle:
                 return self.text(cycle)
-            items = []
+            items, holder = [], _secret_holder(path)
             for index, item in enumerate(value):
-                self.spend(2)
-                items.append(self.walk(item, f"{path}[{index}]", ""))
+                self.spend(2 if index else 0)
+                items.append(self.walk(item, f"{path}[{index}]", holder))
             return items
 
     def walk_set(self, value: Iterable[Any], path: str) -> Any:
@@ -2170,16 +2260,21 @@ class _Describer:
             if cycle:
                 return self.text(cycle)
             items: Record = {}
+            holder = _secret_holder(path)
             for key, item in value.items():
-                name = str.__str__(key) if isinstance(key, str) else self.key_text(key, path)
-                name = f"{name} ({_type_name(key)})" if name in items else name
-                self.spend(len(name) + 6)
-                items[name] = self.walk(item, f"{path}.{name}" if path else name, name)
+                name = self.key_text(key, path)
+                self.spend(len(name) + (6 if items else 4))
+                if name in items:
+                    stem = f"{name} ({_type_name(key)}"
+                    name = next(n for n in _numbered(stem) if n not in items)
+                below = f"{path}.{name}" if path else name
+                items[name] = self.walk(item, below, f"{name} {holder}" if holder else name)
             return items
 
     def key_text(self, key: Any, path: str) -> str:
-        """A key that is no string: JSON objects have no others."""
-        self.kinds[f"{path}{{}}"] = _type_name(key)
+        """A key as JSON objects have them, which is as a string."""
+        if not issubclass(type(key), str):
+            self.kinds[f"{path}{{}}"] = _type_name(key)
         inner = _Describer()
         inner.room = self.room
         text = inner.walk(key, "", "")
@@ -2190,8 +2285,8 @@ class _Describer:
         kind = type(value)
         if any(c.__module__ == "numpy" and c.__name__ == "generic" for c in kind.__mro__):
             item = value.item()
-            if type(item) in _PLAIN_TYPES:
-                return self.walk(item, "", "")
+            plain = type(item) in _PLAIN_TYPES
+            return self.walk(item, path, "") if plain else self.text(repr(value))
         fields = getattr(kind, "__dataclass_fields__", None)
         if isinstance(fields, dict):
             return self.walk_mapping({name: getattr(value, name) for name in fields}, path)
@@ -2199,11 +2294,11 @@ class _Describer:
             return self.walk_mapping(vars(value), path)
         if _is_mapping(kind):
             return self.walk_mapping(value, path)
-        if hasattr(kind, "shape"):
+        if hasattr(kind, "shape") and hasattr(value.shape, "__iter__"):
             dtype = f" dtype {value.dtype}" if hasattr(kind, "dtype") else ""
             return self.text(f"<{_type_name(value)} shape {tuple(value.shape)}{dtype}>")
-        if kind.__module__ in ("array", "collections") and hasattr(kind, "__len__"):
-            self.spend(len(value))
+        if _is_long_in_print(kind):
+            self.check(len(value))
         return self.text(remove_addresses(repr(value)))
 
 
@@ -2247,18 +2342,41 @@ def _is_mapping(kind: type) -> bool:
     return issubclass(kind, collections.abc.Mapping)
 
 
+def _is_long_in_print(kind: type) -> bool:
+    """Whether values of a type have a repr that is at least as long as they are."""
+    import collections.abc as abc
+
+    # array.array is registered as a sequence from Python 3.10 on only
+    is_array = any(base.__module__ == "array" for base in kind.__mro__)
+    return is_array or issubclass(kind, (abc.MutableSequence, abc.MappingView))
+
+
+def _secret_holder(path: str) -> str:
+    """The name of a container whose items are to be taken for what it is called, or ''."""
+    words = _split_name(path[-20:])
+    return words[-1] if words and words[-1] in _SECRET_HOLDERS else ""
+
+
+def _numbered(stem: str) -> Iterator[str]:
+    """Names for keys whose own is taken: 'stem)', 'stem, 2)', 'stem, 3)' and so on."""
+    import itertools
+
+    return (f"{stem}, {n})" if n > 1 else f"{stem})" for n in itertools.count(1))
+
+
 def _type_name(value: object) -> str:
     """A value's type as it would be imported: 'pathlib.PosixPath', 'list'."""
     kind = type(value)
-    prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    return f"{prefix}{kind.__qualname__}"
+    try:
+        prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        return f"{prefix}{kind.__qualname__}"
+    except Exception:  # a metaclass that won't tell
+        return "a type without a name"
 
 
 def remove_addresses(text: str) -> str:
     """A repr without memory addresses, which differ from run to run."""
-    import re
-
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+    return str(_pattern(r" at 0x[0-9a-fA-F]+| id='\d+'").sub("", text))
 
 
 def describe_result(result: Any) -> Record:
@@ -2288,16 +2406,18 @@ def describe_outcome(error: BaseException) -> Record:
 
 
 def format_traceback(error: BaseException) -> list[str]:
-    """The traceback's lines, as Python prints them, without our own frames at its top."""
+    """The traceback's lines, as Python prints them, without our own frames."""
     import traceback
 
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
-        frames = frames.tb_next
     try:
-        text = "".join(traceback.format_exception(type(error), error, frames))
+        report = traceback.TracebackException(type(error), error, error.__traceback__)
+        _drop_own_frames(report)
+        text = "".join(report.format())
     except Exception as problem:
         return [f"unavailable: {_describe_briefly(problem)}"]
+    if len(text) > 2 * TRACEBACK_LENGTH:  # redacting more would take noticeable time
+        head, tail = text[:TRACEBACK_LENGTH], text[-TRACEBACK_LENGTH:].partition("\n")[2]
+        text = f"{head}\n... characters left out ...\n{tail}"
     lines = redact_text(text).splitlines()
     if len(lines) > 2 * TRACEBACK_LINES:
         omitted = [f"... {len(lines) - 2 * TRACEBACK_LINES} lines left out ..."]
@@ -2305,9 +2425,18 @@ def format_traceback(error: BaseException) -> list[str]:
     return [_shorten(line) for line in lines]
 
 
+def _drop_own_frames(report: Any) -> None:
+    """Remove this file's frames from a `TracebackException`, its causes and its group's members."""
+    report.stack[:] = [frame for frame in report.stack if frame.filename != __file__]
+    members = getattr(report, "exceptions", None) or ()
+    for other in (report.__cause__, report.__context__, *members):
+        if other is not None:
+            _drop_own_frames(other)
+
+
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)
+        return str(error)[: 16 * TEXT_LIMIT]
     except Exception as problem:
         return f"<no text: its __str__ raised {type(problem).__name__}>"
 
@@ -2320,30 +2449,56 @@ def _shorten(text: str, limit: int = TEXT_LIMIT) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
-# What may never be written. Names: these words always; the weak ones at the name's end, and only
-# for text long enough to be a key. Values: what services' keys look like, wherever they stand.
-_SECRET_WORDS = {
-    *("password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets"),
-    *("apikey", "apikeys", "credential", "credentials", "jwt", "privatekey", "secretkey"),
-    *("accesskey", "authtoken", "accesstoken"),
-}
-_SECRET_PAIRS = {
-    *((word, "key") for word in ("api", "access", "account", "auth", "deploy", "encryption")),
-    *((word, "key") for word in ("master", "private", "secret", "service", "signing", "ssh")),
-    *((word, "token") for word in ("access", "api", "auth", "bearer", "refresh", "session")),
-}
-_WEAK_SECRET_WORDS = {"token", "tokens", "cookie", "cookies", "session", "auth", "authorization"}
-_WEAK_SECRET_LENGTH = 16
-_HONEST_NAMES = {"PWD", "OLDPWD"}
-_SECRET_SHAPES = r"""(?x)
-    \b gh[pousr]_[A-Za-z0-9]{20,} | \b github_pat_\w{20,} | \b glpat-[\w-]{20,}
-  | \b (?:AKIA|ASIA)[0-9A-Z]{16} \b | \b sk-(?=[\w-]*\d)(?:[a-z0-9]+-)*[A-Za-z0-9_]{20,}[\w-]*
-  | \b hf_[A-Za-z0-9]{20,} | \b xox[a-z]-[\w-]{10,} | \b AIza[\w-]{35} | \b npm_[A-Za-z0-9]{36}
-  | \b pypi-[\w-]{50,} | \b eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*
-  | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----(?:.|\n)*?(?:-----END[ ][A-Z ]*-----|\Z)
-  | (?i:\b (?:bearer|basic)[ ]+(?=[\w.+/=~-]*[\d=])[\w.+/=~-]{16,})
+# What may never be written. Names are taken apart, so that `tokenizer` holds no token: strong ones
+# always count, weak ones with a text long enough to be a key. Values count by how well-known keys
+# begin, and as passwords in URLs. Within a text, `name=value` and `"name": "value"` count too.
+# Every search takes linear time: none goes twice over the same stretch, or is bounded there.
+_STRONG_NAMES = r"""(?x)
+    passw(?:or)?d | pass_?(?:phrase|code) | (?:secret|credential|authorization|jwt)s?_ | _pwd_
+  | _(?:access|account|admin|app|auth|consumer|deploy|encryption|license|master|private|secret
+     |service|shared|signing|ssh|storage|subscription)_?keys?_ | api_?(?:key|token)s?_
+  | _(?:access|auth|bearer|csrf|refresh|security|session)_?tokens?_
+  | _(?:account|admin|db|database|mail|mysql|postgres|proxy|redis|root|smtp|user)_?pass_
 """
-_URL_CREDENTIALS = r"(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/@:?#]*:(?!\d{1,5}(?:/|$))[^\s]*)@"
+_COUNTING_NAMES = r"_(?:count|enabled|len|length|limit|required|size)_$"
+_WEAK_NAMES = r"_(?:o?auth|bearer|cookie|csrf|sid|sig|amz_signature|session|token)s?_(?:\d+_)?$"
+_WEAK_LENGTH = 16
+_HONEST_NAMES = {"PWD", "OLDPWD"}
+_SECRET_HOLDERS = {"auth", "cookie", "cookies"}
+_KEY_SHAPES = {  # how keys begin: what follows
+    "ghp_ gho_ ghu_ ghs_ ghr_ hf_ npm_ gsk_ r8_": r"[A-Za-z0-9]{20,}",
+    "github_pat_ dop_v1_ shpat_": r"\w{20,}",
+    "glpat- xapp- xoxa- xoxb- xoxe- xoxp- xoxr- xoxs-": r"[\w-]{10,}",
+    "sk_live_ sk_test_ rk_live_ whsec_": r"[A-Za-z0-9]{16,}",
+    "sk-": r"(?=[\w-]{0,100}\d)(?:[a-z0-9]{1,20}-){0,4}[A-Za-z0-9_]{20,}[\w-]*",
+    "AKIA ASIA": r"[0-9A-Z]{16}(?![0-9A-Za-z])",
+    "AIza": r"[\w-]{35}",
+    "pypi-": r"[\w-]{50,}",
+    "eyJ": r"(?<![_-]eyJ)[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
+    "Bearer bearer Basic basic": r"[ ]+(?=[\w.+/=~-]{0,100}[\d=])[\w.+/=~-]{16,}",
+    "-----BEGIN": r"[A-Z ]{1,40}PRIVATE KEY[\s\S]*?(?:-----END[A-Z ]{1,40}-----|\Z)",
+}
+_KEYS = [(start, rest) for starts, rest in _KEY_SHAPES.items() for start in starts.split()]
+_KEY_EDGE = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"  # not within a word, but after an escaped newline
+_SCHEMES = r"((?<![\w+.-])[A-Za-z][\w+.-]{1,30}:(?:\\?/){1,2})"
+_HOSTS = r"(?:\[[\da-fA-F:.]*\]|[^:]*)(?::\d{0,5})?"
+_BARE_CREDENTIALS = r"""(?x)
+    (?<![\w.+/@:-]) (?!mailto:) [\w.+-]{1,64} : (?=[^\s@]{0,128}[\dA-Z$%^&*!~]) [^\s:@/"']{1,128}
+    (?= @ (?!sha\d) (?: localhost | [A-Za-z][\w-]{0,60}\.[A-Za-z] | [\w.-]{1,100}:\d ))
+"""
+_NAMES = r"""(?x)
+    (?: (?<![\w.-]) | (?<=\\[nrt]) ) (--?)? ([A-Za-z_][\w.-]{0,80} (?:[ ](?i:key|token))?)
+    (?: ["'\]\\]{0,3} \s{0,3} (?:[:=!]=|=>|[=:]) [ \t]{0,3} | \((?=["']) | (?(1)[ ]+(?!-)|(?!)) )
+"""
+_STRONG_VALUES = r"""(?xi)
+    (?! (?:none|null|true|false) (?: [,;)}\]] | [ ]{0,4} (?:\n|\Z) ) )
+    (?: (?P<block> \"{3} [\s\S]*? (?:\"{3}|\Z) | [\w.]* [\[{(] [^\]})]* [^\n]* )
+      | (?<=[ ]=[ ]) [^\n]+
+      | [bfru]{0,2} (?P<mark>\\*["']) (?: (?!(?P=mark)) (?:\\.|[^\n]) )* (?P=mark)?
+      | (?:basic|bearer|digest|negotiate|token)[ ]+\S+
+      | \S+ (?:[ ]=[ ][^\n]+)? )
+"""
+_WEAK_VALUES = r"(?P<mark>[\"']?)(?=[^\s\"']{0,100}\d)[\w+/=.~%-]{16,500}(?P=mark)"
 _patterns: dict[str, Any] = {}
 
 
@@ -2362,15 +2517,27 @@ def _split_name(name: str) -> list[str]:
     return [word.lower() for word in words]
 
 
-def is_secret(name: str, value: object) -> bool:
+def _rate_name(name: str) -> str:
+    """Whether a name says that it holds a secret: 'strong', 'weak' or ''."""
+    words = f"_{'_'.join(_split_name(name))}_"
+    if name in _HONEST_NAMES or _pattern(_COUNTING_NAMES).search(words):
+        return ""
+    if _pattern(_STRONG_NAMES).search(words):
+        return "strong"
+    return "weak" if _pattern(_WEAK_NAMES).search(words) else ""
+
+
+def is_secret(name: str, value: Any) -> bool:
     """Whether what a name holds must not be written; numbers and booleans always may."""
-    if not name or value is None or isinstance(value, (int, float)) or name in _HONEST_NAMES:
+    kind = type(value)
+    is_text = issubclass(kind, (str, bytes, bytearray))
+    if value is None or (hasattr(kind, "__float__") and not is_text):
         return False
-    words = _split_name(name)
-    if _SECRET_WORDS & set(words) or _SECRET_PAIRS & set(zip(words, words[1:])):
-        return True
-    weak = bool(words) and words[-1] in _WEAK_SECRET_WORDS
-    return weak and isinstance(value, str) and len(value) >= _WEAK_SECRET_LENGTH
+    rating = _rate_name(name)
+    if rating == "weak" and is_text:
+        # <|end_of_text|> is what a model's token looks like, and no key does
+        return len(value) >= _WEAK_LENGTH and value[:1] not in ("<", b"<")
+    return rating == "strong"
 
 
 def redact(name: str, value: str | None) -> str | None:
@@ -2382,11 +2549,49 @@ def redact(name: str, value: str | None) -> str | None:
 
 def redact_text(text: str) -> str:
     """A text without the parts that look like secrets."""
-    if "://" in text and "@" in text:
-        text = _pattern(_URL_CREDENTIALS).sub(rf"\1{REDACTED}@", text)
-    if len(text) >= _WEAK_SECRET_LENGTH:
-        text = _pattern(_SECRET_SHAPES).sub(REDACTED, text)
-    return text
+    if "@" in text:
+        text = _pattern(_BARE_CREDENTIALS).sub(REDACTED, _redact_urls(text))
+    for start, rest in _KEYS:
+        if start in text:
+            text = _pattern(f"{_KEY_EDGE}{start}{rest}").sub(REDACTED, text)
+    return _redact_named(text)
+
+
+def _redact_urls(text: str) -> str:
+    """A text whose URLs have no credentials."""
+    parts = _pattern(_SCHEMES).split(text)  # text, scheme, text, scheme, text ...
+    return "".join([*parts[:2], *map(_redact_authority, parts[2:])])
+
+
+def _redact_authority(text: str) -> str:
+    """What follows `scheme://` without its user and password, whatever they are made of."""
+    url = _pattern(r"[^\s\"'<>]*").match(text).group()
+    credentials, at, _ = url.rpartition("@")
+    if not at:
+        return text
+    authority = _pattern(r"[^/?#\\]*").match(url).group()
+    user, at, _ = authority.rpartition("@")
+    if at:
+        harmless = ":" not in user and len(user) < _WEAK_LENGTH
+    else:  # the @ belongs to the path, unless what should be a host and port can't be
+        harmless = _pattern(_HOSTS).fullmatch(authority)
+    return text if harmless else REDACTED + text[len(credentials) :]
+
+
+def _redact_named(text: str) -> str:
+    """A text without what it says the values of secret names are."""
+    kept: list[str] = []
+    end = 0
+    for name in _pattern(_NAMES).finditer(text):
+        rating = _rate_name(name.group(2)) if name.start() >= end else ""
+        if rating:
+            values = _STRONG_VALUES if rating == "strong" else _WEAK_VALUES
+            value = _pattern(values).match(text, name.end())
+            if value:
+                mark = value.group("mark") or ""
+                kept += text[end : name.end()], mark, REDACTED, mark
+                end = value.end()
+    return "".join(kept) + text[end:]
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
@@ -2394,23 +2599,24 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
     redacted, flag = [], ""
     for argument in map(str, argv):
         name, equals, value = argument.partition("=")
-        if flag and not argument.startswith("-") and is_secret(flag, argument):
+        is_name = _pattern(r"[-+~]*[\w./@-]+").fullmatch(name)
+        if flag and not argument.startswith("--") and is_secret(flag, argument):
             redacted.append(REDACTED)
-        elif equals and is_secret(name.lstrip("-"), value):
+        elif equals and is_name and is_secret(name, value):
             redacted.append(f"{name}={REDACTED}")
         else:
             redacted.append(redact_text(argument))
-        flag = name.lstrip("-") if argument.startswith("-") and not equals else ""
+        flag = name if argument.startswith("-") and not equals else ""
     return redacted
 
 
 def redact_remote(url: str) -> str:
     """A remote's URL without credentials; an `@` that nothing but `git@` explains goes too."""
-    scheme, separator, rest = url.rpartition("://")
-    user, at, host = rest.rpartition("@")
-    if not at or user == "git":
+    start = url.find("://") + 3 if "://" in url else 0
+    user, at, _ = url[start:].rpartition("@")
+    if not at or user == "git" or url.startswith(("/", ".", "file:///")):
         return redact_text(url)
-    return redact_text(f"{scheme}{separator}{REDACTED}@{host}")
+    return redact_text(url[:start] + REDACTED + url[start + len(user) :])
 
 
 # ------------------------------------------------------------------------------
@@ -2483,7 +2689,10 @@ def _format_part(part: Any) -> str:
 def store_record(path: str, record: Record, chain: bool, durable: bool) -> None:
     """Write a run's record to its file; in a chain, after those of other runs."""
     if chain:
-        others = [other for other in read_chain(path) if other.get("uuid") != record["uuid"]]
+        before = read_chain(path)
+        if not all(isinstance(other, dict) for other in before):
+            raise ValueError("it holds no records")
+        others = [other for other in before if other.get("uuid") != record["uuid"]]
         replace_file(path, format_record([*others, record] if others else record), durable)
     else:
         replace_file(path, format_record(record), durable)
@@ -2526,13 +2735,14 @@ def create_directories(path: str, parents: bool) -> list[str]:
     missing = [path]
     while parents and not os.path.isdir(os.path.dirname(missing[-1])):
         missing.append(os.path.dirname(missing[-1]))
-    created = []
+    created: list[str] = []
     for folder in reversed(missing):
         try:
             os.mkdir(folder)
             created.append(folder)
-        except FileExistsError:
-            if not os.path.isdir(folder):
+        except OSError as error:
+            if not isinstance(error, FileExistsError) or not os.path.isdir(folder):
+                _remove_directories(created)
                 raise
     return created
 
@@ -3049,6 +3259,716 @@ def find_moved(path: str, sha256: str | None, consumer: str) -> str:
 
 
 # ------------------------------------------------------------------------------
+# Running again
+# ------------------------------------------------------------------------------
+# A rerun is planned from the record by `plan_rerun`, which executes nothing; the
+# plan is carried out by a child interpreter on a clone of the repository, in a
+# folder of its own. Paths of the first run are moved there by the plan's `moves`.
+
+
+class _Rerun:
+    """In the child of a rerun: the plan, and the tracked functions that loading the code made."""
+
+    def __init__(self, plan: Record) -> None:
+        self.plan: Record | None = plan
+        self.name = plan["qualname"]
+        self.loading = True
+        self.wrapped: dict[str, Callable[..., Any]] = {}
+
+    def claim(self, tracker: _Tracker) -> Record | None:
+        """The plan, for the one run that it is for; while code is loaded, no tracked call runs."""
+        if self.loading:
+            raise _Reached
+        plan = self.plan if tracker.name == self.name else None
+        if plan:
+            self.plan = None
+        return plan
+
+
+class _Reached(BaseException):
+    """Code that is being loaded calls a tracked function: it has defined what is needed."""
+
+
+_rerun: _Rerun | None = None
+
+
+def rerun_record(
+    record: Record,
+    directory: _StrPath | None = None,
+    *,
+    repository: _StrPath | None = None,
+    keep: bool = False,
+) -> Record:
+    """Run a recorded call again, in isolation, and compare what it makes.
+
+    This executes the code that the record names.
+
+    Parameters
+    ----------
+    record
+        From `find_record` or `load_records`.
+    directory
+        Where the new files and their record go: a folder that is empty or not there yet.
+        Default: a new one in the system's folder for temporary files.
+    repository
+        The repository, where it isn't at its recorded place any more.
+    keep
+        Keep the checkout, for looking into it.
+
+    Returns
+    -------
+    dict
+        verdicts: a list of {name, verdict: 'identical', 'differs', 'missing', 'new' or
+        'unhashed', detail}; record: the new run's; directory; checkout, where it was kept.
+
+    Raises
+    ------
+    RecordError
+        The record isn't enough to run the call again, or what it names isn't there any more;
+        nothing has been executed then. Or the function could not be called.
+    """
+    return carry_out(plan_rerun(record, repository), record, directory, keep)
+
+
+def plan_rerun(record: Record, repository: _StrPath | None = None) -> Record:
+    """What a rerun would execute; RecordError where the record doesn't tell enough."""
+    called, module = record.get("called_function"), record.get("tracked_module")
+    if not isinstance(module, dict) or not isinstance(called, dict):
+        raise RecordError("the record names no commit (git tracking was off): no code to run")
+    top = os.path.normpath(str(module.get("git_working_dir")))
+    commit = str(module.get("git_commit_hash"))
+    source = os.path.relpath(
+        os.path.realpath(str(module.get("module_path"))), os.path.realpath(top)
+    )
+    if source.startswith("..") or os.path.isabs(source):
+        source = os.path.relpath(str(module.get("module_path")), top)
+    _check_names(commit, source, called)
+    repository = os.path.abspath(os.fspath(repository or top))
+    check_commit(repository, commit)
+    patch = module.get("git_patch") or []
+    check_patch(patch, module.get("git_patch_omitted"))
+    seed = record.get("seed")
+    if not isinstance(seed, int):
+        raise RecordError("the record has no seed")
+    unknown = list_unrebuildable(called.get("parameters"), called.get("parameter_types") or {})
+    if unknown:
+        raise RecordError(f"arguments that the record cannot give back: {', '.join(unknown)}")
+    return {
+        "uuid": record.get("uuid"),
+        "module": str(called.get("module")),
+        "qualname": str(called.get("qualname") or called.get("name")),
+        "run_as": called.get("run_as"),
+        "source": source,
+        "repository": repository,
+        "top": top,
+        "commit": commit,
+        "patch": patch,
+        "seed": seed,
+        "arguments": called.get("parameters") or {},
+        "kinds": called.get("parameter_types") or {},
+        "old_directory": str(called.get("directory") or os.path.dirname(record["record_path"])),
+        "argv": get(record, "environment", "argv") or [source],
+        "cwd": str(get(record, "environment", "cwd")),
+        "python_path": get(record, "environment", "python_path") or [],
+        "variables": get(record, "environment", "environment_variables") or {},
+        "inputs": check_inputs(record),
+        "outputs": entries_of(record, "outputs"),
+    }
+
+
+def _check_names(commit: str, source: str, called: Record) -> None:
+    """Refuse a record whose names lead out of the repository, or nowhere."""
+    name, module = called.get("qualname") or called.get("name"), called.get("module")
+    if not _pattern(r"[0-9a-f]{40}([0-9a-f]{24})?$").match(commit):
+        raise RecordError(f"the record names no commit, but {commit!r}")
+    if source.startswith("..") or os.path.isabs(source):
+        raise RecordError(f"the function's source {source!r} is outside its repository")
+    if not _pattern(r"[^\W\d]\w*(\.[^\W\d]\w*)*$").match(str(module)):
+        raise RecordError(f"the function's module {module!r} is no module's name")
+    if "<locals>" in str(name):
+        raise RecordError(f"{name}() is defined inside another function and cannot be reached")
+
+
+def check_commit(repository: str, commit: str) -> None:
+    """Make sure that the repository is there and has the commit."""
+    advice = "name a clone that has it with --repo"
+    if not os.path.isdir(repository):
+        raise RecordError(f"the repository {repository} is not there any more; {advice}")
+    status, _ = run_git(repository, "cat-file", "-e", f"{commit}^{{commit}}")
+    if status != 0:
+        raise RecordError(f"{repository} has no commit {commit}; fetch it, or {advice}")
+
+
+def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple[int, str]:
+    """Run git to its end; its exit status, and what it printed, complaints included."""
+    try:
+        process = _start_git(folder, *arguments)
+        ended = process.read(timeout)
+        if ended is None:
+            raise _Unavailable(process.abandon())
+    except _Unavailable as error:
+        raise RecordError(str(error)) from None
+    return ended[0], os.fsdecode(ended[1]).strip() or ended[2]
+
+
+def check_patch(patch: object, omitted: object) -> None:
+    """Refuse a patch that isn't whole, or that would plant a link out of the checkout."""
+    parts = str(omitted or "").replace("left out: ", "").split("; ")
+    missing = [part for part in parts if part and not part.startswith("the record ")]
+    if missing:
+        raise RecordError(f"the record's patch is not whole; left out: {'; '.join(missing)}")
+    if not isinstance(patch, list) or not all(isinstance(line, str) for line in patch):
+        raise RecordError("the record's patch is not a list of lines")
+    text = "\n".join(patch)
+    for section in _pattern("(?m)^(?=diff --git )").split(text):
+        if not _pattern(r"(?m)^(new file mode|new mode|index \w+\.\.\w+) 120000$").search(section):
+            continue
+        target = _pattern(r"(?m)^\+(?!\+\+ )(.*)$").findall(section)
+        name = section.split("\n")[0].rpartition(" b/")[2]
+        leads = os.path.normpath(os.path.join(os.path.dirname(name), *target)) if target else ".."
+        if leads.startswith("..") or os.path.isabs(leads):
+            raise RecordError(f"the record's patch plants a link that leads elsewhere: {name}")
+
+
+def check_inputs(record: Record) -> list[Record]:
+    """A run's inputs, with where each is found now; refuse if one is gone or another file."""
+    made = {entry["path"] for entry in entries_of(record, "outputs")}
+    inputs = []
+    for entry in entries_of(record, "inputs"):
+        sha256 = entry.get("sha256")
+        found = find_moved(entry["path"], sha256, str(record.get("record_path")))
+        now = hash_file(found) if sha256 else None
+        inputs.append({**entry, "found_at": found, "same": now == sha256})
+        if entry["path"] in made:
+            continue  # the run overwrote it
+        if not os.path.exists(found) and entry.get("size") is not None:
+            inputs[-1]["problem"] = f"the input {entry['path']} is missing"
+        elif now != sha256:
+            inputs[-1]["problem"] = f"the input {entry['path']} has changed since the run"
+    return inputs
+
+
+def map_path(path: str, moves: Iterable[Sequence[str]]) -> str:
+    """Where the plan has moved a path of the first run to; itself where it hasn't."""
+    for old, new in moves:
+        if path == old or path.startswith(old.rstrip(os.sep) + os.sep):
+            return os.path.normpath(os.path.join(new, os.path.relpath(path, old)))
+    return path
+
+
+# -- arguments from their descriptions
+
+_LITERALS = ("bytes", "bytearray", "complex", "range", "slice")
+_CALLS = {  # types whose repr is a call that makes them again
+    *("datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta"),
+    *("datetime.timezone", "decimal.Decimal", "fractions.Fraction", "uuid.UUID"),
+    *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath", "pathlib.PurePath"),
+    *("pathlib.PureWindowsPath", "pathlib.Path"),
+    *("pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
+}
+
+
+def list_unrebuildable(parameters: object, kinds: Mapping[str, str]) -> list[str]:
+    """The arguments, by path, that their description doesn't suffice to make again."""
+    if not isinstance(parameters, dict) or not isinstance(kinds, dict):
+        return ["all of them: the record describes them in no way known here"]
+    found = []
+
+    def look(value: Any, path: str) -> None:
+        kind = str(kinds.get(path, ""))
+        if value in (SUPPRESSED, REDACTED) or f"{path}{{}}" in kinds:
+            found.append(f"{path} ({clean(value)})")
+        elif isinstance(value, str) and kind and not _is_rebuildable_text(value, kind):
+            found.append(f"{path} ({clean(kind)})")
+        children = value.items() if isinstance(value, dict) else ()
+        for name, child in children:
+            look(child, f"{path}.{name}" if path else name)
+        for index, child in enumerate(value if isinstance(value, list) else ()):
+            look(child, f"{path}[{index}]")
+
+    look(parameters, "")
+    return found
+
+
+def _is_rebuildable_text(text: str, kind: str) -> bool:
+    """Whether a text that stands for a value of some type tells all of it."""
+    if kind in _LITERALS or kind in _CALLS or kind in ("float", "numpy.str_"):
+        return not text.startswith("<")
+    return text.startswith(("<class '", f"<{kind.rpartition('.')[2]}.")) or not text.startswith("<")
+
+
+def rebuild(value: Any, kinds: Mapping[str, str], path: str, plan: Record) -> Any:
+    """Make a value again from its description; paths of the first run are moved."""
+    kind = kinds.get(path)
+    if isinstance(value, dict):
+        value = {
+            name: rebuild(item, kinds, f"{path}.{name}" if path else name, plan)
+            for name, item in value.items()
+        }
+    elif isinstance(value, list):
+        value = [rebuild(item, kinds, f"{path}[{i}]", plan) for i, item in enumerate(value)]
+    if kind is None:
+        return map_path(value, plan["moves"]) if isinstance(value, str) else value
+    kind = kind.partition("[")[0]
+    if isinstance(value, str) and kind == "float":
+        return float(value)
+    if isinstance(value, str) and kind in (*_LITERALS, *_CALLS):
+        made = _evaluate(value)
+        return type(made)(map_path(str(made), plan["moves"])) if "path" in kind else made
+    return _remake(value, kind)
+
+
+def _remake(value: Any, kind: str) -> Any:
+    """An instance of a class from what describes it: its fields, items, name or number."""
+    if isinstance(value, str) and value.startswith("<class '"):
+        return find_object(value.partition("'")[2].partition("'")[0])
+    cls = find_object(kind)
+    if isinstance(value, str) and value.startswith("<") and hasattr(cls, "__members__"):
+        return cls[value.partition(".")[2].partition(":")[0]]
+    if isinstance(value, dict) and not issubclass(cls, dict):
+        return cls(**value)
+    if isinstance(value, list) and hasattr(cls, "_fields"):
+        return cls(*value)
+    return cls(value)
+
+
+def find_object(name: str) -> Any:
+    """A class or function by its dotted name, of a module that is imported or can be."""
+    import builtins
+    import importlib
+
+    parts = name.split(".")
+    for length in range(len(parts), -1, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:length])) if length else builtins
+            for part in parts[length:]:
+                found = getattr(found, part)
+            return found
+        except (ImportError, AttributeError):
+            continue
+    raise RecordError(f"there is no {name} in this code")
+
+
+def _evaluate(text: str) -> Any:
+    """The value of a repr: literals, and calls of the few types in `_CALLS`; nothing else."""
+    import ast
+
+    names = {kind.rpartition(".")[2]: kind for kind in sorted(_CALLS)}
+    functions = {"bytearray": bytearray, "range": range, "slice": slice, "complex": complex}
+
+    def value_of(node: Any) -> Any:
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            function = functions.get(name) or find_object(names[name])
+            named = {str(word.arg): value_of(word.value) for word in node.keywords}
+            return function(*map(value_of, node.args), **named)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "datetime.timezone.utc":
+            return find_object("datetime.timezone.utc")
+        return ast.literal_eval(node)
+
+    try:
+        return value_of(ast.parse(text, mode="eval").body)
+    except (SyntaxError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"cannot make {clean(text)} again: {error}") from None
+
+
+# -- carrying the plan out
+
+
+def carry_out(
+    plan: Record, record: Record, directory: _StrPath | None = None, keep: bool = False
+) -> Record:
+    """Check the code out, run the function in a child, compare, and leave the rest as it was."""
+    import json
+    import shutil
+    import tempfile
+
+    for problem in (entry["problem"] for entry in plan["inputs"] if "problem" in entry):
+        raise RecordError(f"{problem}; put it back as it was (see show --checksums)")
+    sweep_reruns()
+    target = os.path.abspath(os.fspath(directory or tempfile.mkdtemp(prefix="pycrumbs-made-")))
+    if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
+        raise RecordError(f"{target}: must be a folder that is empty, or not there yet")
+    work = tempfile.mkdtemp(prefix=f"{RERUN_PREFIX}{os.getpid()}-{_read_start_time(os.getpid())}-")
+    try:
+        lay_out(plan, work)
+        path = os.path.join(work, "plan.json")
+        replace_file(path, json.dumps(plan), durable=False)
+        run_child(plan, path)
+        name = os.path.basename(str(record["record_path"]))
+        made = find_rerun(plan, os.path.join(plan["directory"], name))
+        verdicts = judge_rerun(plan, record, made)
+        copy_outputs(plan, made, target)
+    finally:
+        if not keep:
+            shutil.rmtree(work, ignore_errors=True)
+    made["record_path"] = os.path.join(target, name)
+    result = {"verdicts": verdicts, "record": made, "directory": target}
+    return {**result, "checkout": os.path.join(work, "code")} if keep else result
+
+
+def sweep_reruns() -> None:
+    """Remove the working folders of reruns that were killed."""
+    import shutil
+    import tempfile
+
+    root = tempfile.gettempdir()
+    for name in os.listdir(root):
+        found = _pattern(rf"{RERUN_PREFIX}(\d+)-(\w+)-").match(name)
+        if found and str(_read_start_time(found[1])) != found[2]:
+            path = os.path.join(root, name)
+            if os.lstat(path).st_uid == getattr(os, "getuid", lambda: 0)():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def lay_out(plan: Record, work: str) -> None:
+    """Make the checkout with its patch and inputs, and say where everything has moved."""
+    code = os.path.join(work, "code")
+    clone = ("clone", "--quiet", "--shared", "--no-checkout", "--template=", plan["repository"])
+    _require_git(work, *clone, code)
+    _require_git(code, "checkout", "--quiet", "--detach", plan["commit"])
+    if plan["patch"]:
+        patch = os.path.join(work, "patch")
+        replace_file(patch, "\n".join([*plan["patch"], ""]), durable=False)
+        _require_git(code, "apply", "--whitespace=nowarn", patch)
+    moves = [(plan["top"], code)]
+    if map_path(plan["cwd"], moves) == plan["cwd"]:
+        moves.append((plan["cwd"], os.path.join(work, "cwd")))
+    if map_path(plan["old_directory"], moves) == plan["old_directory"]:
+        name = os.path.basename(plan["old_directory"])
+        moves.insert(0, (plan["old_directory"], os.path.join(work, "out", name)))
+    plan["moves"] = moves
+    plan["directory"] = map_path(plan["old_directory"], moves)
+    plan["protected"] = sorted({plan["top"], plan["repository"], plan["old_directory"]})
+    os.makedirs(map_path(plan["cwd"], moves), exist_ok=True)
+    for entry in plan["inputs"]:
+        place_input(entry, map_path(entry["path"], moves))
+
+
+def _require_git(folder: str, *arguments: str) -> None:
+    status, said = run_git(folder, *arguments, timeout=600)
+    if status != 0:
+        raise RecordError(f"git {arguments[0]} failed: {said}")
+
+
+def place_input(entry: Record, place: str) -> None:
+    """Put an input that git doesn't hold to where the function will look for it."""
+    import shutil
+
+    if place == entry["path"] or not os.path.isfile(entry["found_at"]):
+        return
+    if os.path.isfile(place) and hash_file(place) == entry.get("sha256"):
+        return
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    if os.path.lexists(place):
+        os.unlink(place)
+    if int(entry.get("size") or 0) > PATCH_LIMIT:
+        os.symlink(entry["found_at"], place)
+    else:
+        shutil.copy2(entry["found_at"], place)
+
+
+def run_child(plan: Record, path: str) -> None:
+    """Run the plan in a child interpreter, its output on our stderr."""
+    import subprocess
+
+    folder = os.path.dirname(os.path.abspath(__file__))
+    start = f"import sys; sys.path.insert(0, {folder!r}); import pycrumbs; del sys.path[0]; "
+    command = [sys.executable, "-c", f"{start}pycrumbs.execute_plan(sys.argv[1])", path]
+    environment = {k: v for k, v in os.environ.items() if k not in _VARIABLES_IF_SET}
+    environment.update(
+        (name, value)
+        for name, value in plan["variables"].items()
+        if name in _VARIABLES_RESTORED and isinstance(value, str) and value != REDACTED
+    )
+    subprocess.run(  # not a _Process: nothing is read from it, and it may take for ever
+        command,
+        cwd=map_path(plan["cwd"], plan["moves"]),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        check=False,
+    )
+
+
+def find_rerun(plan: Record, path: str) -> Record:
+    """The record that the child left."""
+    try:
+        for record in read_records(path):
+            if record.get("rerun_of") == plan["uuid"]:
+                return record
+    except RecordError:
+        pass
+    raise RecordError(
+        f"{plan['qualname']}() could not be called: the last lines above say why. Files that its "
+        "code reads without their being recorded are one reason: record with capture_files"
+    )
+
+
+def execute_plan(path: str) -> None:
+    """In the child: load the code, make the arguments again, and call the function."""
+    import json
+
+    global _rerun
+    plan = json.loads(_read_bytes(path))
+    _rerun = _Rerun(plan)
+    code = plan["moves"][0][1] if plan["moves"][0][0] == plan["top"] else plan["moves"][1][1]
+    source = os.path.join(code, plan["source"])
+    sys.argv = [map_path(str(argument), plan["moves"]) for argument in plan["argv"]]
+    sys.path[:0] = find_import_paths(plan, code, source)
+    sys.meta_path.insert(0, _Vendored())
+    sys.addaudithook(_Guard([os.path.realpath(path) for path in plan["protected"]]))
+    function = load_function(plan, source)
+    arguments = {
+        name: rebuild(value, plan["kinds"], name, plan) for name, value in plan["arguments"].items()
+    }
+    _rerun.loading = False
+    call_again(function, arguments)
+
+
+def find_import_paths(plan: Record, code: str, source: str) -> list[str]:
+    """The recorded entries of `sys.path` inside the repository, and the one its module is under."""
+    paths = [map_path(str(path), [(plan["top"], code)]) for path in plan["python_path"]]
+    inside = [path for path in paths if path == code or path.startswith(code + os.sep)]
+    root = os.path.dirname(source)
+    if plan["module"] != "__main__":
+        levels = plan["module"].count(".") + source.endswith("__init__.py")
+        for _ in range(levels):
+            root = os.path.dirname(root)
+    return list(dict.fromkeys([*inside, root]))
+
+
+class _Vendored:
+    """A finder that answers for copies of this module: the code must meet the one that reruns."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        import importlib.util
+
+        if name.rpartition(".")[2] != "pycrumbs" or name == "pycrumbs":
+            return None
+        return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
+
+    def create_module(self, spec: Any) -> types.ModuleType:
+        return sys.modules["pycrumbs"]
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """It is loaded already."""
+
+
+_WRITING_EVENTS = {  # audit events, and which of their arguments are paths that change
+    **dict.fromkeys(("os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod"), (0,)),
+    **dict.fromkeys(("os.utime", "os.chown", "shutil.rmtree"), (0,)),
+    **dict.fromkeys(("os.rename", "os.link", "os.symlink"), (0, 1)),
+}
+
+
+class _Guard:
+    """An audit hook that keeps a rerun from writing into the folders of the first run."""
+
+    def __init__(self, protected: list[str]) -> None:
+        self.protected = protected
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and len(arguments) > 2 and isinstance(arguments[2], int):
+            writing = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+            self.check([arguments[0]] if writing else [])
+        elif event in _WRITING_EVENTS:
+            self.check([arguments[place] for place in _WRITING_EVENTS[event]])
+
+    def check(self, paths: Iterable[object]) -> None:
+        for path in paths:
+            if not isinstance(path, (str, bytes, os.PathLike)):
+                continue
+            real = os.path.realpath(os.fsdecode(path))
+            for folder in self.protected:
+                if real == folder or real.startswith(folder + os.sep):
+                    raise PermissionError(
+                        f"a rerun must not write to the first run's files: {real} is named in the "
+                        "code itself"
+                    )
+
+
+def load_function(plan: Record, source: str) -> Callable[..., Any]:
+    """Load the code up to the first call of a tracked function, and take the function from it."""
+    import importlib
+
+    assert _rerun is not None
+    if plan["run_as"]:
+        module = plan["qualname"] if plan["run_as"] == "module" else None
+        return make_script(source, module, literal_directory=plan["directory"])
+    try:
+        if plan["module"] == "__main__":
+            load_main(source)
+        else:
+            importlib.import_module(plan["module"])
+    except _Reached:
+        pass
+    function = _rerun.wrapped.get(plan["qualname"])
+    if function is None:
+        raise SystemExit(f"pycrumbs: there is no tracked {plan['qualname']}() in {source}")
+    return function
+
+
+def load_main(source: str) -> None:
+    """Load a script without what it does only as `__main__`, the way multiprocessing does.
+
+    Its classes are then said to be `__main__`'s again, as they are in what the first run pickled.
+    """
+    module = types.ModuleType("__mp_main__")
+    module.__dict__.update(__file__=source, __builtins__=__builtins__)
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
+    try:
+        exec(compile(_read_bytes(source), source, "exec", dont_inherit=True), module.__dict__)
+    finally:
+        module.__name__ = "__main__"
+        _rename_module(vars(module).values(), set())
+
+
+def _rename_module(values: Iterable[Any], seen: set[int]) -> None:
+    for value in [getattr(value, "__func__", value) for value in values]:
+        if getattr(value, "__module__", None) != "__mp_main__" or id(value) in seen:
+            continue
+        seen.add(id(value))
+        value.__module__ = "__main__"
+        if isinstance(value, type):
+            _rename_module(vars(value).values(), seen)
+        if hasattr(value, "__wrapped__"):
+            _rename_module([value.__wrapped__], seen)
+
+
+def call_again(function: Callable[..., Any], arguments: Record) -> None:
+    """Call a tracked function of any kind with arguments by name, to its end."""
+    import collections
+    import inspect
+
+    if isinstance(function, (staticmethod, classmethod)):
+        function = function.__func__
+    signature = inspect.signature(function)
+    bound = inspect.BoundArguments(signature, collections.OrderedDict(arguments))
+    result = function(*bound.args, **bound.kwargs)
+    if inspect.isgenerator(result):
+        collections.deque(result, maxlen=0)
+    elif inspect.iscoroutine(result) or inspect.isasyncgen(result):
+        import asyncio
+
+        async def exhaust() -> None:
+            if inspect.iscoroutine(result):
+                await result
+            else:
+                async for _ in result:
+                    pass
+
+        asyncio.run(exhaust())
+
+
+# -- comparing what was made
+
+
+def judge_rerun(plan: Record, record: Record, made: Record) -> list[Record]:
+    """One verdict per output, and for the result and the way the run ended."""
+    before = {_place(entry, plan): entry for entry in plan["outputs"]}
+    after = {entry["path"]: entry for entry in entries_of(made, "outputs")}
+    verdicts = []
+    for path in sorted({*before, *after}):
+        old, new = before.get(path), after.get(path)
+        name = str((old or new or {})["name"])
+        if new is None and old and sign_file(path):  # made again, but with nothing changed
+            new = {**old, "sha256": hash_file(path)}
+        verdicts.append({"name": name, **compare_outputs(old, new, path)})
+    for key in ("result", "error"):
+        one, other = record.get(key), made.get(key)
+        if key == "error":  # tracebacks name other folders
+            one, other = (_pick(error, ("type", "message")) or None for error in (one, other))
+        if one is not None or other is not None:
+            detail = "" if one == other else f"{clean(one, 200)} -> {clean(other, 200)}"
+            verdict = "identical" if one == other else "differs"
+            verdicts.append({"name": key, "verdict": verdict, "detail": detail})
+    return verdicts
+
+
+def _place(entry: Record, plan: Record) -> str:
+    """Where an output of the first run should have come out of the second."""
+    path = entry["path"]
+    if not os.path.isabs(entry["name"]):
+        path = os.path.join(plan["old_directory"], entry["name"])
+    return map_path(os.path.normpath(path), plan["moves"])
+
+
+def compare_outputs(old: Record | None, new: Record | None, path: str) -> Record:
+    """The verdict on one output; where it differs, how, as far as the first one is still there."""
+    if old is None or new is None:
+        return {"verdict": "new" if old is None else "missing", "detail": ""}
+    if not old.get("sha256") or not new.get("sha256"):
+        return {"verdict": "unhashed", "detail": "the files were not hashed (hash_limit)"}
+    if old["sha256"] == new["sha256"]:
+        return {"verdict": "identical", "detail": ""}
+    if hash_file(old["path"]) != old["sha256"]:
+        return {
+            "verdict": "differs",
+            "detail": "the first run's file is no longer there to compare",
+        }
+    return {"verdict": "differs", "detail": _attempt(describe_difference, old["path"], path)}
+
+
+def describe_difference(a: str, b: str) -> str:
+    """Where two files first differ, in words: numbers by their largest difference, else by line."""
+    if max(os.path.getsize(a), os.path.getsize(b)) > LOAD_LIMIT:
+        return f"{os.path.getsize(a):,} and {os.path.getsize(b):,} bytes"
+    if a.endswith(".npy"):
+        numpy = __import__("numpy")  # only who has it has made such files
+        x, y = numpy.load(a, allow_pickle=False), numpy.load(b, allow_pickle=False)
+        if x.shape != y.shape:
+            return f"shapes {x.shape} and {y.shape}"
+        return f"largest difference {abs(x - y).max():g}"
+    one, other = _read_bytes(a), _read_bytes(b)
+    try:
+        lines = one.decode("utf-8").splitlines(), other.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        return f"{len(one):,} and {len(other):,} bytes"
+    largest = _find_largest_difference(*lines) if a.endswith(".csv") else None
+    return describe_first_line(*lines) + (f"; largest difference {largest:g}" if largest else "")
+
+
+def describe_first_line(a: Sequence[str], b: Sequence[str]) -> str:
+    """The first line in which two texts differ."""
+    for number, (one, other) in enumerate(zip(a, b), 1):
+        if one != other:
+            return f"line {number}: {clean(one, 80)} -> {clean(other, 80)}"
+    return f"{len(a)} and {len(b)} lines"
+
+
+def _find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float | None:
+    """The largest difference of numbers in the same cells of two tables, if they match at all."""
+    import csv
+
+    largest = None
+    for one, other in zip(csv.reader(a), csv.reader(b)):
+        for x, y in zip(one, other):
+            try:
+                largest = max(largest or 0.0, abs(float(x) - float(y)))
+            except ValueError:
+                continue
+    return largest
+
+
+def copy_outputs(plan: Record, made: Record, target: str) -> None:
+    """Take what the rerun made, and its record, to the folder where it is to stay."""
+    import shutil
+
+    os.makedirs(target, exist_ok=True)
+    for entry in entries_of(made, "outputs"):
+        outside = os.path.isabs(entry["name"])
+        name = (
+            os.path.join("elsewhere", os.path.basename(entry["name"])) if outside else entry["name"]
+        )
+        place = os.path.join(target, name)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        if os.path.isfile(entry["path"]):
+            shutil.copy2(entry["path"], place)
+    shutil.copy2(made["record_path"], target)
+
+
+# ------------------------------------------------------------------------------
 # Showing
 # ------------------------------------------------------------------------------
 # Values in, text out. Whatever comes from a record passes `clean` before it can
@@ -3391,6 +4311,43 @@ def format_dot(node: Record) -> str:
     return "digraph trace {\n" + "\n".join(lines) + "\n}"
 
 
+def format_plan(plan: Record, record: Record, style: _Style) -> str:
+    """What a rerun is about to execute, and in which other surroundings."""
+    patch = f" with a patch of {len(plan['patch'])} lines" if plan["patch"] else ""
+    lines = [
+        f"about to execute {clean(plan['qualname'])}() of {clean(plan['source'])}",
+        f"  at commit {plan['commit'][:12]} of {clean(plan['repository'])}{patch}",
+        f"  first run into {clean(plan['old_directory'])}, seed {plan['seed']}",
+        *(f"  {text}" for text in _assignments(plan["arguments"])),
+    ]
+    now = {"environment": get_environment_info(), "package_inventory": get_installed_packages()}
+    for section, keys in (("environment", _SURROUNDINGS_OF_RERUN), ("package_inventory", None)):
+        then = record.get(section) or {}
+        old = _pick(then, keys) if keys else then
+        new = _pick(now[section], keys) if keys else now[section]
+        for path, a, b in diff_values(old, new):
+            change = {k: v for k, v in (("path", path), ("a", a), ("b", b)) if v is not _ABSENT}
+            lines.append(f"  now {path}: {_format_change(change)}")
+    return "\n".join(style.cut(line) for line in lines)
+
+
+_SURROUNDINGS_OF_RERUN = ("platform_info", "python_version", "python_implementation", "gpus")
+
+
+def format_rerun(result: Record, style: _Style) -> str:
+    """A rerun's verdicts."""
+    lines = [
+        f"{style.paint(v['verdict'])}  {clean(v['name'])}"
+        + (f"  ({v['detail']})" if v["detail"] else "")
+        for v in result["verdicts"]
+    ]
+    verdicts = [verdict["verdict"] for verdict in result["verdicts"]]
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in sorted(set(verdicts)))
+    places = [f"made in {clean(result['directory'])}"]
+    places += [f"checkout kept in {clean(result['checkout'])}"] if "checkout" in result else []
+    return "\n".join([*lines, counts or "nothing to compare", *places])
+
+
 def format_verdicts(verdicts: Sequence[Record], style: _Style) -> str:
     """Files that aren't what the record says, and a count of all."""
     states = [verdict["state"] for verdict in verdicts]
@@ -3466,6 +4423,23 @@ def _cmd_verify(arguments: Any) -> int:
     return 1 if any(verdict["state"] in ("changed", "missing") for verdict in verdicts) else 0
 
 
+def _cmd_rerun(arguments: Any) -> int:
+    record = find_record(arguments.target)
+    plan = plan_rerun(record, arguments.repo)
+    print(format_plan(plan, record, _make_style()), file=sys.stderr)
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise RecordError("rerun executes this code: say --yes where nobody can be asked")
+        if input("Execute it? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise RecordError("nothing was executed")
+    result = carry_out(plan, record, arguments.output, arguments.keep)
+    if arguments.json:
+        _print_json(result)
+    else:
+        _print(format_rerun(result, _make_style()))
+    return 1 if any(v["verdict"] != "identical" for v in result["verdicts"]) else 0
+
+
 def _cmd_trace(arguments: Any) -> int:
     node = trace_file(arguments.file, arguments.root)
     if arguments.json:
@@ -3475,37 +4449,51 @@ def _cmd_trace(arguments: Any) -> int:
 
 def _cmd_run(arguments: Any) -> int:
     """Run a script or module as `python` would, as a tracked function."""
-    import functools
-
+    if not arguments.program:
+        raise RecordError("run: name a script, or a module with -m")
     program, *argv = arguments.program
     path = _find_module(program) if arguments.module else os.path.abspath(program)
     if not os.path.isfile(path):
         raise RecordError(f"{program}: there is no such script")
-    name = program if arguments.module else os.path.splitext(os.path.basename(path))[0]
-    sys.modules["pycrumbs"] = sys.modules[__name__]  # what the script imports is this very module
     sys.argv = [path if arguments.module else program, *argv]
     sys.path[0] = os.getcwd() if arguments.module else os.path.dirname(path)
+    script = make_script(
+        path,
+        program if arguments.module else None,
+        literal_directory=arguments.output,
+        disable_git_tracking=arguments.no_git,
+    )
+    try:
+        script(*argv, seed=arguments.seed)
+    except RuntimeError as error:
+        if not str(error).startswith("cannot record the git state"):
+            raise
+        raise RecordError(f"{str(error).partition(';')[0]}; or pass --no-git") from None
+    return 0
+
+
+def make_script(path: str, module: str | None, **options: Any) -> Callable[..., None]:
+    """A tracked function that executes a script (or a module, by its name) as `__main__`."""
+    import functools
+
+    sys.modules["pycrumbs"] = sys.modules[__name__]  # what the script imports is this very module
     sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
 
     def script(*argv: str, seed: int | None = None) -> None:
-        if arguments.module:
+        if module is None:
+            _execute_script(path)
+        else:
             import runpy
 
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
-        else:
-            _execute_script(path)
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
 
+    name = module or os.path.splitext(os.path.basename(path))[0]
     script.__code__ = script.__code__.replace(co_filename=path)
     script.__name__, script.__qualname__, script.__module__ = name, name, "__main__"
-    track = tracked(
-        literal_directory=arguments.output,
-        seed_parameter="seed",
-        create_parents=True,
-        capture_files=True,
-        disable_git_tracking=arguments.no_git,
-    )
-    track(script)(*argv, seed=arguments.seed)
-    return 0
+    defaults = {"seed_parameter": "seed", "create_parents": True, "capture_files": True}
+    track = tracked(**{**defaults, **options})
+    wrapped = track(script)
+    return wrapped
 
 
 def _find_module(name: str) -> str:
@@ -3642,6 +4630,17 @@ def make_parser() -> Any:
     )
     verify.add_argument("targets", nargs="+", metavar="TARGET", help=_TARGET)
     verify.add_argument("--json", action="store_true", help="a list of objects")
+
+    rerun = add(
+        *("rerun", _cmd_rerun, "run a recorded call again from its record alone, and compare"),
+        "pycrumbs rerun --yes runs/first",
+    )
+    rerun.add_argument("target", help=_TARGET)
+    rerun.add_argument("-o", "--output", metavar="DIR", help="where the new files go")
+    rerun.add_argument("--repo", metavar="DIR", help="the repository, if it has moved")
+    rerun.add_argument("--yes", action="store_true", help="do not ask before executing")
+    rerun.add_argument("--keep", action="store_true", help="keep the checkout")
+    rerun.add_argument("--json", action="store_true", help="the verdicts, and the new record")
 
     trace = add(
         *("trace", _cmd_trace, "trace a file back to its sources"),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Benchmarks of pycrumbs, run by hand; nothing in the tests depends on time.
+"""Benchmarks of pycrumbs, run by hand; no test depends on time.
 
     python3 .ci/bench.py                    the whole table, a few minutes
     python3 .ci/bench.py --quick            fewer repeats, under two minutes
@@ -8,24 +8,26 @@
 What is compared: `ours`, the pycrumbs.py of this checkout (or of --pycrumbs); `0.4`, the original
 pycrumbs from PyPI; makeprov and runprov from PyPI; and plain yardsticks such as `git status`,
 `sha256sum` or two bare file writes. Each lives in a virtual environment of its own below
-${XDG_CACHE_HOME:-~/.cache}/pycrumbs-bench, built at the first run (a few minutes, 3 GB: the `120`
-environments hold PyTorch) and kept. On Linux, PyPI's own torch wheel adds CUDA; a PIP_EXTRA_INDEX_URL
-that offers a CPU build is honoured, as is the rest of pip's configuration.
+${XDG_CACHE_HOME:-~/.cache}/pycrumbs-bench, built at the first run (a few minutes, 2 GB: the `120`
+environments hold PyTorch) and kept. On Linux, PyPI's own torch wheel adds CUDA; where a
+PIP_EXTRA_INDEX_URL offers a CPU build, pip heeds it, as it does the rest of its configuration.
 
 How to read it:
 
 - A value is the median, with the 10th and 90th percentile in brackets. A ratio divides medians.
-- Everything that is compared was measured in turns (A B C A B C …) in this one run, so a machine that
-  slows down slows all of them. Absolute numbers don't carry over to another machine; ratios mostly do.
-- "Beyond" a baseline means the difference to the run made just before it, taken pair by pair:
+- Everything that is compared was measured in turns (A B C A B C …) in this one run, so a machine
+  that slows down slows all of them. Absolute numbers don't carry over to another machine; ratios
+  mostly do, but a busy second core costs ours more, as it asks several `git` at once.
+- "Beyond" a baseline means the difference to its run in the same round, taken pair by pair:
     import     a process that imports the library, beyond one that does nothing
     run-*      a whole process that makes one tracked call, beyond one that calls the plain function
     big-*      a call with ten million elements, beyond one with three
-    hash       a call with large input files, beyond one with a tiny file; read from the page cache.
-               Many files should gain as much over one as `xargs -P` with sha256sum gains here
-- `call-*` is a later call in a warm process. `floor` there is what no recorder that survives a crash
-  can go below: two atomic writes of the same bytes, the second with an fsync, and the seeding calls.
-- `rerun-50k` checks out into memory (/dev/shm) where there is one, ours and `git worktree add` alike.
+    hash       a call with large input files, beyond one with a tiny file; from the page cache. Many
+               files should gain as much over one as `xargs -P` with sha256sum gains here
+- `call-*` is a later call in a warm process. `floor` there is what no recorder that survives a
+  crash can go below: two atomic writes of the same bytes, the second with an fsync, and the seeding
+  calls. 0.4 writes twice in place, without an fsync.
+- `rerun-50k` checks out into memory (/dev/shm) where there is one, as does its `git worktree add`.
 - Processes start from a clean environment, with compiled bytecode, after warm-up runs.
 - `not there yet` says that this pycrumbs.py has no such option or command.
 """
@@ -49,6 +51,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -81,7 +84,7 @@ class Failed(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """A limit on our median, on its ratio to the other's, or (`at_least`) on that ratio from below."""
+    """A limit on our median (`most`), or on its ratio to the other's (`ratio`, `at_least`)."""
 
     most: float | None = None
     ratio: float | None = None
@@ -157,7 +160,7 @@ Finished = collections.namedtuple("Finished", "seconds rss_mb returncode output 
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """Nothing of the caller's settings: no PYTHON* variables, no git configuration, no job scheduler."""
+    """Nothing of the caller's: no PYTHON* variables, no git configuration, no scheduler's."""
     git_folder = str(Path(shutil.which("git") or "/usr/bin/git").parent)
     return {
         "PATH": os.pathsep.join([git_folder, "/usr/local/bin", "/usr/bin", "/bin"]),
@@ -198,7 +201,8 @@ def last_line(text: str) -> str:
 def checked(finished: Finished, what: str) -> Finished:
     if finished.returncode:
         raise Failed(
-            f"{what} ended with {finished.returncode}: {last_line(finished.errors or finished.output)}"
+            f"{what} ended with {finished.returncode}: "
+            + last_line(finished.errors or finished.output)
         )
     return finished
 
@@ -206,7 +210,7 @@ def checked(finished: Finished, what: str) -> Finished:
 def in_turns(
     measures: dict[str, Callable[[], Any]], rounds: int, warmups: int = 1
 ) -> dict[str, list[Any]]:
-    """Call each measure once per round, and return what each gave. The order turns from round to round."""
+    """Call each measure once per round, in an order that turns, and return what each gave."""
     results: dict[str, list[Any]] = {name: [] for name in measures}
     names = list(measures)
     for number in range(-warmups, rounds):
@@ -290,7 +294,7 @@ def build_stock(folder: Path) -> None:
 
 
 def build_large(requirements: list[str], size: int) -> Callable[[Path], None]:
-    """The stock (as hard links), the requirements with what they need, and made-up packages up to `size`."""
+    """The stock (hard links), the requirements and their needs, made-up packages up to `size`."""
 
     def build(folder: Path) -> None:
         stock = kept("stock-120", key_of(LARGE_STOCK), build_stock)
@@ -316,7 +320,7 @@ def make_up_package(packages: Path, name: str) -> None:
     module = name.replace("-", "_")
     folder = packages / f"{module}-1.2.3.dist-info"
     folder.mkdir()
-    header = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2.3\nSummary: Padding\nRequires-Python: >=3.8\n\n"
+    header = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2.3\nSummary: Padding\n\n"
     (folder / "METADATA").write_text(header + "A line of a long description, as most have.\n" * 90)
     (folder / "RECORD").write_text(
         f"{module}.py,,\n{folder.name}/METADATA,,\n{folder.name}/RECORD,,\n"
@@ -495,7 +499,10 @@ try:
 except TypeError:
     sys.exit("not there yet")
 paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
-tree = {str(n): {"name": f"layer {n}", "sizes": [(i, str(i)) for i in range(30)], "on": {"a": [n]}} for n in range(200)}
+tree = {
+    str(n): {"name": f"layer {n}", "sizes": [(i, str(i)) for i in range(30)], "on": {"a": [n]}}
+    for n in range(200)
+}
 
 @decorate
 def opens():
@@ -513,7 +520,8 @@ def timed(function):
     return time.perf_counter() - start
 
 opens(), copies()
-print(json.dumps({"opens": [timed(opens) for _ in range(5)], "copies": [timed(copies) for _ in range(10)]}))
+times = {"opens": [timed(opens) for _ in range(5)], "copies": [timed(copies) for _ in range(10)]}
+print(json.dumps(times))
 """
 
 IGNORED = ["out", "prov", "provenance", "floor", "__pycache__"]
@@ -648,6 +656,9 @@ class Bench:
         (self.repository / "out").mkdir()
         return self.run(*argv)
 
+    def seconds(self, *argv: Any) -> float:
+        return self.run_fresh(*argv).seconds
+
     def ask(self, *argv: Any) -> Any:
         """Run one of SCRIPTS that prints JSON, and return that."""
         try:
@@ -686,10 +697,8 @@ def row_import(bench: Bench) -> list[Line]:
     for name in ("ours", "0.4"):
         python = bench.python(name)
         if python:
-            measures[f"{name} bare"] = lambda python=python: bench.run(python, "-c", "pass").seconds
-            measures[name] = lambda python=python: (
-                bench.run(python, "-c", "import pycrumbs").seconds
-            )
+            measures[f"{name} bare"] = partial(bench.seconds, python, "-c", "pass")
+            measures[name] = partial(bench.seconds, python, "-c", "import pycrumbs")
     times = in_turns(measures, bench.times(50, 20), warmups=3)
     ours, original = (
         beyond(times.get(name, []), times.get(f"{name} bare", [])) for name in ("ours", "0.4")
@@ -725,18 +734,14 @@ def time_runs(bench: Bench, names: list[str], size: int, rounds: int) -> dict[st
         if python:
             script = f"run_{'pycrumbs' if name in ('ours', '0.4') else name}.py"
             check_record(bench, name, python, script)
-            measures[f"{name} plain"] = lambda python=python: (
-                bench.run_fresh(python, "plain.py").seconds
-            )
-            measures[name] = lambda python=python, script=script: (
-                bench.run_fresh(python, script).seconds
-            )
+            measures[f"{name} plain"] = partial(bench.seconds, python, "plain.py")
+            measures[name] = partial(bench.seconds, python, script)
     times = in_turns(measures, rounds)
     return {name: beyond(times.get(name, []), times.get(f"{name} plain", [])) for name in names}
 
 
 def check_record(bench: Bench, name: str, python: Path, script: str) -> None:
-    """Nothing is timed that leaves no record: it must name the commit and, for pycrumbs, every package."""
+    """What is timed must leave a record, with the commit and, for pycrumbs, every package."""
     bench.run_fresh(python, script)
     text = (bench.repository / RECORD_LEFT_BY[name]).read_text()
     commit = bench.run("git", "rev-parse", "HEAD").output.strip()
@@ -764,7 +769,7 @@ def row_call_large(bench: Bench) -> list[Line]:
 def time_calls(bench: Bench, size: int, mode: str, processes: int, calls: int) -> list[Line]:
     pythons = {name: bench.python(name, size) for name in ("ours", "0.4")}
     measures = {
-        name: lambda python=python: bench.ask(python, "calls.py", mode, calls)
+        name: partial(bench.ask, python, "calls.py", mode, calls)
         for name, python in pythons.items()
         if python
     }
@@ -791,7 +796,7 @@ def row_big_argument(bench: Bench) -> list[Line]:
     for name, count in repeats.items():
         python = bench.python(name)
         if python:
-            measures[name] = lambda python=python, count=count: bench.ask(python, "big.py", count)
+            measures[name] = partial(bench.ask, python, "big.py", count)
     answers = in_turns(measures, bench.times(3, 1), warmups=0)
     ours, original = (flatten(answers.get(name, [])) for name in repeats)
     return [Line(ours, "0.4", original, Budget(most=0.005))]
@@ -815,10 +820,10 @@ def time_git(bench: Bench, repository: Path, dirty: bool) -> list[Line]:
             raise Failed(f"git_is_dirty is {answer['dirty']} in a repository where it is {dirty}")
         return answer["seconds"]
 
-    measures = {"git status -uno": status, "ours": lambda: evidence(bench.ours())}
+    measures = {"git status -uno": status, "ours": partial(evidence, bench.ours())}
     original = bench.python("0.4")
     if original:
-        measures["0.4"] = lambda: evidence(original)
+        measures["0.4"] = partial(evidence, original)
     times = in_turns(measures, bench.times(15, 5))
     what = "10 modified" if dirty else "clean"
     return [
@@ -852,9 +857,9 @@ def row_hash(bench: Bench) -> list[Line]:
     in_parallel = f"ls | xargs -P {len(usable_cores())} -n 1 sha256sum"
     with files_to_hash(bench.workspace / "data", size) as (tiny, one, many):
         measures = {
-            "ours": lambda: hash_with_ours(bench, "one", tiny, one, size),
-            "sha256sum": lambda: bench.run(sha256sum, one).seconds,
-            "ours many": lambda: hash_with_ours(bench, "many", tiny, many, size),
+            "ours": partial(hash_with_ours, bench, "one", tiny, one, size),
+            "sha256sum": partial(bench.seconds, sha256sum, one),
+            "ours many": partial(hash_with_ours, bench, "many", tiny, many, size),
             "sha256sum many": lambda: bench.run("sh", "-c", in_parallel, cwd=many).seconds,
         }
         times = in_turns(measures, bench.times(4, 3))
@@ -939,8 +944,7 @@ def row_capture(bench: Bench) -> list[Line]:
     for number in range(1000):
         (folder / f"{number:03d}.txt").write_text(f"{number}\n" * 100)
     measures = {
-        mode: lambda mode=mode: bench.ask(bench.ours(), "capture.py", mode, folder)
-        for mode in ("on", "off")
+        mode: partial(bench.ask, bench.ours(), "capture.py", mode, folder) for mode in ("on", "off")
     }
     answers = in_turns(measures, bench.times(6, 2), warmups=0)
 
@@ -957,8 +961,8 @@ def row_rerun(bench: Bench) -> list[Line]:
     bench.run(bench.ours(), "job.py", cwd=repository)
     with scratch_folder(bench.workspace) as scratch:
         measures = {
-            "ours": lambda: rerun(bench, repository / "out/job_record.json", scratch),
-            "worktree": lambda: add_worktree(bench, repository, scratch / "worktree"),
+            "ours": partial(rerun, bench, repository / "out/job_record.json", scratch),
+            "worktree": partial(add_worktree, bench, repository, scratch / "worktree"),
         }
         times = in_turns(measures, bench.times(7, 3))
     return [Line(times["ours"], "git worktree add", times["worktree"], Budget(ratio=3.0))]
@@ -983,7 +987,7 @@ def add_worktree(bench: Bench, repository: Path, worktree: Path) -> float:
 
 @contextlib.contextmanager
 def scratch_folder(workspace: Path) -> Iterator[Path]:
-    """In memory where that's to be had: a slow disk would hide what is compared, and take minutes."""
+    """In memory where there is some: a slow disk would hide what is compared, and take minutes."""
     memory = Path("/dev/shm")
     usable = (
         memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
@@ -1039,7 +1043,7 @@ def describe_machine(pycrumbs: Path) -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "git": git,
-        "date": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         "load before": round(os.getloadavg()[0], 2),
         "pycrumbs.py sha256": hashlib.sha256(pycrumbs.read_bytes()).hexdigest()[:12],
     }
