@@ -43,7 +43,7 @@ import types
 TYPE_CHECKING = False  # `typing` itself would cost a third of the import budget
 if TYPE_CHECKING:
     import inspect
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from typing import Any, Callable, TypeVar, Union
 
     _F = TypeVar("_F")
@@ -73,6 +73,9 @@ DEPTH_LIMIT = 40  # levels of nesting that a description follows
 GIT_TIMEOUT = 10.0  # seconds; a status of 50,000 files takes 0.1
 PROBE_WAIT = 0.5  # seconds that a probe may hold the function up
 PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
+SOURCE_LIMIT = 2**16  # bytes of the files that are kept where the patch of all would pass that
+HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
+OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 LOAD_LIMIT = 64 * 2**20  # bytes of a record file that is read back
 HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
 THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
@@ -272,7 +275,7 @@ class _Tracker:
         self.options = options
         self.name = function.__qualname__
         self.signature = inspect.signature(function)
-        inner = inspect.unwrap(function, stop=lambda f: not hasattr(f.__wrapped__, "__code__"))
+        inner: Any = inspect.unwrap(function, stop=_wraps_no_function)
         self.source_file = _find_source(inner)
         self.source_signature = sign_file(self.source_file or "")
         self.evidence: _Evidence | None = None
@@ -321,6 +324,11 @@ class _Tracker:
         if self.evidence is None or not self.options.allow_dirty_repo:
             self.evidence = _Evidence(self)
         return self.evidence
+
+
+def _wraps_no_function(function: Any) -> bool:
+    """Whether `functools.wraps` was told of a class, a partial or a builtin."""
+    return not hasattr(function.__wrapped__, "__code__")
 
 
 def _find_source(function: types.FunctionType) -> str | None:
@@ -436,7 +444,7 @@ class _Run:
         self.tracker, self.options = tracker, tracker.options
         self.plan = _rerun.claim(tracker) if _rerun is not None else None
         self.pid = os.getpid()
-        self.uuid = _draw_uuid()
+        self.uuid = draw_uuid()
         self.parent = _active_run.get()
         self.start, self.clock = time.time(), time.perf_counter()
         self.cpu_seconds = read_cpu_seconds()
@@ -718,11 +726,12 @@ class _Active:
 _runs_in_progress: set[str] = set()
 
 
-def _draw_uuid() -> str:
-    """A random UUID (RFC 9562, version 4), drawn from the OS."""
-    import uuid
-
-    return str(uuid.UUID(bytes=os.urandom(16), version=4))
+def draw_uuid() -> str:
+    """A random UUID (RFC 9562, version 4), drawn from the OS; importing `uuid` would take 2 ms."""
+    number = int.from_bytes(os.urandom(16), "big")
+    number = number & ~(0xF << 76) & ~(0x3 << 62) | 0x4 << 76 | 0x2 << 62
+    text = f"{number:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _without_none(mapping: Mapping[str, Any]) -> Record:
@@ -794,19 +803,22 @@ class _Evidence:
 
     def __init__(self, tracker: _Tracker) -> None:
         self.gpus = _GpuProbe()
+        probes: list[_GitProbe] = []
         try:
-            self.gather(tracker)
+            self.gather(tracker, probes)
         except BaseException:
             self.gpus.stop()
+            for probe in probes:
+                probe.abandon()
             raise
         self.gpus.wait()
 
-    def gather(self, tracker: _Tracker) -> None:
-        """Read code and packages; what fails here stops the run."""
+    def gather(self, tracker: _Tracker, probes: list[_GitProbe]) -> None:
+        """Read code and packages; what fails here stops the run. Probes join the list given."""
         options = tracker.options
         self.packages = self.origins = self.tracked_module = None
         self.environment: Record = {}
-        probes = [_probe_module(module) for module in options.extra_modules or ()]
+        probes.extend(_probe_module(module) for module in options.extra_modules or ())
         if not options.disable_git_tracking:
             probes.append(_GitProbe(tracker.function.__module__, tracker.source_file))
         get_process_info()  # its slow parts are read while git works
@@ -851,6 +863,27 @@ class _Process:
         except subprocess.TimeoutExpired:
             return None
         return self.popen.returncode, out, err.decode("utf-8", "replace").strip()
+
+    def read_up_to(self, limit: int, timeout: float) -> bytes:
+        """Its output; `_Unavailable` if that is longer than `limit` bytes, late, or ends in error."""
+        import threading
+
+        def read() -> None:
+            out.append(self.popen.stdout.read(limit + 1))  # type: ignore[union-attr]
+
+        out: list[bytes] = []
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        reader.join(timeout)
+        if out and len(out[0]) > limit:
+            self.abandon()
+            raise _Unavailable(f"more than {format_size(limit)}")
+        ended = self.read(timeout) if out else None
+        if ended is None:
+            raise _Unavailable(self.abandon())
+        if ended[0] not in (0, 1):
+            raise _Unavailable(ended[2] or f"{self.name} ended with status {ended[0]}")
+        return out[0]
 
     def abandon(self) -> str:
         """Kill it and its children without waiting for what can't be killed; say how it ended."""
@@ -939,6 +972,11 @@ def _read_hostname() -> str:
 
 
 @_remember
+def _read_cpu_count() -> int | None:
+    return os.cpu_count()
+
+
+@_remember
 def _read_user() -> str:
     import getpass
 
@@ -1002,7 +1040,7 @@ _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
     "cwd": os.getcwd,
     "hostname": _read_hostname,
     "python_path": lambda: [str(entry) for entry in sys.path],
-    "cpu_count": os.cpu_count,
+    "cpu_count": _read_cpu_count,
     "user": _read_user,
     "git_hash_at_docker_build": _read_docker_build_hash,
     "process": _read_process_identity,
@@ -1031,7 +1069,7 @@ _VARIABLES_IF_SET = (
 
 def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
     """The environment variables that a record keeps; all of SLURM's inside a SLURM job."""
-    environ = os.environ
+    environ = dict(os.environ)  # every look-up in os.environ encodes and decodes
     names = [*_VARIABLES, *(name for name in _VARIABLES_IF_SET if name in environ)]
     if "SLURM_JOB_ID" in environ:
         names += sorted(name for name in environ if name.startswith("SLURM"))
@@ -1128,10 +1166,11 @@ class _GpuProbe:
 
 
 def _find_nvidia_smi() -> str | None:
-    import shutil
-
-    wsl = "/usr/lib/wsl/lib/nvidia-smi"  # not on PATH in every WSL distribution
-    return shutil.which("nvidia-smi") or (wsl if os.access(wsl, os.X_OK) else None)
+    """The program's path; looking for it in `shutil`'s way would take 3 ms to import."""
+    name = "nvidia-smi.exe" if sys.platform == "win32" else "nvidia-smi"
+    folders = [*os.get_exec_path(), "/usr/lib/wsl/lib"]  # WSL doesn't always have it on PATH
+    paths = (os.path.join(folder, name) for folder in folders)
+    return next((path for path in paths if os.access(path, os.X_OK) and os.path.isfile(path)), None)
 
 
 def parse_gpus(text: str, fields: Sequence[str]) -> list[Record]:
@@ -1192,13 +1231,16 @@ _GIT_ADVICE = (
 )
 _STATUS = (
     *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no"),
-    *("--no-renames", "--ignore-submodules=untracked"),
+    *("--no-ahead-behind", "--no-renames", "--ignore-submodules=dirty"),
 )
+_INDEX = ("ls-files", "-v", "--stage", "-z")
 _CONFIG = ("config", "--show-scope", "--null", "--get-regexp")
 _CONFIG_KEYS = r"^(remote\..*\.url|core\.filemode|filter\..*\.(clean|process))$"
-# All that settings and attributes could change in a patch is said here.
+# All that settings and attributes could change in a patch is said here. git would refresh the
+# index's stat cache in spite of GIT_OPTIONAL_LOCKS, and warn about every CRLF.
 _DIFF = (
     *("-c", "core.quotePath=true", "-c", "diff.suppressBlankEmpty=false"),
+    *("-c", "diff.autoRefreshIndex=false", "-c", "core.safecrlf=false"),
     *("diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
     *("--no-renames", "--src-prefix=a/", "--dst-prefix=b/", "-U3", "--inter-hunk-context=0"),
     *("--submodule=short", "--ignore-submodules=dirty", "--no-relative", "-O/dev/null"),
@@ -1226,6 +1268,7 @@ class _GitProbe:
         self.processes: dict[str, _Process] = {}
         self.top = ""
         self.filters: tuple[str, ...] = ()
+        self.omitted: list[str] = []  # what the patch will lack
         self.start("top", "rev-parse", "--show-toplevel")
         self.start("config", *_CONFIG, _CONFIG_KEYS)
         if file:
@@ -1249,10 +1292,14 @@ class _GitProbe:
             raise self.error(reason or f"git ended with status {code}")
         return code, out
 
-    def error(self, problem: str) -> RuntimeError:
-        """The error of a probe that failed; whatever git still does for it ends."""
+    def abandon(self) -> None:
+        """End whatever git still does for it."""
         for process in self.processes.values():
             process.abandon()
+
+    def error(self, problem: str) -> RuntimeError:
+        """The error of a probe that failed; whatever git still does for it ends."""
+        self.abandon()
         where = f"cannot record the git state of {self.name!r} ({self.path})"
         return RuntimeError(f"{where}: {problem}; {_GIT_ADVICE}")
 
@@ -1260,88 +1307,209 @@ class _GitProbe:
         """Start what depends on the repository's place and settings."""
         if self.top:
             return
-        top = os.fsdecode(self.answer("top")[1]).rstrip("\n")
+        top = os.fsdecode(self.answer("top")[1])[:-1]
         self.config = parse_config(os.fsdecode(self.answer("config")[1]))
-        if "ignored" in self.processes and self.answer("ignored")[0] == 0:
-            raise self.error(f"the repository {top} ignores that file")
         self.top = top
-        self.filters = tuple(  # a repository's own programs don't run; the user's (git-lfs) may
-            part
-            for scope, key, _ in self.config
-            if scope in ("local", "worktree") and key.startswith("filter.")
-            for part in ("-c", f"{key}=", "-c", f"{key.rpartition('.')[0]}.required=false")
-        )
+        self.filters = self.choose_filters()
         self.start("status", *self.filters, *_STATUS)
-        sources = loaded_sources(self.top, self.path or "", self.real_path)
-        self.start(
-            *("untracked", "--literal-pathspecs", "ls-files", "--others", "--exclude-standard"),
-            *("-z", "--", *sources),
-        )
+        self.start("index", *_INDEX)
+
+    def choose_filters(self) -> tuple[str, ...]:
+        """Arguments with which git runs the user's filters (git-lfs), but none of the repository."""
+        users = {key: value for scope, key, value in self.config if scope in ("system", "global")}
+        scopes = ("local", "worktree")
+        own = {key for scope, key, _ in self.config if scope in scopes and key[:7] == "filter."}
+        arguments = []
+        for key in sorted(own):
+            if "=" in key:
+                raise self.error(f"the setting {key} in {self.top} can't be switched off")
+            arguments += ["-c", f"{key}={users.get(key, '')}"]
+            if key not in users:
+                arguments += ["-c", f"{key.rpartition('.')[0]}.required=false"]
+        return tuple(arguments)
 
     def read(self, allow_dirty: bool) -> Record:
         """The repository's state, as a record tells it."""
         self.advance()
-        state, changes = parse_status(os.fsdecode(self.answer("status")[1]))
-        untracked = os.fsdecode(self.answer("untracked")[1]).split("\0")[:-1]
-        if not allow_dirty and (state["git_is_dirty"] or "git_commit_hash" not in state):
-            reason = "is dirty (has uncommitted changes)"
-            if "git_commit_hash" not in state:
-                reason = "has no commit yet"
+        if "ignored" in self.processes and self.answer("ignored")[0] == 0:
+            raise self.error(f"the repository {self.top} ignores that file")
+        tracked, hidden, submodules = parse_index(os.fsdecode(self.answer("index")[1]))
+        inner = self.start_submodules(submodules)
+        paths = dict.fromkeys(self.find_untracked(tracked), "untracked")
+        state, changed = parse_status(os.fsdecode(self.answer("status")[1]))
+        commit = state.get("git_commit_hash")
+        state["git_is_dirty"] |= self.read_submodules(inner)
+        if not allow_dirty:
+            self.check_clean(commit, state["git_is_dirty"])
+        state = {"module_path": self.path, "name": self.name, **state}
+        state.update(git_remotes=self.find_remotes(), git_working_dir=self.top)
+        paths.update(self.find_hidden(hidden))
+        paths.update(self.check_changed(changed))
+        return {**state, **self.read_patch(commit, paths)}
+
+    def check_clean(self, commit: str | None, dirty: bool) -> None:
+        """Raise RuntimeError unless the commit says all."""
+        if commit is None or dirty:
+            reason = "has no commit yet" if commit is None else "is dirty (has uncommitted changes)"
             raise RuntimeError(
                 f"the repository of {self.name!r} ({self.top}) {reason}; commit first, or "
                 "allow it (allow_dirty_repo=True for tracked, allow_dirty=True for get_git_info)"
             )
+
+    def find_remotes(self) -> dict[str, str]:
+        """The first URL of each remote."""
         remotes: dict[str, str] = {}
         for _, key, value in self.config:
             if key.startswith("remote."):
                 remotes.setdefault(key[len("remote.") : -len(".url")], redact_remote(value))
-        state = {"module_path": self.path, "name": self.name, **state, "git_remotes": remotes}
-        state["git_working_dir"] = self.top
-        if changes or untracked:
-            state.update(self.read_patch(state.get("git_commit_hash"), changes, untracked))
-        return state
+        return remotes
 
-    def read_patch(
-        self, commit: str | None, changes: Sequence[tuple[str, str]], untracked: Sequence[str]
-    ) -> Record:
-        """The patch that leads from the commit to the files as they are, or why there is none."""
-        small, omitted = [], []
-        for path, submodule in changes:
-            size = _size_of(os.path.join(self.top, path))
-            if is_record(os.path.join(self.top, path)):  # would hold the patch before, and so on
-                omitted.append(f"the record {path}")
-                continue
-            if submodule.startswith("S") and "M" in submodule:
-                omitted.append(f"what is uncommitted inside the submodule {path}")
-            if size > PATCH_LIMIT:
-                omitted.append(f"{path} ({format_size(size)}, of {format_size(PATCH_LIMIT)} kept)")
-            else:
-                small.append(path)
-        if any(key == "core.filemode" and value == "false" for _, key, value in self.config):
-            omitted.append("changed file modes, if any (core.fileMode is false)")
-        patch = b"".join(self.read_diffs(commit, small, untracked))
-        lines = portable_patch(patch, self.top, omitted)
-        if sum(map(len, lines)) + len(lines) > PATCH_LIMIT:
-            all_of_it = format_size(len(patch))
-            omitted = [f"all of it: {all_of_it}, where {format_size(PATCH_LIMIT)} are kept"]
-            lines = []
+    def start_submodules(self, paths: Iterable[str]) -> dict[str, _GitProbe | str]:
+        """Probes of the submodules that are checked out; a git that looked into them from here
+        would run what their own settings name."""
+        folders = {path: os.path.join(self.top, path) for path in paths}
+        return {
+            path: _attempt(_GitProbe, path, folder)
+            for path, folder in folders.items()
+            if os.path.lexists(os.path.join(folder, ".git"))
+        }
+
+    def read_submodules(self, probes: Mapping[str, _GitProbe | str]) -> bool:
+        """Whether anything is uncommitted inside submodules, which no patch of ours holds."""
+        dirty = False
+        for path, probe in probes.items():
+            state = probe if isinstance(probe, str) else _attempt(probe.read, allow_dirty=True)
+            inside = f"uncommitted inside the submodule {path}"
+            if isinstance(state, str):
+                self.omitted.append(f"what may be {inside} ({state})")
+            elif state["git_is_dirty"] or "git_patch" in state:
+                self.omitted.append(f"what is {inside}")
+                dirty = dirty or state["git_is_dirty"]
+        return dirty
+
+    def find_untracked(self, tracked: set[str]) -> list[str]:
+        """The sources in use that git neither tracks nor ignores."""
+        sources = [
+            path
+            for path in loaded_sources(self.top, self.real_path)
+            if path not in tracked and not is_nested(self.top, path)
+        ]
+        untracked = set()
+        for batch in _in_batches(sources):
+            options = ("--others", "--exclude-standard", "-z")
+            self.start("untracked", "--literal-pathspecs", "ls-files", *options, "--", *batch)
+            untracked.update(os.fsdecode(self.answer("untracked")[1]).split("\0"))
+        self.omitted += [f"the ignored {path}" for path in sources if path not in untracked]
+        return [path for path in sources if path in untracked]
+
+    def find_hidden(self, paths: Sequence[str]) -> dict[str, str]:
+        """The files that git was told not to look at; most may be left out of the checkout."""
+        present = [path for path in paths if os.path.lexists(os.path.join(self.top, path))]
+        if len(present) <= HIDDEN_LIMIT:
+            return dict.fromkeys(present, "hidden")
+        count = f"{len(present):,} files that are marked assume-unchanged or skip-worktree"
+        self.omitted.append(f"what may be changed in {count}")
+        return {}
+
+    def check_changed(self, changes: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """The files whose changes git sees; what their patch can't tell is noted."""
+        changed = dict(changes)
+        modes = [value for _, key, value in self.config if key == "core.filemode"]
+        if changed and modes and modes[-1] == "false" and os.name != "nt":
+            self.omitted.append("changed file modes, if any (core.fileMode is false)")
+        for path, submodule in changed.items():
+            if submodule.startswith("S"):
+                advice = "its commit is in the patch, but git apply doesn't check it out"
+                self.omitted.append(f"the submodule {path} ({advice})")
+        return dict.fromkeys(changed, "changed")
+
+    def read_patch(self, commit: str | None, paths: Mapping[str, str]) -> Record:
+        """The patch that leads from the commit to the files as they are, and what it lacks.
+
+        `paths` says of each file in question what it is: 'changed', 'hidden' or 'untracked'.
+        """
+        lines: list[str] = []
+        omitted: list[str] = []
+        if paths:
+            commit = commit or self.hash_empty_tree()
+            sizes = self.read_sizes(commit, paths)
+            for limit in (PATCH_LIMIT, SOURCE_LIMIT):  # if all is too much, then what is small
+                kept, omitted = self.select(paths, sizes, limit)
+                try:
+                    lines = self.make_patch(commit, kept, sizes, omitted)
+                    break
+                except _Unavailable as error:
+                    omitted = [f"all of it ({error})"]
+        omitted = self.omitted + omitted
+        if len(omitted) > OMITTED_LIMIT:
+            omitted[OMITTED_LIMIT:] = [f"{len(omitted) - OMITTED_LIMIT:,} more"]
         left_out = f"left out: {'; '.join(omitted)}" if omitted else None
         return _without_none({"git_patch": lines or None, "git_patch_omitted": left_out})
 
-    def read_diffs(
-        self, commit: str | None, changed: Sequence[str], untracked: Sequence[str]
-    ) -> Iterator[bytes]:
-        """The patches that git makes, for the changed files together and for each new one."""
-        if commit is None:  # the empty tree stands in for the commit that isn't there yet
-            self.start("empty", "hash-object", "-t", "tree", "--stdin")
-            commit = self.answer("empty")[1].decode().strip()
-        if changed:
-            paths = changed if len(changed) <= 1000 else ()  # a command line has its limits
-            self.start("", "--literal-pathspecs", *self.filters, *_DIFF, commit, "--", *paths)
-        for path in untracked:
-            self.start(path, *self.filters, *_DIFF, "--no-index", "--", "/dev/null", path)
-        for key in list(self.processes):
-            yield self.answer(key)[1]
+    def hash_empty_tree(self) -> str:
+        """What stands in for the commit that isn't there yet."""
+        self.start("empty", "hash-object", "-t", "tree", "--stdin")
+        return self.answer("empty")[1].decode().strip()
+
+    def read_sizes(self, commit: str, paths: Iterable[str]) -> dict[str, int]:
+        """The sizes in the commit of those files that it has."""
+        sizes = {}
+        for batch in _in_batches(paths):
+            self.start("sizes", "ls-tree", "--full-tree", "-l", "-z", commit, "--", *batch)
+            for entry in os.fsdecode(self.answer("sizes")[1]).split("\0")[:-1]:
+                facts, _, path = entry.partition("\t")
+                size = facts.split()[3]
+                sizes[path] = int(size) if size.isdigit() else 0
+        return sizes
+
+    def select(
+        self, paths: Mapping[str, str], sizes: Mapping[str, int], limit: int
+    ) -> tuple[dict[str, str], list[str]]:
+        """Which of these files go into the patch, and which are left out, and why."""
+        kept, omitted = {}, []
+        for path, kind in paths.items():
+            full = os.path.join(self.top, path)
+            size = max(_size_of(full), sizes.get(path, 0))
+            if is_record(full):  # it would hold the patch before it, and so on
+                omitted.append(f"the record {path}")
+            elif size > limit:
+                omitted.append(f"{path} ({format_size(size)}, over the {format_size(limit)})")
+            else:
+                kept[path] = kind
+        return kept, omitted
+
+    def make_patch(
+        self, commit: str, paths: Mapping[str, str], old: Container[str], omitted: list[str]
+    ) -> list[str]:
+        """One patch of these files, as lines; `old` are those that the commit has."""
+        changed = [path for path, kind in paths.items() if kind == "changed"]
+        diffs: list[tuple[str, ...]]
+        diffs = [(commit, "--", *batch) for batch in _in_batches(changed)]
+        for path, kind in paths.items():
+            if kind == "hidden" and path in old:
+                diffs.append((f"{commit}:{path}", "--", path))
+            elif kind != "changed":
+                diffs.append(("--no-index", "--", "/dev/null", path))
+        patch = self.read_diffs(diffs)
+        lines = portable_patch(patch, self.top, omitted)
+        if sum(map(len, lines)) + len(lines) > PATCH_LIMIT:
+            raise _Unavailable(f"more than {format_size(PATCH_LIMIT)}")
+        return lines
+
+    def read_diffs(self, diffs: Iterable[Sequence[str]]) -> bytes:
+        """What these diffs say, which work side by side; `_Unavailable` if that is too much."""
+        options = ("--literal-pathspecs", *self.filters, *_DIFF)
+        patch = b""
+        try:
+            for number, diff in enumerate(diffs):
+                self.processes[f"diff {number}"] = _start_git(self.top, *options, *diff)
+            for key in list(self.processes):
+                room = PATCH_LIMIT - len(patch)
+                patch += self.processes.pop(key).read_up_to(room, GIT_TIMEOUT)
+        finally:
+            self.abandon()
+            self.processes.clear()
+        return patch
 
 
 def parse_status(text: str) -> tuple[Record, list[tuple[str, str]]]:
@@ -1371,26 +1539,62 @@ def parse_config(text: str) -> list[tuple[str, str, str]]:
     return [(scope, *entry.partition("\n")[::2]) for scope, entry in zip(parts[::2], parts[1::2])]
 
 
-def loaded_sources(top: str, path: str, real_path: str) -> list[str]:
+def parse_index(text: str) -> tuple[set[str], list[str], list[str]]:
+    """Parse `git ls-files -v --stage -z`.
+
+    Returns all paths; of those, the ones that git was told not to look at (assume-unchanged,
+    skip-worktree), and the submodules.
+    """
+    entries = [entry.partition("\t")[::2] for entry in text.split("\0")[:-1]]
+    odd = [(facts, path) for facts, path in entries if not facts.startswith("H 1")]
+    hidden = [path for facts, path in odd if facts[0] != "M" and facts[2:8] != "160000"]
+    submodules = {path for facts, path in entries if facts[2:8] == "160000"}
+    return {path for _, path in entries}, hidden, sorted(submodules)
+
+
+def loaded_sources(top: str, real_path: str) -> list[str]:
     """The source files below `top` that this process runs, relative to it: modules and script.
 
-    `path` is one of them as the program sees it, `real_path` without symbolic links: where the
-    two differ, so does the folder under which modules are known.
+    `real_path` is one of them. The standard library and installed packages don't count.
     """
-    own = os.path.relpath(real_path, top)
-    tops = {f"{top}{os.sep}"}
-    if path.endswith(own):
-        tops.add(path[: -len(own)])
-    found = {own} if os.path.isfile(real_path) else set()
+    top = os.path.join(os.path.normpath(top), "")
+    library = os.path.join(os.path.dirname(os.__file__), "")
+    found = {real_path} if os.path.isfile(real_path) else set()
+    folders: dict[str, str] = {}  # a real path costs too much to ask it for every module
     for attributes in _module_attributes():
-        file = attributes.get("__file__")
-        if not isinstance(file, str) or f"{os.sep}site-packages{os.sep}" in file:
+        file, name = attributes.get("__file__"), attributes.get("__name__")
+        if not isinstance(file, str) or file.startswith(library):
             continue
-        if not file.endswith(".py") and attributes.get("__name__") != "__main__":
+        if f"{os.sep}site-packages{os.sep}" in file:
             continue
-        file = _absolute(file)
-        found.update(file[len(start) :] for start in tops if file.startswith(start))
-    return sorted(found)
+        if file.endswith(".py") or name in ("__main__", "__mp_main__"):
+            folder, file = os.path.split(_absolute(file))
+            if folder not in folders:
+                folders[folder] = os.path.realpath(folder)
+            found.add(os.path.join(folders[folder], file))
+    return sorted(path[len(top) :].replace(os.sep, "/") for path in found if path.startswith(top))
+
+
+def is_nested(top: str, path: str) -> bool:
+    """Whether a file belongs to another repository inside this one."""
+    while path := os.path.dirname(path):
+        if os.path.lexists(os.path.join(top, path, ".git")):
+            return True
+    return False
+
+
+def _in_batches(paths: Iterable[str], room: int = 20_000) -> Iterator[list[str]]:
+    """The paths in parts that a command line has room for, also on Windows."""
+    batch: list[str] = []
+    length = 0
+    for path in paths:
+        length += len(path) + 3
+        if batch and length > room:
+            yield batch
+            batch, length = [], len(path) + 3
+        batch.append(path)
+    if batch:
+        yield batch
 
 
 def _module_attributes() -> list[Record]:
@@ -1405,8 +1609,8 @@ def _module_attributes() -> list[Record]:
 def portable_patch(patch: bytes, top: str, omitted: list[str]) -> list[str]:
     """A patch as lines of text; files that aren't UTF-8 go in as git's binary patches.
 
-    Names need no such care: git writes them in ASCII. A file that changes meanwhile, so that its
-    content can't be told from the patch, is added to `omitted`.
+    Names need no such care: git writes them in ASCII. A file whose content can't be told from
+    the patch (it changes meanwhile, or an attribute converts it) is added to `omitted`.
     """
     try:
         return patch.decode("utf-8").split("\n")[:-1]
@@ -1420,8 +1624,14 @@ def portable_patch(patch: bytes, top: str, omitted: list[str]) -> list[str]:
             binary = format_binary_patch(section, top)
             lines += binary
             if not binary:
-                omitted.append(section.split("\n")[0].partition(" b/")[2])
+                omitted.append(f"{_name_in(section)} (not UTF-8, and not as git would store it)")
     return lines
+
+
+def _name_in(section: str) -> str:
+    """The name of the file that one file's patch leads to."""
+    name = _pattern(r'(?m)^\+\+\+ ("?)b/(.*?)\1\t?$').search(section).groups()[1]
+    return os.fsdecode(_unquote(name))
 
 
 def _is_utf8(text: str) -> bool:
@@ -1455,10 +1665,10 @@ def _find_content(section: str, top: str, blob: str) -> bytes | None:
     """A changed file's content as git would store it, checked against the blob's name."""
     import hashlib
 
-    name = _pattern(r'(?m)^\+\+\+ ("?)b/(.*?)\1\t?$').search(section).groups()[1]
-    path = os.path.join(os.fsencode(top), _unquote(name))
+    path = os.path.join(top, _name_in(section))
     try:
-        content = _read_bytes(path)
+        link = os.path.islink(path)
+        content = os.fsencode(os.readlink(path)) if link else _read_bytes(path)
     except OSError:
         return None
     for candidate in (content, content.replace(b"\r\n", b"\n")):
@@ -1536,24 +1746,78 @@ def get_installed_packages() -> dict[str, str]:
 
 def read_packages() -> tuple[dict[str, str], Record]:
     """The installed distributions, and the direct_url.json (PEP 610) of those that have one."""
-    import importlib.metadata
-    import json
-
     packages: dict[str, str] = {}
     origins: Record = {}
-    for distribution in importlib.metadata.distributions():
-        folder = str(getattr(distribution, "_path", ""))
-        if os.path.basename(folder).startswith("~"):  # left behind by a pip that was stopped
-            continue
-        name, version = read_distribution(distribution)
-        name = canonical_name(name or "")
+    for read_text in find_distributions():
+        name, version = parse_metadata(read_metadata(read_text))
         if not name or not version or name in packages:
             continue
         packages[name] = version
-        origin = _attempt(distribution.read_text, "direct_url.json")
+        origin = _attempt(read_text, "direct_url.json")
         if origin and origin.startswith("{"):
+            import json
+
             origins[name] = _attempt(json.loads, origin)
     return dict(sorted(packages.items())), origins
+
+
+def find_distributions() -> Iterator[Callable[[str], str | None]]:
+    """For each distribution on `sys.path`, a function that reads one of its metadata files.
+
+    What importlib.metadata finds, in its order. While all finders are Python's own and all
+    entries are folders it needn't be asked: importing it takes longer than all the rest.
+    """
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
+    entries = [entry or "." for entry in sys.path]
+    if len(finders) > 1 or any(os.path.isfile(e) or e.endswith(".egg") for e in entries):
+        import importlib.metadata
+
+        for distribution in importlib.metadata.distributions():
+            yield distribution.read_text
+        return
+    for entry in entries:
+        for name in _attempt(os.listdir, entry) if os.path.isdir(entry) else ():
+            if name.lower().endswith((".dist-info", ".egg-info")):
+                yield _MetadataFolder(os.path.join(entry, name)).read_text
+
+
+class _MetadataFolder:
+    """The folder of a distribution's metadata, or the file that is all of an old one's."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def read_text(self, name: str) -> str | None:
+        try:
+            return _read_bytes(os.path.join(self.path, name)).decode("utf-8")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
+            return None
+
+
+def read_metadata(read_text: Callable[[str], str | None]) -> str:
+    """The METADATA of a wheel or the PKG-INFO of an egg; '' if it has none that can be read."""
+    for file in ("METADATA", "PKG-INFO", ""):
+        try:
+            text = read_text(file)
+        except UnicodeDecodeError as error:
+            text = error.object.decode("utf-8", "replace")
+        except Exception:  # a finder of somebody else's
+            text = None
+        if text:
+            return text
+    return ""
+
+
+def parse_metadata(text: str) -> tuple[str | None, str | None]:
+    """Canonical name and version from the headers of METADATA; None where it is broken.
+
+    Parsing just these takes a fifth of the time of importlib.metadata's `Distribution.metadata`.
+    """
+    header = _pattern(r"\r?\n\r?\n").split(text, maxsplit=1)[0]
+    lines = _pattern(r"(?im)^(name|version)[ \t]*:[ \t]*(.*?)[ \t\r]*$").findall(header)
+    fields = {key.lower(): value for key, value in lines}
+    name = fields.get("name")
+    return name and canonical_name(name), fields.get("version")
 
 
 def read_origins(origins: Record, probes: Sequence[_GitProbe]) -> Record | None:
@@ -1605,39 +1869,9 @@ def find_editable_folder(origin: Record) -> str | None:
     return os.path.realpath(folder) if os.path.isdir(folder) else None
 
 
-def read_distribution(distribution: Any) -> tuple[str | None, str | None]:
-    """Name and version from a distribution's own file; None where it is broken.
-
-    Parsing the headers alone takes a fifth of the time of `distribution.metadata`.
-    """
-    import re
-
-    text = _read_metadata(distribution)
-    header = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
-    found = dict(re.findall(r"(?im)^(name|version)[ \t]*:[ \t]*(.*?)[ \t\r]*$", header))
-    fields = {key.lower(): value for key, value in found.items()}
-    return fields.get("name"), fields.get("version")
-
-
-def _read_metadata(distribution: Any) -> str:
-    """The METADATA of a wheel or the PKG-INFO of an egg; '' if it has none that can be read."""
-    for file in ("METADATA", "PKG-INFO", ""):
-        try:
-            text = distribution.read_text(file)
-        except UnicodeDecodeError as error:
-            text = error.object.decode("utf-8", "replace")
-        except Exception:  # a directory in its place, no permission, another finder's own
-            text = None
-        if text:
-            return str(text)
-    return ""
-
-
 def canonical_name(name: str) -> str:
     """A distribution's name as PEP 503 writes it."""
-    import re
-
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return str(_pattern(r"[-_.]+").sub("-", name)).lower()
 
 
 # ------------------------------------------------------------------------------
@@ -1729,7 +1963,7 @@ class _SeedOnImport:
 
     def __init__(self) -> None:
         self.waiting: dict[str, int] = {}
-        self.asking: set[tuple[int, str]] = set()  # by thread: another's probe is no import
+        self.asking: set[str] = set()
 
     def expect(self, seed: int, names: Iterable[str]) -> None:
         """Seed these modules, now or when they are loaded; others keep waiting for their seed."""
@@ -1752,19 +1986,15 @@ class _SeedOnImport:
             sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in self.waiting:
+        if name not in self.waiting or name in self.asking:
             return None
-        import _thread
         import importlib.util
 
-        question = (_thread.get_ident(), name)
-        if question in self.asking:
-            return None
-        self.asking.add(question)
+        self.asking.add(name)
         try:
             spec = importlib.util.find_spec(name)
         finally:
-            self.asking.discard(question)
+            self.asking.discard(name)
         if spec is not None and spec.loader is not None:
             self.arm(spec.loader, name)
         return spec
@@ -2003,7 +2233,7 @@ _hashes: dict[tuple[Any, ...], str] = {}  # of files that had settled when they 
 
 
 def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> str | None:
-    """A file's SHA-256 in hexadecimal, None if it can't be read; remembered while it is the same."""
+    """A file's SHA-256 in hexadecimal, None if it can't be read; remembered while it's the same."""
     import hashlib
 
     signature = sign_file(path)
@@ -2209,6 +2439,11 @@ class _Describer:
         self.exact = False
         return self.walk_str(text, "")
 
+    def cut(self, reason: str, value: Any, path: str) -> str:
+        """A text that stands for a container which is not walked."""
+        self.kinds[path] = _type_name(value)
+        return self.text(reason)
+
     def walk_str(self, value: str, path: str) -> str:
         self.spend(str.__len__(value) + 2)
         return redact_text(str.__str__(value))
@@ -2233,9 +2468,9 @@ class _Describer:
         return self.text(kind.__repr__(value))
 
     def walk_list(self, value: Iterable[Any], path: str) -> Any:
-        with _Nesting(self, value) as cycle:
-            if cycle:
-                return self.text(cycle)
+        with _Nesting(self, value) as obstacle:
+            if obstacle:
+                return self.cut(obstacle, value, path)
             items, holder = [], _secret_holder(path)
             for index, item in enumerate(value):
                 self.spend(2 if index else 0)
@@ -2256,9 +2491,9 @@ class _Describer:
         return items
 
     def walk_mapping(self, value: Mapping[Any, Any], path: str) -> Any:
-        with _Nesting(self, value) as cycle:
-            if cycle:
-                return self.text(cycle)
+        with _Nesting(self, value) as obstacle:
+            if obstacle:
+                return self.cut(obstacle, value, path)
             items: Record = {}
             holder = _secret_holder(path)
             for key, item in value.items():
@@ -2511,10 +2746,18 @@ def _pattern(text: str) -> Any:
     return _patterns[text]
 
 
+_split_names: dict[str, list[str]] = {}
+
+
 def _split_name(name: str) -> list[str]:
     """The words of a name, in lower case: 'myAPI_Key' has my, api and key."""
-    words = _pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+").findall(name)
-    return [word.lower() for word in words]
+    words = _split_names.get(name)
+    if words is None:
+        found = _pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+").findall(name[:TEXT_LIMIT])
+        words = [word.lower() for word in found]
+        if len(_split_names) < 10_000:
+            _split_names[name] = words
+    return words
 
 
 def _rate_name(name: str) -> str:
@@ -2606,7 +2849,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
             redacted.append(f"{name}={REDACTED}")
         else:
             redacted.append(redact_text(argument))
-        flag = name if argument.startswith("-") and not equals else ""
+        flag = name if is_name and name.startswith("-") and not equals else ""
     return redacted
 
 
@@ -2666,24 +2909,35 @@ def format_record(record: Any) -> str:
     """A record's JSON text, as `json.dumps(record, indent=4)` would write it."""
     import json
 
-    if not isinstance(record, dict) or not record:
+    try:
+        return _format_json(record, "\n", json.encoder.encode_basestring_ascii)
+    except TypeError:  # keys that are no strings; or no JSON at all, which json says better
         return json.dumps(record, indent=4)
-    parts = (f"    {json.dumps(key)}: {_format_part(part)}" for key, part in record.items())
-    return "{\n" + ",\n".join(parts) + "\n}"
 
 
-def _format_part(part: Any) -> str:
-    """One top-level value of a record, indented to its place."""
+def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
+    """JSON text, indented; json's own encoder takes 8 us to begin with each part of a record."""
+    if type(value) is str:
+        return quote(value)
+    deeper = f"{indent}    "
+    if isinstance(value, dict) and value:
+        fixed = isinstance(value, _Fixed) and indent == _PART_INDENT
+        if fixed and value.text:
+            return str(value.text)
+        items = [f"{quote(key)}: {_format_json(v, deeper, quote)}" for key, v in value.items()]
+        text = f"{{{deeper}{f',{deeper}'.join(items)}{indent}}}"
+        if fixed:
+            value.text = text
+        return text
+    if isinstance(value, (list, tuple)) and value:
+        items = [_format_json(item, deeper, quote) for item in value]
+        return f"[{deeper}{f',{deeper}'.join(items)}{indent}]"
     import json
 
-    if not isinstance(part, (dict, list)):
-        return json.dumps(part)
-    if isinstance(part, _Fixed) and part.text is not None:
-        return part.text
-    text = json.dumps(part, indent=4).replace("\n", "\n    ")
-    if isinstance(part, _Fixed):
-        part.text = text
-    return text
+    return json.dumps(value)
+
+
+_PART_INDENT = "\n    "  # of a record's top-level values
 
 
 def store_record(path: str, record: Record, chain: bool, durable: bool) -> None:
@@ -3476,7 +3730,8 @@ def list_unrebuildable(parameters: object, kinds: Mapping[str, str]) -> list[str
 
     def look(value: Any, path: str) -> None:
         kind = str(kinds.get(path, ""))
-        if value in (SUPPRESSED, REDACTED) or f"{path}{{}}" in kinds:
+        hidden = isinstance(value, str) and (value == SUPPRESSED or REDACTED in value)
+        if hidden or f"{path}{{}}" in kinds:
             found.append(f"{path} ({clean(value)})")
         elif isinstance(value, str) and kind and not _is_rebuildable_text(value, kind):
             found.append(f"{path} ({clean(kind)})")
