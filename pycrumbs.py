@@ -76,6 +76,8 @@ PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
 SOURCE_LIMIT = 2**16  # bytes of the files that are kept where the patch of all would pass that
 HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
 OMITTED_LIMIT = 100  # things that a git_patch_omitted names
+LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
+TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
 LOAD_LIMIT = 64 * 2**20  # bytes of a record file that is read back
 HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
 THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
@@ -465,37 +467,62 @@ class _Run:
 
     def __enter__(self) -> _Run:
         try:
-            self.seed = self.read_seed()
-            self.create_directory()
-            self.record = self.make_record()
-            self.save_first()
-            self.tree = scan_tree(self.directory)
-        except BaseException:
-            _remove_directories(self.created)
+            with _signals:
+                self.begin()
+        except BaseException as error:
+            if self.uuid in _runs:  # a signal that came while the run began
+                self.__exit__(type(error), error, error.__traceback__)
+            else:
+                _remove_directories(self.created)
             raise
-        _runs_in_progress.add(self.uuid)
+        return self
+
+    def begin(self) -> None:
+        """Do all that comes before the function."""
+        self.seed = self.read_seed()
+        self.create_directory()
+        self.record = self.make_record()
+        self.save_first()
+        self.tree = scan_tree(self.directory)
+        _runs[self.uuid] = self
+        _signals.install()
         options = self.options
         seed_tasks(self.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch)
         if self.capture:
             self.capture.begin()
-        return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if os.getpid() != self.pid:
             return
+        with _signals:
+            self.end(error)
+
+    def end(self, error: BaseException | None) -> None:
+        """Do all that comes after the function; what fails here is one warning."""
         if self.capture:
             self.capture.end()
-        _runs_in_progress.discard(self.uuid)
-        if not _runs_in_progress:
+        del _runs[self.uuid]
+        if not _runs:
             _seed_on_import.forget()
+            _signals.uninstall()
+        closed = isinstance(error, GeneratorExit) and self.outcome["status"] != "completed"
+        if error is not None and not closed:
+            self.outcome = describe_outcome(error)
         try:
-            self.complete(error)
-            store_record(self.path, self.record, self.options.chain_records, durable=True)
+            self.evidence.gpus.stop()
+            self.file.write(self.completed(self.outcome, self.hash_room), durable=True)
         except Exception as problem:
             _warn(
                 f"{self.tracker.name}() ran, but its record {self.path} could not be completed: "
                 f"{_describe_briefly(problem)}"
             )
+
+    def terminate(self, outcome: Record) -> None:
+        """The process is about to end; there may be little time left, so nothing is hashed."""
+        try:
+            self.file.write(self.completed(outcome, hash_room=0), durable=True)
+        except Exception as problem:
+            print(f"pycrumbs: {self.path}: {_describe_briefly(problem)}", file=sys.stderr)
 
     def active(self) -> _Active:
         """A context in which tracked functions that are called are this run's children."""
@@ -561,6 +588,7 @@ class _Run:
             base, self.directory = map_path(base, self.plan["moves"]), self.plan["directory"]
         else:
             self.directory = self.create_target(base)
+        self.base = base if options.subdirectory_name_parameter else self.directory
         self.create(self.directory)
         if options.require_empty_directory and os.listdir(self.directory):
             problem = f"the directory {self.directory} is not empty (require_empty_directory)"
@@ -666,43 +694,38 @@ class _Run:
 
     def save_first(self) -> None:
         """Write the record of a run that begins; an error here stops it."""
+        self.file = _RecordFile(self.path, self.base, self.options.chain_records)
         try:
-            store_record(self.path, self.record, self.options.chain_records, durable=False)
+            self.file.sweep()
+            self.file.write(self.record, durable=False)
         except OSError as error:
             problem = f"cannot write the record {self.path}: {error.strerror or error}"
             raise OSError(error.errno, f"{self.tracker.name}(): {problem}") from None
-        except ValueError as error:
-            advice = "move it away or give another record_filename"
-            raise self.fail(OSError, f"cannot append to {self.path}: {error}; {advice}") from None
 
-    def complete(self, error: BaseException | None) -> None:
-        """Fill in what is known once the function has ended."""
-        record = self.record
-        closed = isinstance(error, GeneratorExit) and self.outcome["status"] != "completed"
-        if error is not None and not closed:
-            self.outcome = describe_outcome(error)
-        record.update(self.outcome)
-        elapsed = time.perf_counter() - self.clock
-        record["timing"].update(end_time=format_time(time.time()), run_time=format_span(elapsed))
-        self.evidence.gpus.stop()
+    def completed(self, outcome: Record, hash_room: int | None) -> Record:
+        """The record with what is known once the function has ended."""
+        end, elapsed = time.time(), time.perf_counter() - self.clock
+        timing = {"end_time": format_time(end), "run_time": format_span(elapsed)}
+        record = {**self.record, "timing": {**self.record["timing"], **timing}, **outcome}
         gpus = self.evidence.gpus.read()
         if gpus != record["environment"].get("gpus"):
             record["environment"] = _Fixed(record["environment"], gpus=gpus)
-        record.update(self.find_files())
+        record.update(self.find_files(hash_room))
         record["resources"] = read_resources(since=self.cpu_seconds)
+        return record
 
-    def find_files(self) -> Record:
+    def find_files(self, hash_room: int | None) -> Record:
         """The files that the run opened, where that was asked for, and those that it made."""
         found: Record = {}
         outputs, omitted = find_outputs(self.directory, self.tree, self.start)
         if self.capture:
-            inputs = self.record.get("inputs", [])
+            inputs = list(self.record.get("inputs", []))
             inputs += self.capture.find_inputs({entry["path"] for entry in inputs})
             outputs += self.capture.find_outputs(self.directory)
             found["inputs"] = inputs or None
             found["capture"] = CAPTURE_COVERAGE
-            self.hash_room = hash_files(self.capture.unchanged, self.hash_room)
-        hash_files(outputs, self.hash_room, self.directory)
+            hash_room = hash_files(self.capture.unchanged, hash_room)
+        hash_files(outputs, hash_room, self.directory)
         found.update(outputs=outputs, outputs_omitted=omitted)
         return _without_none(found)
 
@@ -723,7 +746,85 @@ class _Active:
             _active_run.set(None)
 
 
-_runs_in_progress: set[str] = set()
+_runs: dict[str, _Run] = {}  # in progress, by uuid
+
+
+class _Signals:
+    """Has the signals that end a process complete the records of its runs first.
+
+    What the signals do is otherwise what it was: the handler calls the one before, or gives the
+    signal its default effect, so that the process ends with the status it would have had. As a
+    context it holds signals back while a record is being written. All this happens in the main
+    thread, the only one that Python runs handlers in.
+    """
+
+    names = ("SIGTERM", "SIGHUP", "SIGINT")
+
+    def __init__(self) -> None:
+        self.before: dict[int, Any] = {}
+        self.pid = 0
+        self.depth = 0
+        self.held_back: list[int] = []
+
+    def install(self) -> None:
+        """Take over the signals that nobody ignores."""
+        if not _in_main_thread() or os.getpid() == 1:  # init can't end by a default effect
+            return
+        import signal
+
+        if self.pid != os.getpid():  # first, or in a forked child, whose handlers are a copy
+            self.pid, self.before = os.getpid(), {}
+        for number in (getattr(signal, name) for name in self.names if hasattr(signal, name)):
+            handler = signal.getsignal(number)
+            if handler != self.handle and handler not in (signal.SIG_IGN, None):
+                self.before[number] = handler
+                signal.signal(number, self.handle)
+
+    def uninstall(self) -> None:
+        """Give the signals back that nobody else has taken meanwhile."""
+        if not self.before or not _in_main_thread():
+            return
+        import signal
+
+        for number, handler in self.before.items():
+            if signal.getsignal(number) == self.handle:
+                signal.signal(number, handler)
+        self.before = {}
+
+    def handle(self, number: int, frame: types.FrameType | None) -> None:
+        import signal
+
+        if self.depth:
+            self.held_back.append(number)
+            return
+        before = self.before.get(number, signal.SIG_DFL)
+        if number != signal.SIGINT:  # which raises KeyboardInterrupt: the run ends by itself
+            outcome = describe_signal(number, frame)
+            for run in list(_runs.values()):
+                if run.pid == os.getpid():
+                    run.terminate(outcome)
+        if callable(before):
+            before(number, frame)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def __enter__(self) -> None:
+        self.depth += _in_main_thread()
+
+    def __exit__(self, *error: object) -> None:
+        self.depth -= _in_main_thread()
+        while self.held_back and not self.depth and _in_main_thread():
+            self.handle(self.held_back.pop(0), None)
+
+
+_signals = _Signals()
+
+
+def _in_main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
 
 
 def draw_uuid() -> str:
@@ -827,7 +928,7 @@ class _Evidence:
         if options.include_package_inventory:
             packages, origins = read_packages()
             self.packages, self.origins = _Fixed(packages), read_origins(origins, probes)
-        states = [_Fixed(probe.read(options.allow_dirty_repo)) for probe in probes]
+        states = [_Fixed(probe.describe(options.allow_dirty_repo)) for probe in probes]
         if not options.disable_git_tracking:
             edited = tracker.is_source_edited() or None
             self.tracked_module = _Fixed(states.pop(), source_edited_after_import=edited)
@@ -865,7 +966,7 @@ class _Process:
         return self.popen.returncode, out, err.decode("utf-8", "replace").strip()
 
     def read_up_to(self, limit: int, timeout: float) -> bytes:
-        """Its output; `_Unavailable` if that is longer than `limit` bytes, late, or ends in error."""
+        """Its output; `_Unavailable` where that is over `limit` bytes, late, or ends in error."""
         import threading
 
         def read() -> None:
@@ -882,7 +983,8 @@ class _Process:
         if ended is None:
             raise _Unavailable(self.abandon())
         if ended[0] not in (0, 1):
-            raise _Unavailable(ended[2] or f"{self.name} ended with status {ended[0]}")
+            reason = " ".join(ended[2].split())
+            raise _Unavailable(reason or f"{self.name} ended with status {ended[0]}")
         return out[0]
 
     def abandon(self) -> str:
@@ -1222,6 +1324,8 @@ def _start_git(folder: str, *arguments: str) -> _Process:
         if not name.startswith("GIT_") or name in _GIT_KEPT_VARIABLES
     }
     env.update(_GIT_VARIABLES)
+    # A partial clone would fetch what it lacks, through a program of the repository's choice.
+    env["GIT_ALLOW_PROTOCOL"] = "file" if arguments[:1] == ("clone",) else ""
     return _Process(["git", *_GIT_SETTINGS, "-C", folder, *arguments], env)
 
 
@@ -1247,6 +1351,10 @@ _DIFF = (
 )
 
 
+class _GitSilent(Exception):
+    """git didn't answer, or was killed: no reason to stop a run that doesn't insist on it."""
+
+
 class _GitProbe:
     """The state of the repository that holds a source file or folder.
 
@@ -1267,6 +1375,7 @@ class _GitProbe:
             self.folder, file = os.path.split(self.real_path)
         self.processes: dict[str, _Process] = {}
         self.top = ""
+        self.silence = ""  # why git said nothing
         self.filters: tuple[str, ...] = ()
         self.omitted: list[str] = []  # what the patch will lack
         self.start("top", "rev-parse", "--show-toplevel")
@@ -1285,9 +1394,11 @@ class _GitProbe:
         process = self.processes.pop(key)
         ended = process.read(GIT_TIMEOUT)
         if ended is None:
-            raise self.error(process.abandon())
+            raise _GitSilent(process.abandon())
         code, out, err = ended
-        if code >= 128 or code < 0:
+        if code < 0:
+            raise _GitSilent(f"git was killed by signal {-code}")
+        if code >= 128:
             reason = err.replace("fatal: ", "").replace("\n", " ")
             raise self.error(reason or f"git ended with status {code}")
         return code, out
@@ -1305,8 +1416,13 @@ class _GitProbe:
 
     def advance(self) -> None:
         """Start what depends on the repository's place and settings."""
-        if self.top:
-            return
+        try:
+            if not self.top and not self.silence:
+                self.continue_in_repository()
+        except _GitSilent as silence:
+            self.silence = str(silence)
+
+    def continue_in_repository(self) -> None:
         top = os.fsdecode(self.answer("top")[1])[:-1]
         self.config = parse_config(os.fsdecode(self.answer("config")[1]))
         self.top = top
@@ -1315,7 +1431,7 @@ class _GitProbe:
         self.start("index", *_INDEX)
 
     def choose_filters(self) -> tuple[str, ...]:
-        """Arguments with which git runs the user's filters (git-lfs), but none of the repository."""
+        """Arguments that have git run the user's filters (git-lfs), but not the repository's."""
         users = {key: value for scope, key, value in self.config if scope in ("system", "global")}
         scopes = ("local", "worktree")
         own = {key for scope, key, _ in self.config if scope in scopes and key[:7] == "filter."}
@@ -1328,9 +1444,22 @@ class _GitProbe:
                 arguments += ["-c", f"{key.rpartition('.')[0]}.required=false"]
         return tuple(arguments)
 
+    def describe(self, allow_dirty: bool) -> Record:
+        """The repository's state; where git is silent, that, unless a clean one is insisted on."""
+        try:
+            return self.read(allow_dirty)
+        except _GitSilent as silence:
+            if not allow_dirty:
+                raise self.error(str(silence)) from None
+            self.abandon()
+            state = {"module_path": self.path, "name": self.name}
+            return {**state, "git_commit_hash": f"unavailable: {silence}"}
+
     def read(self, allow_dirty: bool) -> Record:
         """The repository's state, as a record tells it."""
         self.advance()
+        if self.silence:
+            raise _GitSilent(self.silence)
         if "ignored" in self.processes and self.answer("ignored")[0] == 0:
             raise self.error(f"the repository {self.top} ignores that file")
         tracked, hidden, submodules = parse_index(os.fsdecode(self.answer("index")[1]))
@@ -1365,8 +1494,10 @@ class _GitProbe:
         return remotes
 
     def start_submodules(self, paths: Iterable[str]) -> dict[str, _GitProbe | str]:
-        """Probes of the submodules that are checked out; a git that looked into them from here
-        would run what their own settings name."""
+        """Probes of the submodules that are checked out.
+
+        A git that looked into them from here would run what their own settings name.
+        """
         folders = {path: os.path.join(self.top, path) for path in paths}
         return {
             path: _attempt(_GitProbe, path, folder)
@@ -1392,7 +1523,7 @@ class _GitProbe:
         sources = [
             path
             for path in loaded_sources(self.top, self.real_path)
-            if path not in tracked and not is_nested(self.top, path)
+            if path not in tracked and is_own_file(self.top, path)
         ]
         untracked = set()
         for batch in _in_batches(sources):
@@ -1575,12 +1706,12 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
     return sorted(path[len(top) :].replace(os.sep, "/") for path in found if path.startswith(top))
 
 
-def is_nested(top: str, path: str) -> bool:
-    """Whether a file belongs to another repository inside this one."""
-    while path := os.path.dirname(path):
-        if os.path.lexists(os.path.join(top, path, ".git")):
-            return True
-    return False
+def is_own_file(top: str, path: str) -> bool:
+    """Whether it is a file, and not one of another repository inside this one."""
+    is_own = os.path.isfile(os.path.join(top, path))
+    while is_own and (path := os.path.dirname(path)):
+        is_own = not os.path.lexists(os.path.join(top, path, ".git"))
+    return is_own
 
 
 def _in_batches(paths: Iterable[str], room: int = 20_000) -> Iterator[list[str]]:
@@ -1729,7 +1860,7 @@ def get_git_info(module: str | types.ModuleType, allow_dirty: bool = False) -> R
         The module has no file, is in no git repository, is ignored there, or git is missing or
         refuses (in git's own words); or the repository is dirty and `allow_dirty` is False.
     """
-    return _probe_module(module).read(allow_dirty)
+    return _probe_module(module).describe(allow_dirty)
 
 
 def get_installed_packages() -> dict[str, str]:
@@ -2640,6 +2771,17 @@ def describe_outcome(error: BaseException) -> Record:
     }
 
 
+def describe_signal(number: int, frame: types.FrameType | None) -> Record:
+    """The outcome of a run that a signal ends, with where it was."""
+    import signal
+    import traceback
+
+    name = signal.Signals(number).name
+    lines = redact_text("".join(traceback.format_stack(frame))).splitlines() if frame else []
+    error = {"type": "Signal", "message": f"terminated by {name}", "traceback": lines}
+    return {"status": "terminated", "error": {**error, "signal": name}}
+
+
 def format_traceback(error: BaseException) -> list[str]:
     """The traceback's lines, as Python prints them, without our own frames."""
     import traceback
@@ -2865,7 +3007,7 @@ def redact_remote(url: str) -> str:
 # ------------------------------------------------------------------------------
 # Storing records
 # ------------------------------------------------------------------------------
-# Every record goes through `store_record` and `replace_file`: a new file in the
+# Every record goes through `_RecordFile` and `replace_file`: a new file in the
 # same folder, then a rename, so that a reader meets the old or the new record
 # and never half of one.
 
@@ -2921,13 +3063,13 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
         return quote(value)
     deeper = f"{indent}    "
     if isinstance(value, dict) and value:
-        fixed = isinstance(value, _Fixed) and indent == _PART_INDENT
-        if fixed and value.text:
-            return str(value.text)
+        fixed = value if isinstance(value, _Fixed) and indent == _PART_INDENT else None
+        if fixed is not None and fixed.text:
+            return fixed.text
         items = [f"{quote(key)}: {_format_json(v, deeper, quote)}" for key, v in value.items()]
         text = f"{{{deeper}{f',{deeper}'.join(items)}{indent}}}"
-        if fixed:
-            value.text = text
+        if fixed is not None:
+            fixed.text = text
         return text
     if isinstance(value, (list, tuple)) and value:
         items = [_format_json(item, deeper, quote) for item in value]
@@ -2940,48 +3082,219 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
 _PART_INDENT = "\n    "  # of a record's top-level values
 
 
-def store_record(path: str, record: Record, chain: bool, durable: bool) -> None:
-    """Write a run's record to its file; in a chain, after those of other runs."""
-    if chain:
-        before = read_chain(path)
-        if not all(isinstance(other, dict) for other in before):
-            raise ValueError("it holds no records")
-        others = [other for other in before if other.get("uuid") != record["uuid"]]
-        replace_file(path, format_record([*others, record] if others else record), durable)
-    else:
-        replace_file(path, format_record(record), durable)
+class _RecordFile:
+    """The file of one run's record, or the run's place in a chained one."""
+
+    def __init__(self, path: str, base: str, chain: bool) -> None:
+        self.path, self.base, self.chain = path, base, chain
+        self.entry = ""  # the run's record as it was written last
+
+    def write(self, record: Record, durable: bool) -> None:
+        entry = format_record(record)
+        if not self.chain:
+            replace_file(self.path, entry, durable, self.base)
+            return
+        with _Lock(self.path) as problem:
+            if problem:
+                record["chain_lock"] = f"unavailable: {problem}"
+                entry = format_record(record)
+            text = place_in_chain(self.read_chain(), self.entry, entry)
+            replace_file(self.path, text, durable, self.base)
+        self.entry = entry
+
+    def read_chain(self) -> str:
+        """The text of the file; one that is broken is set aside, and the chain begins anew."""
+        try:
+            text = _read_bytes(self.path).decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return ""
+        if is_chain(text):
+            return text
+        aside = f"{self.path}.broken-{time.strftime('%Y%m%d%H%M%S')}-{os.getpid()}"
+        os.replace(self.path, aside)
+        _warn(f"{self.path} holds no records; it was set aside as {aside}")
+        return ""
+
+    def sweep(self) -> None:
+        """Remove the temporary files that killed runs left of this record."""
+        folder, name = os.path.split(self.path)
+        for found in os.listdir(folder):
+            if found.startswith(f".{name}.") and found.endswith(".tmp"):
+                machine, pid, start = [*found[len(name) + 2 :].split(".")[0].split("-"), "", ""][:3]
+                path = os.path.join(folder, found)
+                if machine == _owner().partition("-")[0]:
+                    stray = str(_read_start_time(pid)) != start
+                else:
+                    stray = _is_older(path, time.time() - TEMPORARY_LIFE)
+                if stray:
+                    _remove(path)
 
 
-def read_chain(path: str) -> list[Record]:
-    """The records in a file, oldest first; none if there is no file."""
-    import json
+def _owner() -> str:
+    """This process in the names of its temporary files: machine (boot, container), pid, start."""
+    import zlib
 
+    identity = _read_process_identity()
+    boot = f"{identity.get('boot_id')}{identity.get('pid_namespace')}{_read_hostname()}"
+    return f"{zlib.crc32(boot.encode()):08x}-{identity['pid']}-{identity.get('start_time')}"
+
+
+def _is_older(path: str, limit: float) -> bool:
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except FileNotFoundError:
-        return []
-    return content if isinstance(content, list) else [content]
+        return os.lstat(path).st_mtime < limit
+    except OSError:
+        return False
 
 
-def replace_file(path: str, text: str, durable: bool) -> None:
+def _remove(path: str, at: int | None = None) -> None:
+    try:
+        os.unlink(path, dir_fd=at)
+    except OSError:  # somebody else was quicker
+        return
+
+
+def is_chain(text: str) -> bool:
+    """Whether a file's text is a record or a list of them, as far as its two ends tell."""
+    ends = text[:1] + text.rstrip()[-1:]
+    return ends in ("{}", "[]") and _pattern(r'\[?\s*\{\s*"').match(text) is not None
+
+
+def place_in_chain(text: str, old: str, new: str) -> str:
+    """The text of a chained file with one run's record in it: in the place of its old one, or last.
+
+    The other records' text stays as it is, to the byte.
+    """
+    if not text or text == old:
+        return new
+    if not text.startswith("["):
+        text = f"[\n    {_indent(text.rstrip())}\n]"
+    place = text.rfind(_indent(old)) if old else -1
+    if place >= 0:
+        return text[:place] + _indent(new) + text[place + len(_indent(old)) :]
+    return f"{text.rstrip()[:-1].rstrip()},\n    {_indent(new)}\n]"
+
+
+def _indent(text: str) -> str:
+    return text.replace("\n", "\n    ")
+
+
+class _Lock:
+    """A lock on a chained file, held by a file beside it, which is never replaced.
+
+    Entering returns why there is no lock, if the file system refuses locks (some NFS and Lustre).
+    """
+
+    def __init__(self, path: str) -> None:
+        folder, name = os.path.split(path)
+        self.path = os.path.join(folder, f".{name}.lock")
+
+    def __enter__(self) -> str | None:
+        self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            try:
+                _lock_file(self.descriptor)
+                return None
+            except OSError as error:
+                import errno
+
+                if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                    _warn(f"{self.path}: no lock, so parallel runs can lose records: {error}")
+                    return str(error.strerror)
+                if time.monotonic() > deadline:
+                    os.close(self.descriptor)
+                    problem = f"somebody has locked it for {LOCK_TIMEOUT:.0f} s"
+                    raise OSError(error.errno, problem, self.path) from None
+            time.sleep(0.005)
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self.descriptor)
+
+
+def _lock_file(descriptor: int) -> None:
+    """Lock an open file for this descriptor alone, or raise OSError at once."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def replace_file(path: str, text: str, durable: bool, base: str = "") -> None:
     """Write a text file through a temporary one beside it, with the permissions the umask gives.
 
-    `durable` has it reach the disk (fsync) before it takes the old one's place.
+    `durable` has it reach the disk (fsync) before it takes the old one's place. Where `base` is
+    given, the file's folder is reached from there without following links.
     """
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    temporary = f".{name}.{_owner()}.{os.urandom(4).hex()}.tmp"
+    with _Folder(folder, base) as (at, prefix):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        descriptor = os.open(prefix + temporary, flags, 0o666, dir_fd=at)
+        try:
+            with open(
+                descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n"
+            ) as f:
+                f.write(text)
+                f.flush()
+                if durable:
+                    os.fsync(f.fileno())
+            _replace(prefix + temporary, prefix + name, at)
+        except BaseException:
+            _remove(prefix + temporary, at)
+            raise
+
+
+def _replace(old: str, new: str, at: int | None) -> None:
+    """Rename; where Windows refuses because somebody reads the file, try again for 2 s."""
+    deadline = time.monotonic() + (2 if sys.platform == "win32" else 0)
+    while True:
+        try:
+            os.replace(old, new, src_dir_fd=at, dst_dir_fd=at)
+            return
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+
+
+class _Folder:
+    """A folder to write in, opened so that no link placed meanwhile can lead elsewhere.
+
+    Entering gives what to pass as `dir_fd` and to put before names: a descriptor and '', or,
+    where the system has no such calls, None and the path.
+    """
+
+    def __init__(self, folder: str, base: str) -> None:
+        self.folder, self.base = folder or ".", base or folder
+        self.descriptor: int | None = None
+
+    def __enter__(self) -> tuple[int | None, str]:
+        import errno
+
+        if os.open not in os.supports_dir_fd:
+            return None, os.path.join(self.folder, "")
+        flags = os.O_RDONLY | os.O_DIRECTORY
+        if os.path.islink(self.base) and os.lstat(self.base).st_uid not in (0, os.getuid()):
+            raise PermissionError(errno.EPERM, "another user has placed a link there", self.base)
+        self.descriptor = os.open(self.base or ".", flags)
+        try:
+            for part in os.path.relpath(self.folder, self.base or ".").split(os.sep):
+                if part != ".":
+                    below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=self.descriptor)
+                    os.close(self.descriptor)
+                    self.descriptor = below
+        except OSError as error:
+            os.close(self.descriptor)
+            raise OSError(error.errno, f"{error.strerror} (a link?)", part) from None
+        return self.descriptor, ""
+
+    def __exit__(self, *error: object) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
 
 
 def create_directories(path: str, parents: bool) -> list[str]:
