@@ -840,11 +840,14 @@ def _without_none(mapping: Mapping[str, Any]) -> Record:
 
 
 def _warn(message: str) -> None:
-    """Warn once; where warnings are errors, print instead: recording must not raise."""
+    """Warn once, at the caller's line; where warnings are errors, print: recording must not raise."""
     import warnings
 
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame, level = frame.f_back, level + 1
     try:
-        warnings.warn(f"pycrumbs: {message}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"pycrumbs: {message}", RuntimeWarning, stacklevel=level)
     except RuntimeWarning:
         print(f"pycrumbs: {message}", file=sys.stderr)
 
@@ -959,8 +962,8 @@ class _Process:
         """Exit status, output and error text; None if it hasn't ended within `timeout` s."""
         import subprocess
 
-        try:
-            out, err = self.popen.communicate(timeout=timeout)
+        try:  # with no time at all, communicate wouldn't even look at what is there
+            out, err = self.popen.communicate(timeout=max(timeout, 0.02))
         except subprocess.TimeoutExpired:
             return None
         return self.popen.returncode, out, err.decode("utf-8", "replace").strip()
@@ -1380,8 +1383,8 @@ class _GitProbe:
         self.omitted: list[str] = []  # what the patch will lack
         self.start("top", "rev-parse", "--show-toplevel")
         self.start("config", *_CONFIG, _CONFIG_KEYS)
-        if file:
-            self.start("ignored", "check-ignore", "--quiet", f"./{file}")
+        # A folder is ignored if whatever it could hold is: git can't be asked about "here".
+        self.start("ignored", "check-ignore", "--quiet", f"./{file or 'pyproject.toml'}")
 
     def start(self, key: str, *arguments: str) -> None:
         try:
@@ -1904,12 +1907,18 @@ def find_distributions() -> Iterator[Callable[[str], str | None]]:
         import importlib.metadata
 
         for distribution in importlib.metadata.distributions():
-            yield distribution.read_text
+            if not _is_leftover(os.path.basename(str(getattr(distribution, "_path", "")))):
+                yield distribution.read_text
         return
     for entry in entries:
         for name in _attempt(os.listdir, entry) if os.path.isdir(entry) else ():
-            if name.lower().endswith((".dist-info", ".egg-info")):
+            if name.lower().endswith((".dist-info", ".egg-info")) and not _is_leftover(name):
                 yield _MetadataFolder(os.path.join(entry, name)).read_text
+
+
+def _is_leftover(name: str) -> bool:
+    """Whether a pip that was stopped left this behind, renamed to be removed."""
+    return name.startswith("~")
 
 
 class _MetadataFolder:
@@ -1920,7 +1929,7 @@ class _MetadataFolder:
 
     def read_text(self, name: str) -> str | None:
         try:
-            return _read_bytes(os.path.join(self.path, name)).decode("utf-8")
+            return _read_bytes(os.path.join(self.path, name) if name else self.path).decode()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
             return None
 
@@ -1956,47 +1965,75 @@ def read_origins(origins: Record, probes: Sequence[_GitProbe]) -> Record | None:
 
     `probes` are at work already: a package that holds one's source needs no other.
     """
-    described: Record = {}
-    started: Record = {}
-    for name, origin in sorted(origins.items()):
-        if not isinstance(origin, dict):
-            continue
-        described[name] = describe_origin(origin)
-        folder = find_editable_folder(origin)
-        if folder and not any(probe.real_path.startswith(folder) for probe in probes):
-            started[name] = _attempt(_GitProbe, name, folder)
-    for name, probe in started.items():
-        state = _attempt(probe.read, allow_dirty=True) if isinstance(probe, _GitProbe) else probe
-        if isinstance(state, dict):
-            described[name].update((k, v) for k, v in state.items() if k.startswith("git_"))
-        else:
-            described[name]["git_commit_hash"] = state
+    origins = {name: origin for name, origin in origins.items() if isinstance(origin, dict)}
+    described = {name: describe_origin(origins[name]) for name in sorted(origins)}
+    started: dict[str, _GitProbe | str] = {}
+    for name, entry in described.items():
+        folder = find_editable_folder(origins[name])
+        own = [probe for probe in probes if folder and is_below(probe.real_path, folder)]
+        if own:
+            entry["git_working_dir"] = own[0].top
+        elif folder:
+            probe = _attempt(_GitProbe, name, folder)
+            started[name] = probe if isinstance(probe, str) else _attempt(probe.advance) or probe
+    seen: dict[str, Record] = {probe.top: {"git_working_dir": probe.top} for probe in probes}
+    for name, found in started.items():
+        described[name].update(read_origin(name, found, seen))
     return described or None
+
+
+def read_origin(name: str, probe: _GitProbe | str, seen: dict[str, Record]) -> Record:
+    """The state of the repository that a package lies in, or why it isn't known.
+
+    `seen` holds what has been said of repositories before, so that a patch is there once.
+    """
+    state = probe if isinstance(probe, str) else None
+    if isinstance(probe, _GitProbe):
+        if probe.top in seen:
+            probe.abandon()
+            return seen[probe.top]
+        state = _attempt(probe.describe, allow_dirty=True)
+    if not isinstance(state, dict):
+        outside = ("not a git repository", "ignores that file")
+        is_outside = any(reason in str(state) for reason in outside)
+        return {} if is_outside else {"git_commit_hash": state}
+    state = {key: value for key, value in state.items() if key.startswith("git_")}
+    if "git_working_dir" in state:
+        again = {"git_patch_omitted": f"the same as that of {name}"} if "git_patch" in state else {}
+        seen[state["git_working_dir"]] = _without_none({**state, "git_patch": None, **again})
+    return state
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path leads into a folder; both are absolute."""
+    return path.startswith(os.path.join(folder, ""))
 
 
 def describe_origin(origin: Record) -> Record:
     """What a direct_url.json says, as a record tells it."""
-    vcs, archive = origin.get("vcs_info") or {}, origin.get("archive_info") or {}
     return _without_none(
         {
             "url": redact_remote(str(origin.get("url"))),
-            "vcs": vcs.get("vcs"),
-            "commit": vcs.get("commit_id"),
+            "vcs": get(origin, "vcs_info", "vcs"),
+            "commit": get(origin, "vcs_info", "commit_id"),
             "subdirectory": origin.get("subdirectory"),
-            "hash": archive.get("hash"),
-            "editable": (origin.get("dir_info") or {}).get("editable"),
+            "hash": get(origin, "archive_info", "hash"),
+            "editable": get(origin, "dir_info", "editable"),
         }
     )
 
 
 def find_editable_folder(origin: Record) -> str | None:
     """The folder of a package that is installed in editable mode."""
-    if not (origin.get("dir_info") or {}).get("editable"):
+    if not get(origin, "dir_info", "editable"):
         return None
     from urllib.parse import urlsplit
     from urllib.request import url2pathname
 
-    folder = url2pathname(urlsplit(str(origin.get("url"))).path)
+    try:
+        folder = url2pathname(urlsplit(str(origin.get("url"))).path)
+    except ValueError:
+        return None
     return os.path.realpath(folder) if os.path.isdir(folder) else None
 
 
@@ -3377,6 +3414,8 @@ def _list_folder(folder: str) -> list[str]:
 def _looks_like_record(path: str) -> bool:
     """Whether a file begins as records do, those of pycrumbs 0.4 included."""
     try:
+        if not os.path.isfile(path):
+            return False  # opening a named pipe would wait for whoever writes to it
         with open(path, "rb") as file:
             head = file.read(100).decode("utf-8", "replace")
     except OSError:
@@ -3386,25 +3425,52 @@ def _looks_like_record(path: str) -> bool:
 
 def read_records(path: str) -> list[Record]:
     """The records in a file, oldest first, with their place in it."""
-    import json
-
-    try:
-        if os.path.getsize(path) > LOAD_LIMIT:
-            raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT)}")
-        content = json.loads(_read_bytes(path))
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
-    except RecursionError:
-        raise RecordError(f"{path}: is nested too deeply to be a record") from None
-    except ValueError as error:
-        raise RecordError(f"{path}: is not JSON, or cut short: {error}") from None
-    records = content if isinstance(content, list) else [content]
-    if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
-        raise RecordError(f"{path}: is JSON, but not a record of pycrumbs")
+    records = parse_records(_load_text(path), path)
     return [
         {**record, "record_path": path, "record_number": number}
         for number, record in enumerate(records, 1)
     ]
+
+
+def _load_text(path: str) -> bytes:
+    """What a record file holds; RecordError if it can't be read, or is too large."""
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise RecordError(f"{path}: is not a file")
+        if os.path.getsize(path) > LOAD_LIMIT:
+            raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT)}")
+        return _read_bytes(path)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse_records(text: bytes, path: str) -> list[Record]:
+    """Parse what a record file holds: one record, or a list of them."""
+    import json
+
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        content = None
+    except ValueError as error:
+        raise RecordError(f"{path}: is not JSON, or cut short: {error}") from None
+    if content is None or _is_deep(content):
+        raise RecordError(f"{path}: is nested too deeply to be a record")
+    records = content if isinstance(content, list) else [content]
+    if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
+        raise RecordError(f"{path}: is JSON, but not a record of pycrumbs")
+    return records
+
+
+def _is_deep(content: object) -> bool:
+    """Whether a value from JSON is nested deeper than any record; what is can't be followed."""
+    level: list[Any] = [content]
+    for _ in range(2 * DEPTH_LIMIT):
+        children = [value.values() if isinstance(value, dict) else value for value in level]
+        level = [v for values in children for v in values if isinstance(v, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def find_record(target: _StrPath) -> Record:
@@ -3413,25 +3479,22 @@ def find_record(target: _StrPath) -> Record:
     Parameters
     ----------
     target
-        A record file (of a chained one the last run is meant, `PATH@N` is the N-th); a
-        directory, whose newest run is meant; or any file that a run made, whose record lies
-        beside it or in a folder above.
+        A record file; a directory, whose newest run is meant; or any file that a run made, whose
+        record lies beside it or in a folder above. Of a chained record the last run is meant,
+        `PATH@N` is the N-th.
 
     Raises
     ------
     RecordError
         There is none.
     """
-    path, at, number = os.fspath(target).rpartition("@")
-    if at and number.isdigit() and not os.path.exists(os.fspath(target)):
-        records = read_records(path)
-        if not 1 <= int(number) <= len(records):
-            raise RecordError(f"{path}: holds {len(records)} runs; there is no number {number}")
-        return records[int(number) - 1]
-    path = os.fspath(target)
+    path = os.fsdecode(target)
+    stem, _, number = path.rpartition("@")
+    if stem and _pattern("[0-9]{1,9}$").match(number) and not os.path.lexists(path):
+        return _find_numbered(stem, int(number))
     if os.path.isdir(path):
         return find_record_in(path)
-    if os.path.isfile(path) and _looks_like_record(path):
+    if _looks_like_record(path):
         return read_records(path)[-1]
     maker = find_maker(path)
     if maker is not None:
@@ -3443,12 +3506,23 @@ def find_record(target: _StrPath) -> Record:
     raise RecordError(f"{path}: no record beside it or in a folder above names this file")
 
 
+def _find_numbered(target: str, number: int) -> Record:
+    """The run of that number, from 1, in the record file that a path stands for."""
+    path = find_record(target)["record_path"]
+    records = read_records(path)
+    if not 1 <= number <= len(records):
+        runs = "run" if len(records) == 1 else "runs"
+        raise RecordError(f"{path}: holds {len(records)} {runs}; there is no number {number}")
+    return records[number - 1]
+
+
 def find_record_in(folder: str) -> Record:
-    """The newest record of a directory; if it has none, of the folders below it."""
-    records = records_in(folder) or load_records(folder)
-    if not records:
-        raise RecordError(f"{folder}: there is no record in this directory")
-    return max(records, key=_start_of)
+    """The newest record of a directory; if it has none, of the folders below it, or above."""
+    nearest = records_in(folder) or iterate_records(folder)
+    record = max(nearest, key=_start_of, default=None) or _Makers().find_for_folder(folder)
+    if record is None:
+        raise RecordError(f"{folder}: there is no record in this directory, below or above it")
+    return record
 
 
 def records_in(folder: str) -> list[Record]:
@@ -3463,37 +3537,87 @@ def records_in(folder: str) -> list[Record]:
     return found
 
 
-def find_maker(path: str, sha256: str | None = None) -> Record | None:
-    """The run that made a file, by the records beside it and in the folders above.
-
-    One that made this content goes before one that only wrote to this path; then the newest.
-    """
-    path = os.path.abspath(path)
-    sha256 = sha256 or hash_file(path)
-    folder = os.path.dirname(path)
-    while True:
-        if os.path.isdir(folder):
-            claims = [
-                (entry.get("sha256") == sha256, _start_of(record), record)
-                for record in _attempt_list(records_in, folder)
-                for entry in entries_of(record, "outputs", folder)
-                if entry["path"] == path
-            ]
-            if claims:
-                return max(claims, key=lambda claim: claim[:2])[2]
-        above = os.path.dirname(folder)
-        if above == folder:
-            return find_maker_0_4(path)
-        folder = above
+def find_maker(path: str) -> Record | None:
+    """The run that made a file, by the records beside it and in the folders above."""
+    maker = _Makers().find(path)
+    found: Record | None = maker and maker.record
+    return found
 
 
-def find_maker_0_4(path: str) -> Record | None:
+class _Maker(types.SimpleNamespace):
+    """The `record` of a run, and the `entry` of its outputs that a file was found under."""
+
+    def made(self, sha256: str | None) -> bool | None:
+        """Whether the run made this very content; None where that can't be known."""
+        recorded = self.entry.get("sha256")
+        return None if sha256 is None or recorded is None else recorded == sha256
+
+
+class _Makers:
+    """The runs that made files, found from the files; each folder's records are read once."""
+
+    def __init__(self) -> None:
+        self.claims: dict[str, dict[str, list[_Maker]]] = {}
+
+    def find(self, path: str, sha256: str | None = None) -> _Maker | None:
+        """The run that made a file, by the records beside it and in the folders above.
+
+        One that made this content (by default, what is there now) goes before one that only wrote
+        to this path; then the nearest; then the newest.
+        """
+        path = os.path.abspath(path)
+        claims = [
+            (folder, claim)
+            for folder in _folders_above(path)
+            for claim in self.claims_in(folder).get(path, ())
+        ]
+        if not claims:
+            return _find_maker_0_4(path)
+        if sha256 is None and len(claims) > 1:
+            sha256 = hash_file(path)
+        ranks = [(c.made(sha256) is True, len(f), _start_of(c.record)) for f, c in claims]
+        return claims[ranks.index(max(ranks))][1]
+
+    def find_for_folder(self, folder: str) -> Record | None:
+        """The newest run of the nearest folder above that has outputs below this one."""
+        folder = os.path.abspath(folder)
+        for above in _folders_above(folder):
+            claims = self.claims_in(above).items()
+            found = [c.record for path, cs in claims for c in cs if _is_below(path, folder)]
+            if found:
+                return max(found, key=_start_of)
+        return None
+
+    def claims_in(self, folder: str) -> dict[str, list[_Maker]]:
+        """The outputs that the records in one folder name, by path."""
+        if folder not in self.claims:
+            claims = self.claims[folder] = {}
+            for record in _attempt_list(records_in, folder):
+                for entry in entries_of(record, "outputs", folder):
+                    maker = _Maker(record=record, entry=entry)
+                    claims.setdefault(entry["path"], []).append(maker)
+        return self.claims[folder]
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    """The folder that a path is in, and those above it."""
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        if os.path.isdir(path):
+            yield path
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(os.path.join(folder, ""))
+
+
+def _find_maker_0_4(path: str) -> _Maker | None:
     """As pycrumbs 0.4 listed no outputs, the newest of its records beside the file must do."""
-    folder = os.path.dirname(path)
     if not os.path.isfile(path):
         return None
-    records = [r for r in _attempt_list(records_in, folder) if "pycrumbs" not in r]
-    return max(records, key=_start_of, default=None)
+    records = _attempt_list(records_in, os.path.dirname(path))
+    old = [record for record in records if "pycrumbs" not in record]
+    return _Maker(record=max(old, key=_start_of), entry={}) if old else None
 
 
 def _attempt_list(read: Callable[[str], list[Record]], argument: str) -> list[Record]:
@@ -3552,17 +3676,17 @@ def judge_status(record: Record) -> str:
         return "completed" if get(record, "timing", "end_time") else "unknown (no end time)"
     if status != "running":
         return str(status)
-    then, now = get(record, "environment", "process"), get_process_info()
-    here = now["process"]
-    if get(record, "environment", "hostname") != now.get("hostname"):
+    if get(record, "environment", "hostname") != _attempt(_read_hostname):
         return "unknown (other host)"
-    if not isinstance(then, dict) or "boot_id" not in then or "boot_id" not in here:
+    then, here = get(record, "environment", "process"), _attempt(_read_process_identity)
+    if not get(then, "boot_id") or not get(here, "boot_id"):
         return "unknown (no process identity)"
     if then["boot_id"] != here["boot_id"]:
         return "died"
-    if then.get("pid_namespace") != here["pid_namespace"]:
+    if get(then, "pid_namespace") != get(here, "pid_namespace"):
         return "unknown (other container)"
-    return "running" if _read_start_time(then.get("pid")) == then.get("start_time") else "died"
+    start = _read_start_time(then["pid"]) if isinstance(get(then, "pid"), int) else None
+    return "running" if start is not None and start == get(then, "start_time") else "died"
 
 
 def verify_record(
@@ -3575,19 +3699,45 @@ def verify_record(
     record
         From `find_record` or `load_records`.
     on_progress
-        Called with the number of bytes hashed so far, from the threads that hash.
+        Called, from the threads that hash, with the number of bytes after each stretch of them.
 
     Returns
     -------
     list of dict
-        path, kind ('input' or 'output') and state: 'ok', 'changed', 'missing', or 'unhashed' for
-        a file of the right size that the record has no hash of.
+        record_path, path, kind ('input' or 'output') and state: 'ok', 'changed', 'missing', or
+        'unhashed' for a file of the right size that the record has no hash of.
     """
-    entries = [
-        {**entry, "kind": kind[:-1], "recorded": entry.get("sha256"), "sha256": None}
-        for kind in ("inputs", "outputs")
-        for entry in entries_of(record, kind)
-    ]
+    return verify_records([record], on_progress)
+
+
+def verify_records(
+    records: Sequence[Record], on_progress: Callable[[int], object] | None = None
+) -> list[Record]:
+    """Verify several runs at once.
+
+    One state more than `verify_record` has is possible: 'replaced', for an output that isn't the
+    recorded one because a later one of these runs made it anew.
+    """
+    entries, newest = [], {}
+    for record in sorted(records, key=_start_of):
+        for kind in ("inputs", "outputs"):
+            for entry in entries_of(record, kind):
+                entries.append({**entry, "kind": kind[:-1], "record": record})
+                if kind == "outputs":
+                    newest[entry["path"]] = record
+    judge_files(entries, on_progress)
+    for entry in entries:
+        is_newest = newest.get(entry["path"]) is entry["record"]
+        if entry["kind"] == "output" and entry["state"] != "ok" and not is_newest:
+            entry["state"] = "replaced"
+        entry["record_path"] = entry["record"].get("record_path")
+    return [_pick(entry, ("record_path", "path", "kind", "state")) for entry in entries]
+
+
+def judge_files(
+    entries: Sequence[Record], on_progress: Callable[[int], object] | None = None
+) -> None:
+    """Set each entry's state: whether its file is still what it says."""
     worth_hashing = []
     for entry in entries:
         signature = sign_file(entry["path"])
@@ -3595,14 +3745,13 @@ def verify_record(
             entry["state"] = "missing"
         elif signature[2] != entry.get("size"):
             entry["state"] = "changed"
-        elif not entry["recorded"]:
+        elif not isinstance(entry.get("sha256"), str):
             entry["state"] = "unhashed"
         else:
-            worth_hashing.append(entry)
-    hash_files(worth_hashing, None, on_progress=on_progress)
-    for entry in worth_hashing:
-        entry["state"] = "ok" if entry["sha256"] == entry["recorded"] else "changed"
-    return [{key: entry[key] for key in ("path", "kind", "state")} for entry in entries]
+            worth_hashing.append((entry, {"path": entry["path"], "size": signature[2]}))
+    hash_files([now for _, now in worth_hashing], None, on_progress=on_progress)
+    for entry, now in worth_hashing:
+        entry["state"] = "ok" if now.get("sha256") == entry["sha256"] else "changed"
 
 
 # -- what differs between two runs
