@@ -34,6 +34,7 @@ Left out on purpose: metrics, a server, a database, a user interface.
 
 from __future__ import annotations
 
+import _thread
 import contextvars
 import os
 import sys
@@ -44,7 +45,7 @@ TYPE_CHECKING = False  # `typing` itself would cost a third of the import budget
 if TYPE_CHECKING:
     import inspect
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-    from typing import Any, Callable, TypeVar, Union
+    from typing import Any, Callable, NoReturn, TypeVar, Union
 
     _F = TypeVar("_F")
     _StrPath = Union[str, os.PathLike[str]]
@@ -79,10 +80,13 @@ OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
 TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
 LOAD_LIMIT = 64 * 2**20  # bytes of a record file that is read back
+
+TRACE_LIMIT = 100  # runs that a trace follows back, one after another
 HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
 THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
 FILE_LIMIT = 10_000  # inputs, and outputs, that one record lists
-VISIT_LIMIT = 100_000  # directory entries that are looked at for outputs
+LIST_LIMIT = 1000  # items of a list that are looked at for paths
+VISIT_LIMIT = 100_000  # directory entries that are looked at, and opened files noted
 SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
 DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
 TRACEBACK_LINES = 100  # kept of a long traceback, at either end
@@ -193,7 +197,7 @@ def tracked(
         At a call: the directory can't be created, isn't empty where it must be
         (`FileExistsError`), or the record can't be written. The function hasn't run then.
     """
-    options = _Options(**locals(), run_as=None)
+    options = _Options(**locals(), run_as=None, source_file=None)
     options.check()
 
     def decorate(function: _F) -> _F:
@@ -278,7 +282,7 @@ class _Tracker:
         self.name = function.__qualname__
         self.signature = inspect.signature(function)
         inner: Any = inspect.unwrap(function, stop=_wraps_no_function)
-        self.source_file = _find_source(inner)
+        self.source_file = options.source_file or _find_source(inner)
         self.source_signature = sign_file(self.source_file or "")
         self.evidence: _Evidence | None = None
         self.check_parameters()
@@ -453,7 +457,7 @@ class _Run:
         self.outcome: Record = {"status": "completed"}
         self.created: list[str] = []  # directories, to be removed if the run can't start
         self.hash_room = self.options.hash_limit
-        self.capture = _Capture() if self.options.capture_files else None
+        self.capture = _Capture(tracker.function) if self.options.capture_files else None
         self.bound = tracker.bind(args, kwargs)
         self.parameters, _ = describe_arguments(self.bound.arguments)
 
@@ -716,17 +720,21 @@ class _Run:
 
     def find_files(self, hash_room: int | None) -> Record:
         """The files that the run opened, where that was asked for, and those that it made."""
+        outputs, unseen = find_outputs(self.directory, self.tree, self.start)
         found: Record = {}
-        outputs, omitted = find_outputs(self.directory, self.tree, self.start)
         if self.capture:
-            inputs = list(self.record.get("inputs", []))
-            inputs += self.capture.find_inputs({entry["path"] for entry in inputs})
+            inputs, missing = list(self.record.get("inputs", [])), self.capture.overflow
+            made = {os.path.join(self.directory, entry["path"]) for entry in outputs}
+            unchanged = self.capture.find_inputs(inputs, made, self.start)
             outputs += self.capture.find_outputs(self.directory)
-            found["inputs"] = inputs or None
-            found["capture"] = CAPTURE_COVERAGE
-            hash_room = hash_files(self.capture.unchanged, hash_room)
+            inputs, cut = limit_files(inputs)
+            hash_room = hash_files([e for e in inputs if e["path"] in unchanged], hash_room)
+            omitted = _join(self.record.get("inputs_omitted"), missing, cut)
+            found.update(inputs=inputs or None, inputs_omitted=omitted, capture=CAPTURE_COVERAGE)
+            unseen = _join(unseen, missing)
+        outputs, cut = limit_files(outputs)
         hash_files(outputs, hash_room, self.directory)
-        found.update(outputs=outputs, outputs_omitted=omitted)
+        found.update(outputs=outputs, outputs_omitted=_join(cut, unseen))
         return _without_none(found)
 
 
@@ -1129,8 +1137,8 @@ def _absolute(path: str) -> str:
         return path
 
 
-def _read_bytes(path: str | bytes) -> bytes:
-    with open(path, "rb") as file:
+def _read_bytes(path: str) -> bytes:
+    with open(_Unnoted(path), "rb") as file:
         return file.read()
 
 
@@ -1475,8 +1483,8 @@ class _GitProbe:
             self.check_clean(commit, state["git_is_dirty"])
         state = {"module_path": self.path, "name": self.name, **state}
         state.update(git_remotes=self.find_remotes(), git_working_dir=self.top)
-        paths.update(self.find_hidden(hidden))
         paths.update(self.check_changed(changed))
+        paths.update(self.find_hidden(hidden))  # the index may say of one what isn't so
         return {**state, **self.read_patch(commit, paths)}
 
     def check_clean(self, commit: str | None, dirty: bool) -> None:
@@ -1994,7 +2002,7 @@ def read_origin(name: str, probe: _GitProbe | str, seen: dict[str, Record]) -> R
             return seen[probe.top]
         state = _attempt(probe.describe, allow_dirty=True)
     if not isinstance(state, dict):
-        outside = ("not a git repository", "ignores that file")
+        outside = ("not a git repository (or any", "ignores that file")
         is_outside = any(reason in str(state) for reason in outside)
         return {} if is_outside else {"git_commit_hash": state}
     state = {key: value for key, value in state.items() if key.startswith("git_")}
@@ -2213,6 +2221,8 @@ _seed_on_import = _SeedOnImport()
 
 CAPTURE_COVERAGE = "partial: what was opened through Python, not by C libraries or child processes"
 _SKIPPED_FOLDERS = (".git", "__pycache__")
+_PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+_SUSPENDABLE = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
 def sign_file(path: str) -> tuple[int, ...] | None:
@@ -2234,122 +2244,152 @@ def describe_file(path: str, signature: tuple[int, ...] | None) -> Record:
     """A file's entry, not yet hashed."""
     if signature is None:
         return {"path": path, "size": None, "mtime": None, "sha256": None}
-    mtime, size = signature[0], signature[2]
-    return {"path": path, "size": size, "mtime": format_time(mtime / 1e9), "sha256": None}
+    mtime = _attempt(format_time, signature[0] / 1e9)  # some file systems know the year 30000
+    return {"path": path, "size": signature[2], "mtime": mtime, "sha256": None}
+
+
+def limit_files(entries: list[Record]) -> tuple[list[Record], str | None]:
+    """As many entries as a record lists; and what was left out."""
+    count = len(entries)
+    if count <= FILE_LIMIT:
+        return entries, None
+    return entries[:FILE_LIMIT], f"{count - FILE_LIMIT:,} of {count:,} files"
+
+
+def _join(*reasons: str | None) -> str | None:
+    return "; ".join(reason for reason in reasons if reason) or None
 
 
 def find_inputs(
-    arguments: Mapping[str, Any], declared: Iterable[str]
+    arguments: Mapping[str, Any], declared: Sequence[str]
 ) -> tuple[list[Record], str | None]:
     """The files that arguments name: whole folders where declared, else existing files.
 
     Returns their entries, and what was left out.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Record] = {}
+    omitted: list[str] = []
     for name in declared:
-        for path in _paths_in(arguments[name]):
-            found[path] = "declared"
-            if os.path.isdir(path):
-                del found[path]
-                below = scan_tree(path, FILE_LIMIT + 1)
-                found.update((os.path.join(path, file), "declared") for file in below)
-    for value in arguments.values():
-        for path in _paths_in(value):
-            if os.path.isfile(path):
-                found.setdefault(path, "parameter")
-    entries = [
-        {**describe_file(path, sign_file(path)), "found": how}
-        for path, how in sorted(found.items())
-    ]
-    omitted = f"more than {FILE_LIMIT:,} files" if len(entries) > FILE_LIMIT else None
-    return entries[:FILE_LIMIT], omitted
+        for path in _paths_in(arguments[name], FILE_LIMIT + 1):
+            for file, signature in find_declared(path, omitted):
+                found[file] = {**describe_file(file, signature), "found": "declared"}
+    for name, value in arguments.items():
+        files = [path for path in _paths_in(value, LIST_LIMIT) if os.path.isfile(path)]
+        for path in files:
+            found.setdefault(path, {**describe_file(path, sign_file(path)), "found": "parameter"})
+        if files and name not in declared and _is_longer(value, LIST_LIMIT):
+            omitted.append(f"what follows the first {LIST_LIMIT:,} items of {name}")
+    entries, cut = limit_files([found[path] for path in sorted(found)])
+    return entries, _join(cut, *omitted)
 
 
-def _paths_in(value: object, room: int = 1000) -> Iterator[str]:
-    """What could be paths in an argument: itself, or the first items of a list or tuple."""
+def find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[int, ...] | None]]:
+    """A declared input, or the files in it if it is a folder, with their signatures."""
+    if not os.path.isdir(path):
+        return [(path, sign_file(path))]
+    files, is_all = scan_tree(path, links=True)
+    if not is_all:
+        omitted.append(f"whatever lies beyond the first {VISIT_LIMIT:,} entries of {path}")
+    return [(os.path.join(path, below), signature) for below, signature in files.items()]
+
+
+def _is_longer(value: Any, length: int) -> bool:
+    kinds: Any = (list, tuple)
+    return any(issubclass(type(value), kind) and kind.__len__(value) > length for kind in kinds)
+
+
+def _paths_in(value: object, room: int) -> Iterator[str]:
+    """What could be paths in an argument: itself, or the first `room` items of a list or tuple."""
     kinds: Any = (list, tuple)  # and no method of a class derived from one
     kind = next((kind for kind in kinds if issubclass(type(value), kind)), None)
     items: list[Any] = kind.__getitem__(value, slice(room)) if kind else [value]
     for path in map(_path_text, items):
-        if path and len(path) < 4096 and "\0" not in path:
+        if path and "\0" not in path:
             yield _absolute(path)
 
 
 def _path_text(item: Any) -> str | None:
-    """A text, or a path as text; None for anything else, and for a path that won't tell."""
+    """A short text, or a path as text; None for anything else, and a path that won't tell."""
     try:
         path = os.fspath(item) if issubclass(type(item), (str, os.PathLike)) else None
-        return str.__str__(path) if isinstance(path, str) else None
+        short = isinstance(path, str) and str.__len__(path) < 4096
+        return str.__str__(path) if short else None
     except Exception:
         return None
 
 
-def scan_tree(root: str, limit: int = VISIT_LIMIT) -> dict[str, tuple[int, ...]]:
-    """The regular files below a folder, as relative paths, with their signatures.
+def scan_tree(root: str, links: bool = False) -> tuple[dict[str, tuple[int, ...]], bool]:
+    """The regular files below a folder, as relative paths, with their signatures; is that all?
 
-    At most `limit` directory entries are visited. Links are neither listed nor followed.
+    At most VISIT_LIMIT directory entries are visited. Links to files are listed where asked,
+    those to folders never followed.
     """
     files: dict[str, tuple[int, ...]] = {}
     folders, visited = [""], 0
     while folders:
         folder = folders.pop()
-        try:
-            with os.scandir(os.path.join(root, folder)) as entries:
-                for entry in entries:
-                    visited += 1
-                    if visited > limit:
-                        return files
-                    path = os.path.join(folder, entry.name)
-                    if entry.is_dir(follow_symlinks=False):
-                        if entry.name not in _SKIPPED_FOLDERS:
-                            folders.append(path)
-                    elif entry.is_file(follow_symlinks=False):
-                        files[path] = _sign(entry.stat(follow_symlinks=False))
-        except OSError:
-            continue  # removed meanwhile, or not ours to read
-    return files
+        for entry in _scan_folder(os.path.join(root, folder)):
+            visited += 1
+            if visited > VISIT_LIMIT:
+                return files, False
+            path = os.path.join(folder, entry.name)
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    folders += [] if entry.name in _SKIPPED_FOLDERS else [path]
+                elif entry.is_file(follow_symlinks=links):
+                    files[path] = _sign(entry.stat(follow_symlinks=links))
+            except OSError:
+                continue  # removed meanwhile
+    return files, True
+
+
+def _scan_folder(path: str) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder; none if it was removed meanwhile, or is not ours to read."""
+    try:
+        with os.scandir(path) as entries:
+            yield from entries
+    except OSError:
+        return
 
 
 def find_outputs(
-    directory: str, before: Mapping[str, tuple[int, ...]], start: float
+    directory: str, tree: tuple[Mapping[str, tuple[int, ...]], bool], start: float
 ) -> tuple[list[Record], str | None]:
-    """The files in a directory that are new or changed; and what was left out."""
-    after = scan_tree(directory)
-    full = max(len(before), len(after)) >= VISIT_LIMIT - 1
-    changed = [
-        path
-        for path, signature in after.items()
-        if before.get(path) != signature
-        # where not all could be visited before, being unknown isn't being new
-        and (not full or path in before or signature[1] >= start * 1e9)
-        and not is_record(os.path.join(directory, path))
-    ]
+    """The files in a directory that are new or changed since its `tree` was scanned.
+
+    Returns their entries, and what was not looked at.
+    """
+    before, knew_all = tree
+    after, is_all = scan_tree(directory)
+    # Where not all could be visited before, being unknown isn't being new. Some kernels' file
+    # times lag behind the clock by up to 10 ms.
+    since = (start - 0.01) * 1e9
     outputs = []
-    for path in sorted(changed)[:FILE_LIMIT]:
-        entry = describe_file(path.replace(os.sep, "/"), after[path])
-        del entry["mtime"]
-        outputs.append(entry)
-    omitted = []
-    if len(changed) > FILE_LIMIT:
-        omitted.append(f"{len(changed) - FILE_LIMIT:,} of {len(changed):,} files")
-    if full:
-        omitted.append(f"whatever lies beyond the first {VISIT_LIMIT:,} entries of the directory")
-    return outputs, "; ".join(omitted) or None
+    for path in sorted(after):
+        signature = after[path]
+        is_new = path not in before and (knew_all or signature[1] >= since)
+        is_changed = path in before and before[path] != signature
+        if (is_new or is_changed) and not is_record(os.path.join(directory, path)):
+            entry = describe_file(path.replace(os.sep, "/"), signature)
+            del entry["mtime"]
+            outputs.append(entry)
+    unseen = f"whatever lies beyond the first {VISIT_LIMIT:,} entries of the directory"
+    return outputs, None if is_all else unseen
 
 
 def is_record(path: str) -> bool:
     """Whether a file is a record, or the temporary or lock of one: never a run's own product."""
     name = os.path.basename(path)
-    if name.endswith(".json"):
-        try:
-            with open(path, "rb") as file:
-                return (
-                    _pattern(r'\s*\[?\s*\{\s*"pycrumbs": "').match(file.read(60).decode())
-                    is not None
-                )
-        except (OSError, UnicodeDecodeError):
-            return False
-    return name.startswith(".") and ".json." in name and name.endswith((".tmp", ".lock"))
+    if not name.endswith(".json"):
+        return name.startswith(".") and ".json." in name and name.endswith((".tmp", ".lock"))
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(_Unnoted(path), "rb") as file:
+            start = file.read(60).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return _pattern(r'\s*\[?\s*\{\s*"pycrumbs": "').match(start) is not None
 
 
 def hash_files(
@@ -2369,7 +2409,7 @@ def hash_files(
         room = room if room is None else room - entry["size"]
         chosen.append(entry)
     total = sum(map(_entry_size, chosen))
-    workers = min(len(chosen), os.cpu_count() or 1) if total > THREADED_HASHING else 1
+    workers = min(len(chosen), _count_cores()) if total > THREADED_HASHING else 1
     chosen.reverse()  # the largest first, so that the threads end together
 
     def work() -> None:
@@ -2397,6 +2437,13 @@ def _entry_size(entry: Record) -> int:
     return int(entry["size"])
 
 
+def _count_cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 _hashes: dict[tuple[Any, ...], str] = {}  # of files that had settled when they were hashed
 
 
@@ -2410,7 +2457,7 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
         return _hashes.get(key)
     digest = hashlib.sha256()
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open(_Unnoted(path), "rb", buffering=0) as file:
             buffer = memoryview(bytearray(min(2**20, signature[2] + 1)))
             while size := file.readinto(buffer):
                 digest.update(buffer[:size])
@@ -2419,6 +2466,8 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
     except OSError:
         return None
     if signature == sign_file(path) and time.time() - signature[0] / 1e9 > 2:
+        if len(_hashes) >= FILE_LIMIT:
+            _hashes.clear()
         _hashes[key] = digest.hexdigest()
     return digest.hexdigest()
 
@@ -2434,46 +2483,74 @@ class _Capture:
     the function starts have no run of their own: what they open counts for every capturing run.
     """
 
-    def __init__(self) -> None:
-        self.opened: dict[str, tuple[int, ...] | None] = {}  # signatures as first opened
-        self.written: set[str] = set()
-        self.unchanged: list[Record] = []
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.read: dict[str, tuple[int, ...]] = {}  # signatures when first opened for reading
+        self.written: dict[str, tuple[int, ...] | None] = {}  # and before opened for writing
+        self.overflow: str | None = None
+        # While a generator or coroutine is suspended, others work in the thread that it runs in.
+        self.thread = _thread.get_ident() if function.__code__.co_flags & _SUSPENDABLE else None
 
     def begin(self) -> None:
         if not _hook_installed:
             _hook_installed.append(True)
-            sys.addaudithook(_note_open)
+            sys.addaudithook(_note_event)
         _captures.append(self)
 
     def end(self) -> None:
         _captures.remove(self)
 
-    def note(self, path: str, writes: int) -> None:
+    def note(self, path: str, flags: int) -> None:
+        """Note that a file is about to be opened; what the run has written itself is no input."""
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        if path in self.written or (path in self.read and not writes):
+            return
+        if len(self.read) + len(self.written) >= VISIT_LIMIT:
+            self.overflow = f"whatever was opened after the first {VISIT_LIMIT:,} files"
+            return
+        signature = sign_file(path)
+        if signature and path not in self.read and not flags & (os.O_WRONLY | os.O_TRUNC):
+            self.read[path] = signature
         if writes:
-            self.written.add(path)
-        elif path not in self.opened:
-            self.opened[path] = sign_file(path)
+            self.written[path] = signature
 
-    def find_inputs(self, known: set[str]) -> list[Record]:
-        """The files that were read and not written; `unchanged` are those worth hashing."""
-        entries = []
-        for path in self.select(set(self.opened) - self.written - known):
-            signature = sign_file(path)
-            if signature is not None:
-                entries.append({**describe_file(path, signature), "found": "opened"})
-                if signature == self.opened[path]:
-                    self.unchanged.append(entries[-1])
-        return entries[:FILE_LIMIT]
+    def note_rename(self, old: str, new: str) -> None:
+        """Note that a file, or a folder with what was written in it, is about to be renamed."""
+        below = os.path.join(old, "")
+        if os.path.isdir(old):
+            for path in [path for path in self.written if path.startswith(below)]:
+                self.written.setdefault(os.path.join(new, path[len(below) :]), None)
+        elif new not in self.written:
+            self.written[new] = sign_file(new)
+
+    def find_inputs(self, inputs: list[Record], made: Container[str], start: float) -> set[str]:
+        """Add the files that were read to `inputs`; return those worth hashing, the unchanged.
+
+        Left out are what the run made and then read (`made` are the files that have changed
+        since its `start`), and what came and went meanwhile.
+        """
+        known = {entry["path"] for entry in inputs}
+        unchanged = set()
+        for path in self.select(self.read):
+            signature, now = self.read[path], sign_file(path)
+            came_later = now is None and signature[1] >= start * 1e9
+            if path in known or came_later or (path in made and now == signature):
+                continue
+            inputs.append({**describe_file(path, signature), "found": "opened"})
+            if now == signature:
+                unchanged.add(path)
+        return unchanged
 
     def find_outputs(self, directory: str) -> list[Record]:
         """The files that were written outside the record's directory, by absolute path."""
         entries = []
+        folders = [directory, os.path.realpath(directory)]
         for path in self.select(self.written):
             signature = sign_file(path)
-            if signature is not None and not path.startswith(directory + os.sep):
+            is_below_it = any(is_below(path, folder) for folder in folders)
+            if signature and signature != self.written[path] and not is_below_it:
                 entries.append(describe_file(path, signature))
                 del entries[-1]["mtime"]
-        return entries[:FILE_LIMIT]
+        return entries
 
     def select(self, paths: Iterable[str]) -> list[str]:
         """The paths that aren't the interpreter's, the packages', the system's or ours."""
@@ -2482,11 +2559,11 @@ class _Capture:
         skipped = {f"{os.sep}{folder}{os.sep}" for folder in _SKIPPED_FOLDERS}
         return sorted(
             path
-            for path in paths
+            for path in list(paths)
             if not path.startswith(ignored)
             and path not in modules
-            and not is_record(path)
             and not any(folder in path for folder in skipped)
+            and not is_record(path)
         )
 
 
@@ -2496,29 +2573,45 @@ def _interpreter_folders() -> list[str]:
 
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {sysconfig.get_paths().get(name) for name in names}
-    folders |= {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
-    return [f"{folder}{os.sep}" for folder in folders if folder]
+    folders |= {path for path in map(str, sys.path) if path.endswith(_PACKAGE_FOLDERS)}
+    if sys.prefix != sys.base_prefix:  # all of a virtual environment
+        folders.add(sys.prefix)
+    return [os.path.join(folder, "") for folder in folders if folder]
 
 
-def _note_open(event: str, arguments: tuple[Any, ...]) -> None:
+class _Unnoted(str):
+    """A path that is opened by pycrumbs itself, and for no run."""
+
+
+def _note_event(event: str, arguments: tuple[Any, ...]) -> None:
     """Python's audit hook: must be quick, and neither raise, lock nor open anything."""
-    if event != "open" or not _captures:
+    if event != "open" and event != "os.rename":
         return
     try:
-        path, _, flags = arguments
-        if not isinstance(path, (str, bytes)):
-            return  # a descriptor, whose opening was an event of its own
+        path, other, flags = arguments[:3]
+        if not _captures or isinstance(path, (int, _Unnoted)):
+            return  # a descriptor's opening was an event of its own
         path = os.path.abspath(os.fsdecode(path))
-        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        run = _active_run.get()
-        captures = [] if run else list(_captures)
-        while run:
-            captures += [run.capture] if run.capture in _captures else []
-            run = run.parent
-        for capture in captures:
-            capture.note(path, writes)
+        for capture in _find_captures():
+            if event == "open":
+                capture.note(path, flags)
+            else:
+                capture.note_rename(path, os.path.abspath(os.fsdecode(other)))
     except Exception:  # the program's own opening must go on, whatever this one was
         return
+
+
+def _find_captures() -> list[_Capture]:
+    """The captures that what happens now counts for."""
+    run = _active_run.get()
+    if run is None:
+        thread = _thread.get_ident()
+        return [capture for capture in _captures if capture.thread != thread]
+    captures = []
+    while run:
+        captures += [run.capture] if run.capture in _captures else []
+        run = run.parent
+    return captures
 
 
 # ------------------------------------------------------------------------------
@@ -2894,7 +2987,7 @@ _KEY_SHAPES = {  # how keys begin: what follows
 }
 _KEYS = [(start, rest) for starts, rest in _KEY_SHAPES.items() for start in starts.split()]
 _KEY_EDGE = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"  # not within a word, but after an escaped newline
-_SCHEMES = r"((?<![\w+.-])[A-Za-z][\w+.-]{1,30}:(?:\\?/){1,2})"
+_SCHEMES = r"((?<![\w+.-])[A-Za-z][\w+.-]{1,30}:(?:\\{0,8}/){1,2})"
 _HOSTS = r"(?:\[[\da-fA-F:.]*\]|[^:]*)(?::\d{0,5})?"
 _BARE_CREDENTIALS = r"""(?x)
     (?<![\w.+/@:-]) (?!mailto:) [\w.+-]{1,64} : (?=[^\s@]{0,128}[\dA-Z$%^&*!~]) [^\s:@/"']{1,128}
@@ -2902,17 +2995,18 @@ _BARE_CREDENTIALS = r"""(?x)
 """
 _NAMES = r"""(?x)
     (?: (?<![\w.-]) | (?<=\\[nrt]) ) (--?)? ([A-Za-z_][\w.-]{0,80} (?:[ ](?i:key|token))?)
-    (?: ["'\]\\]{0,3} \s{0,3} (?:[:=!]=|=>|[=:]) [ \t]{0,3} | \((?=["']) | (?(1)[ ]+(?!-)|(?!)) )
+    (?: ["'\]\\]{0,9} \s{0,3} (?:[:=!]=|=>|[=:]) [ \t]{0,3} | \((?=["']) | (?(1)[ ]+(?!-)|(?!)) )
 """
 _STRONG_VALUES = r"""(?xi)
-    (?! (?:none|null|true|false) (?: [,;)}\]] | [ ]{0,4} (?:\n|\Z) ) )
+    (?! (?:none|null|true|false|\d{1,3}) (?: [,;)}\]] | [ ]{0,4} (?:\n|\Z) ) )
     (?: (?P<block> \"{3} [\s\S]*? (?:\"{3}|\Z) | [\w.]* [\[{(] [^\]})]* [^\n]* )
       | (?<=[ ]=[ ]) [^\n]+
       | [bfru]{0,2} (?P<mark>\\*["']) (?: (?!(?P=mark)) (?:\\.|[^\n]) )* (?P=mark)?
       | (?:basic|bearer|digest|negotiate|token)[ ]+\S+
       | \S+ (?:[ ]=[ ][^\n]+)? )
 """
-_WEAK_VALUES = r"(?P<mark>[\"']?)(?=[^\s\"']{0,100}\d)[\w+/=.~%-]{16,500}(?P=mark)"
+_WEAK_VALUES = r"(?P<mark>\\{0,7}[\"']|)(?=[^\s\"']{0,100}\d)[\w+/=.~%-]{16,500}(?P=mark)"
+_HONEST_VALUES = {"", *"none null true false yes no on off auto".split()}
 _patterns: dict[str, Any] = {}
 
 
@@ -2956,10 +3050,13 @@ def is_secret(name: str, value: Any) -> bool:
     if value is None or (hasattr(kind, "__float__") and not is_text):
         return False
     rating = _rate_name(name)
-    if rating == "weak" and is_text:
-        # <|end_of_text|> is what a model's token looks like, and no key does
-        return len(value) >= _WEAK_LENGTH and value[:1] not in ("<", b"<")
-    return rating == "strong"
+    if not rating or not is_text:
+        return rating == "strong"
+    start = value[:8] if issubclass(kind, str) else str(value[:8], "latin-1")
+    if rating == "strong":
+        return not (start.lower() in _HONEST_VALUES or (len(start) < 4 and start.isdigit()))
+    # <|end_of_text|> is what a model's token looks like, and no key does
+    return len(value) >= _WEAK_LENGTH and start[0] not in "<[{("
 
 
 def redact(name: str, value: str | None) -> str | None:
@@ -3021,7 +3118,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
     redacted, flag = [], ""
     for argument in map(str, argv):
         name, equals, value = argument.partition("=")
-        is_name = _pattern(r"[-+~]*[\w./@-]+").fullmatch(name)
+        is_name = _pattern(r"[\w./@~+-]+").fullmatch(name)
         if flag and not argument.startswith("--") and is_secret(flag, argument):
             redacted.append(REDACTED)
         elif equals and is_name and is_secret(name, value):
@@ -3119,6 +3216,9 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
 _PART_INDENT = "\n    "  # of a record's top-level values
 
 
+_swept: set[str] = set()  # records whose strays this process has looked for
+
+
 class _RecordFile:
     """The file of one run's record, or the run's place in a chained one."""
 
@@ -3153,7 +3253,10 @@ class _RecordFile:
         return ""
 
     def sweep(self) -> None:
-        """Remove the temporary files that killed runs left of this record."""
+        """Remove the temporary files that killed runs left of this record; once a process."""
+        if self.path in _swept:
+            return
+        _swept.add(self.path)
         folder, name = os.path.split(self.path)
         for found in os.listdir(folder):
             if found.startswith(f".{name}.") and found.endswith(".tmp"):
@@ -3169,11 +3272,16 @@ class _RecordFile:
 
 def _owner() -> str:
     """This process in the names of its temporary files: machine (boot, container), pid, start."""
-    import zlib
+    pid, name = _remembered.get("owner", (0, ""))
+    if pid != os.getpid():
+        import zlib
 
-    identity = _read_process_identity()
-    boot = f"{identity.get('boot_id')}{identity.get('pid_namespace')}{_read_hostname()}"
-    return f"{zlib.crc32(boot.encode()):08x}-{identity['pid']}-{identity.get('start_time')}"
+        identity = _read_process_identity()
+        boot = f"{identity.get('boot_id')}{identity.get('pid_namespace')}{_read_hostname()}"
+        pid, start = identity["pid"], identity.get("start_time")
+        name = f"{zlib.crc32(boot.encode()):08x}-{pid}-{start}"
+        _remembered["owner"] = pid, name
+    return name
 
 
 def _is_older(path: str, limit: float) -> bool:
@@ -3319,8 +3427,8 @@ class _Folder:
             raise PermissionError(errno.EPERM, "another user has placed a link there", self.base)
         self.descriptor = os.open(self.base or ".", flags)
         try:
-            for part in os.path.relpath(self.folder, self.base or ".").split(os.sep):
-                if part != ".":
+            for part in self.folder[len(self.base) :].split(os.sep):
+                if part:
                     below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=self.descriptor)
                     os.close(self.descriptor)
                     self.descriptor = below
@@ -3540,17 +3648,19 @@ def records_in(folder: str) -> list[Record]:
 def find_maker(path: str) -> Record | None:
     """The run that made a file, by the records beside it and in the folders above."""
     maker = _Makers().find(path)
-    found: Record | None = maker and maker.record
-    return found
+    return maker.record if maker else None
 
 
 class _Maker(types.SimpleNamespace):
     """The `record` of a run, and the `entry` of its outputs that a file was found under."""
 
+    record: Record
+    entry: Record
+
     def made(self, sha256: str | None) -> bool | None:
         """Whether the run made this very content; None where that can't be known."""
         recorded = self.entry.get("sha256")
-        return None if sha256 is None or recorded is None else recorded == sha256
+        return None if sha256 is None or recorded is None else bool(recorded == sha256)
 
 
 class _Makers:
@@ -3741,8 +3851,8 @@ def judge_files(
     worth_hashing = []
     for entry in entries:
         signature = sign_file(entry["path"])
-        if signature is None:
-            entry["state"] = "missing"
+        if signature is None:  # one without a size wasn't there then, either
+            entry["state"] = "ok" if entry.get("size") is None else "missing"
         elif signature[2] != entry.get("size"):
             entry["state"] = "changed"
         elif not isinstance(entry.get("sha256"), str):
@@ -3762,11 +3872,12 @@ _ENVIRONMENT_THAT_COUNTS = (
     "environment_variables",
 )
 _CODE_THAT_COUNTS = (
-    *("git_commit_hash", "git_active_branch", "git_is_dirty", "git_patch", "git_patch_omitted"),
-    "source_edited_after_import",
+    *("git_commit_hash", "git_is_dirty", "git_patch", "git_patch_omitted"),
+    *("source_edited_after_import", "url", "commit"),
 )
 _ALWAYS_DIFFERENT = (
     r"SLURM_(?!JOB_NAME|JOB_PARTITION|.*CPUS|.*MEM|.*GPU|NNODES|NTASKS|NPROCS)|RANK$"
+    r"|MASTER_PORT$|TORCHELASTIC_RUN_ID$|PMIX_NAMESPACE$|PMI_JOBID$|PYCRUMBS_JOB_ID$"
 )
 _ABSENT: Any = object()  # stands for what only one of two runs has
 
@@ -3774,7 +3885,9 @@ _ABSENT: Any = object()  # stands for what only one of two runs has
 def diff_records(a: Record, b: Record) -> list[Record]:
     """Tell by meaning what differs between two runs.
 
-    What always differs (uuids, times, process ids, resources) is not compared.
+    What always differs (uuids, times, process ids, resources) is not compared; nor is where each
+    run left its files, by whatever argument it was told. Two seeds that nobody gave are listed
+    only where what came out differs.
 
     Returns
     -------
@@ -3785,10 +3898,53 @@ def diff_records(a: Record, b: Record) -> list[Record]:
     """
     differences = []
     for section, view in _DIFF_SECTIONS.items():
-        for path, x, y in diff_values(view(a), view(b)):
+        compare = diff_files if section in ("inputs", "outputs") else diff_values
+        for path, x, y in compare(view(a), view(b)):
             difference = {"section": section, "path": path, "a": x, "b": y}
             differences.append({k: v for k, v in difference.items() if v is not _ABSENT})
+    sections = {difference["section"] for difference in differences}
+    if is_seed_drawn(a) and is_seed_drawn(b) and not sections & {"outputs", "result", "status"}:
+        differences = [d for d in differences if d["section"] != "seed"]
     return differences
+
+
+def is_seed_drawn(record: Record) -> bool:
+    """Whether a run's seed was drawn, not given."""
+    parameters = get(record, "called_function", "parameters")
+    given = parameters.values() if isinstance(parameters, dict) else ()
+    return record.get("seed") is not None and record["seed"] not in given
+
+
+def forget_directory(value: Any, directory: str) -> Any:
+    """A value in which every path into a run's own directory begins with OWN_DIRECTORY instead.
+
+    A relative path counts if it ends (before what is below the directory) as the directory does;
+    a bare name doesn't: it may mean something else.
+    """
+    if isinstance(value, dict):
+        return {key: forget_directory(item, directory) for key, item in value.items()}
+    if isinstance(value, list):
+        return [forget_directory(item, directory) for item in value]
+    if not isinstance(value, str) or os.sep not in value:
+        return value
+    before, path, after = _pattern(_PATH_IN_TEXT).match(value).groups()
+    parts = [part for part in os.path.normpath(path).split(os.sep) if part != ".."]
+    own = directory.split(os.sep)
+    for length in range(len(parts), 0, -1):
+        if own[-length:] == parts[:length]:
+            return before + os.sep.join([OWN_DIRECTORY, *parts[length:]]) + after
+    return value
+
+
+OWN_DIRECTORY = "<the run's directory>"
+_PATH_IN_TEXT = r"(?s)((?:\w+Path\('|--?[\w-]+=)?)(.*?)((?:'\))?)$"
+
+
+def directory_of(record: Record) -> str:
+    """The directory that a run left its record in, as it was then; else where the record is now."""
+    then = get(record, "called_function", "directory")
+    now = os.path.dirname(os.path.abspath(str(record.get("record_path", ""))))
+    return then if isinstance(then, str) else now
 
 
 def _pick(mapping: object, keys: Iterable[str]) -> Record:
@@ -3797,46 +3953,98 @@ def _pick(mapping: object, keys: Iterable[str]) -> Record:
     )
 
 
+def _items(mapping: object) -> list[tuple[Any, Any]]:
+    """The items of what should be a mapping; none if it isn't one."""
+    return list(mapping.items()) if isinstance(mapping, dict) else []
+
+
+def describe_function(record: Record) -> Record:
+    called = record.get("called_function")
+    return {
+        "name": get(called, "qualname") or get(called, "name"),
+        "module": get(called, "module"),
+    }
+
+
+def describe_packages(record: Record) -> Record:
+    """The inventory; pycrumbs 0.4 didn't write its names in one canonical form."""
+    packages = _items(record.get("package_inventory"))
+    return {canonical_name(name): version for name, version in packages}
+
+
 def _ending(record: Record) -> Record:
     return {"status": judge_status(record), "error": get(record, "error", "message")}
 
 
 def describe_code(record: Record) -> Record:
     """What tells the code of two runs apart, of the tracked module, the others and packages."""
-    code = _pick(record.get("tracked_module"), _CODE_THAT_COUNTS)
+    code = _describe_state(record.get("tracked_module"))
     for kind in ("extra_tracked_modules", "package_origins"):
-        for name, state in (record.get(kind) or {}).items():
-            code[name] = _pick(state, (*_CODE_THAT_COUNTS, "url", "commit"))
+        code.update((name, _describe_state(state)) for name, state in _items(record.get(kind)))
     return code
+
+
+def _describe_state(state: object) -> Record:
+    """A repository's state as far as it counts, the patch by file."""
+    described = _pick(state, _CODE_THAT_COUNTS)
+    if isinstance(described.get("git_patch"), list):
+        text = "\n".join(map(str, described["git_patch"]))
+        parts = _pattern("(?m)^(?=diff --git )").split(text)
+        patches = {part.partition("\n")[0].rpartition(" b/")[2]: part for part in parts if part}
+        described["git_patch"] = patches
+    return described
 
 
 def describe_surroundings(record: Record) -> Record:
     """The part of the environment in which two runs could differ to some effect."""
     environment = _pick(record.get("environment"), _ENVIRONMENT_THAT_COUNTS)
-    variables = environment.get("environment_variables")
-    if isinstance(variables, dict):
-        always = _pattern(_ALWAYS_DIFFERENT)
-        kept = {k: v for k, v in variables.items() if v is not None and not always.match(k)}
-        environment["environment_variables"] = kept
-    return environment
+    always = _pattern(_ALWAYS_DIFFERENT)
+    variables = _items(environment.pop("environment_variables", None))
+    kept = {k: v for k, v in variables if v is not None and not always.match(k)}
+    rank = {k: v for k, v in _items(environment.pop("rank", None)) if k != "job"}
+    argv = forget_directory(environment.get("argv"), directory_of(record))
+    return {**environment, "argv": argv, "rank": rank, "environment_variables": kept}
 
 
-def _contents(record: Record, kind: str) -> Record:
-    """A run's files by name, as far as their content is known: the hash, else the size."""
+def describe_files(record: Record, kind: str) -> dict[str, Record]:
+    """A run's inputs or outputs by path; within the run's directory that is relative to it."""
+    directory = os.path.join(directory_of(record), "")
+    entries = record.get(kind)
     return {
-        entry["name"]: entry.get("sha256") or {"size": entry.get("size")}
-        for entry in entries_of(record, kind)
+        os.path.normpath(entry["path"].replace(directory, "", 1)): entry
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(get(entry, "path"), str)
     }
 
 
+def diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str, Any, Any]]:
+    """The files whose content differs: by hash, or by size where one of the two has no hash.
+
+    A file under another path in the other run, with the same content, is the same file.
+    """
+    contents = [{get(entry, "sha256") for entry in files.values()} - {None} for files in (b, a)]
+    for path in sorted({*a, *b}):
+        pair = (a.get(path), b.get(path))
+        if None in pair:
+            hashes = [get(entry, "sha256") for entry in pair]
+            if any(sha256 in others for sha256, others in zip(hashes, contents)):
+                continue
+        key = "sha256" if all(get(entry, "sha256") for entry in pair if entry) else "size"
+        x, y = (_ABSENT if entry is None else entry.get(key) for entry in pair)
+        if x != y:
+            yield path, x, y
+
+
 _DIFF_SECTIONS: dict[str, Callable[[Record], Any]] = {  # what is compared of each run
-    "function": lambda run: _pick(get(run, "called_function"), ("name", "module")),
-    "arguments": lambda run: get(run, "called_function", "parameters"),
+    "function": describe_function,
+    "arguments": lambda run: forget_directory(
+        get(run, "called_function", "parameters"), directory_of(run)
+    ),
     "code": describe_code,
     "seed": lambda run: run.get("seed", _ABSENT),
-    "packages": lambda run: get(run, "package_inventory"),
-    "inputs": lambda run: _contents(run, "inputs"),
-    "outputs": lambda run: _contents(run, "outputs"),
+    "packages": describe_packages,
+    "inputs": lambda run: describe_files(run, "inputs"),
+    "outputs": lambda run: describe_files(run, "outputs"),
     "result": lambda run: run.get("result", _ABSENT),
     "status": _ending,
     "environment": describe_surroundings,
@@ -3845,17 +4053,13 @@ _DIFF_SECTIONS: dict[str, Callable[[Record], Any]] = {  # what is compared of ea
 
 def diff_values(a: Any, b: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
     """The paths into two JSON values at which they differ, with what is there."""
-    nested = isinstance(a, dict) and isinstance(b, dict)
-    if nested and depth < DEPTH_LIMIT:
+    if isinstance(a, dict) and isinstance(b, dict) and depth < DEPTH_LIMIT:
         for key in sorted({**a, **b}):
             below = f"{path}.{key}" if path else key
             yield from diff_values(a.get(key, _ABSENT), b.get(key, _ABSENT), below, depth + 1)
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and depth < DEPTH_LIMIT:
-        if not path.endswith("git_patch"):
-            for index, (one, other) in enumerate(zip(a, b)):
-                yield from diff_values(one, other, f"{path}[{index}]", depth + 1)
-        elif a != b:
-            yield path, a, b
+        for index, (one, other) in enumerate(zip(a, b)):
+            yield from diff_values(one, other, f"{path}[{index}]", depth + 1)
     elif a != b or type(a) is not type(b):
         yield path, a, b
 
@@ -3888,69 +4092,120 @@ def trace_file(file: _StrPath, roots: Iterable[_StrPath] = ()) -> Record:
     Parameters
     ----------
     file
-        Any file.
+        Any file that is there, or that a record beside it or in a folder above names.
     roots
-        Folders whose records are searched, by content, for files that were moved.
+        Folders that are searched, by content, for files that were moved and for their records.
 
     Returns
     -------
     dict
         path; sha256; state: 'ok', 'missing', 'unhashed', or 'changed' (the file at this path is
-        no longer the one meant); run: record_path, uuid, function, start_time, status of the run
-        that made it, None for a source; inputs: the same for each input of that run;
-        repeated: True where the run's inputs are listed elsewhere in the tree already.
+        no longer the one meant); run, None for a source: record_path, record_number, uuid,
+        function, start_time and status of the run that made the file, and made_this: False if it
+        wrote another content to this path, None if nobody knows; inputs: the same for each input
+        of that run; only where it holds: repeated (True: the run's inputs stand elsewhere in the
+        tree) or cut (True: they are TRACE_LIMIT runs away).
+
+    Raises
+    ------
+    RecordError
+        There is no such file, or no such root.
     """
-    path = os.path.abspath(os.fspath(file))
-    if not os.path.isfile(path):
-        raise RecordError(f"{path}: there is no such file")
-    makers: dict[str, Record] = {}
-    for root in roots:
-        for record in iterate_records(os.fspath(root)):
-            for entry in entries_of(record, "outputs"):
-                sha256 = entry.get("sha256")
-                if isinstance(sha256, str) and _start_of(record) >= _start_of(
-                    makers.get(sha256, {})
-                ):
-                    makers[sha256] = record
-    return _trace(path, hash_file(path), makers, set(), "")
-
-
-def _trace(
-    path: str, sha256: str | None, makers: Mapping[str, Record], seen: set[str], consumer: str
-) -> Record:
-    """One file's node in the tree; `consumer` is the record of the run that read it."""
-    path = find_moved(path, sha256, consumer)
-    maker = find_maker(path, sha256) or makers.get(sha256 or "")
-    if maker and sha256 in makers and not _made(maker, path, sha256):
-        maker = makers[str(sha256)]
-    now = hash_file(path)
-    state = "missing" if now is None else "unhashed" if sha256 is None else "ok"
-    if now and sha256 and (now != sha256 or (maker and not _made(maker, path, sha256))):
-        state = "changed"
-    node: Record = {"path": path, "sha256": sha256, "state": state, "run": None, "inputs": []}
-    if maker is None:
-        return node
-    node["run"] = {
-        "record_path": maker["record_path"],
-        "uuid": maker.get("uuid"),
-        "function": get(maker, "called_function", "name"),
-        "start_time": get(maker, "timing", "start_time"),
-        "status": judge_status(maker),
-    }
-    identity = f"{maker['record_path']}@{maker['record_number']}"
-    if identity in seen:
-        return {**node, "repeated": True}
-    seen.add(identity)
-    for entry in entries_of(maker, "inputs"):
-        node["inputs"].append(
-            _trace(entry["path"], entry.get("sha256"), makers, seen, maker["record_path"])
-        )
+    path = os.path.abspath(os.fsdecode(file))
+    if os.path.isdir(path):
+        raise RecordError(f"{path}: is a directory; trace follows one file")
+    roots = [roots] if isinstance(roots, (str, os.PathLike)) else roots
+    tracer = _Tracer(os.path.abspath(os.fsdecode(root)) for root in roots)
+    node = tracer.trace({"path": path, "sha256": hash_file(path)})
+    if node["run"] is None and not os.path.exists(path):
+        raise RecordError(f"{path}: there is no such file, and no record names it")
     return node
 
 
-def _made(record: Record, path: str, sha256: str | None) -> bool:
-    """Whether a run made this content."""
-    return any(entry.get("sha256") == sha256 for entry in entries_of(record, "outputs"))
+class _Tracer(_Makers):
+    """Follows files back. It knows the runs it has met, and what lies below the roots."""
+
+    def __init__(self, roots: Iterable[str]) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.by_content: dict[str, tuple[float, str, int]] = {}  # newest: start, path, number
+        self.by_size: dict[int, list[str]] = {}
+        for root in roots:
+            self.add_root(root)
+
+    def add_root(self, root: str) -> None:
+        """Note what the runs below a folder made, and which files lie there."""
+        for record in iterate_records(root):
+            run = (_start_of(record), record["record_path"], record["record_number"])
+            for sha256 in (entry.get("sha256") for entry in entries_of(record, "outputs")):
+                if isinstance(sha256, str):
+                    self.by_content[sha256] = max(run, self.by_content.get(sha256, run))
+        for path, signature in scan_tree(root)[0].items():
+            self.by_size.setdefault(signature[2], []).append(os.path.join(root, path))
+
+    def trace(self, entry: Record, consumer: Record | None = None, depth: int = 0) -> Record:
+        """One file's node of the tree; `consumer` is the run that read it."""
+        sha256, maker = entry["sha256"], self.find_maker(entry)
+        state = "missing" if sign_file(entry["path"]) is None else entry.get("state", "ok")
+        node = {"path": entry["path"], "sha256": sha256, "state": state, "run": None, "inputs": []}
+        if maker is None:
+            return node
+        node["run"] = describe_maker(maker, sha256)
+        identity = f"{maker.record['record_path']}@{maker.record['record_number']}"
+        if identity in self.seen:
+            return {**node, "repeated": True}
+        if depth == TRACE_LIMIT:
+            return {**node, "cut": True}
+        later = consumer is not None and _start_of(maker.record) > _start_of(consumer)
+        if not later or maker.made(sha256):  # a later run that made something else isn't its story
+            self.seen.add(identity)
+            inputs = self.find_inputs(maker.record)
+            node["inputs"] = [self.trace(below, maker.record, depth + 1) for below in inputs]
+        return node
+
+    def find_maker(self, entry: Record) -> _Maker | None:
+        """The run that made a file, by content also one below the roots."""
+        sha256 = entry["sha256"]
+        maker = self.find(entry["path"], sha256)
+        if sha256 in self.by_content and not (maker and maker.made(sha256)):
+            _, path, number = self.by_content[sha256]
+            return _Maker(record=read_records(path)[number - 1], entry={"sha256": sha256})
+        return maker
+
+    def find_inputs(self, record: Record) -> list[Record]:
+        """A run's inputs, each with the path where it is now, and its state."""
+        entries = [
+            {**entry, "sha256": sha256 if isinstance(sha256, str) else None}
+            for entry in entries_of(record, "inputs")
+            for sha256 in [entry.get("sha256")]
+        ]
+        for entry in entries:
+            entry["path"] = self.locate(entry, record["record_path"])
+        judge_files(entries)
+        return entries
+
+    def locate(self, entry: Record, consumer: str) -> str:
+        """Where an input is now: at its place, moved with its record, or below a root."""
+        path, sha256, size = entry["path"], entry["sha256"], entry.get("size")
+        path = find_moved(path, sha256, consumer)
+        if sha256 is None or not self.by_size or hash_file(path) == sha256:
+            return str(path)
+        alike = self.by_size.get(size, []) if isinstance(size, int) else []
+        return next((other for other in alike if hash_file(other) == sha256), str(path))
+
+
+def describe_maker(maker: _Maker, sha256: str | None) -> Record:
+    """A run as a trace names it."""
+    record = maker.record
+    return {
+        "record_path": record["record_path"],
+        "record_number": record["record_number"],
+        "uuid": record.get("uuid"),
+        "function": get(record, "called_function", "name"),
+        "start_time": get(record, "timing", "start_time"),
+        "status": judge_status(record),
+        "made_this": maker.made(sha256),
+    }
 
 
 def find_moved(path: str, sha256: str | None, consumer: str) -> str:
@@ -3959,19 +4214,15 @@ def find_moved(path: str, sha256: str | None, consumer: str) -> str:
     The end of the path is looked for below each folder above that record; only the same content
     counts.
     """
-    if not consumer or sha256 is None or os.path.exists(path):
+    if not consumer or sha256 is None or hash_file(path) == sha256:
         return path
     parts = path.split(os.sep)
-    folder = os.path.dirname(os.path.abspath(consumer))
-    while True:
+    for folder in _folders_above(os.path.abspath(consumer)):
         for length in range(min(len(parts) - 1, 12), 0, -1):
             candidate = os.path.join(folder, *parts[-length:])
-            if os.path.isfile(candidate) and hash_file(candidate) == sha256:
+            if hash_file(candidate) == sha256:
                 return candidate
-        above = os.path.dirname(folder)
-        if above == folder:
-            return path
-        folder = above
+    return path
 
 
 # ------------------------------------------------------------------------------
@@ -4696,33 +4947,65 @@ def clean(value: object, limit: int = 500) -> str:
     """A value as one line of text without control characters, escape sequences or bidi marks."""
     import json
 
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text if len(text) <= limit else f"{text[:limit]}..."
     return str(_pattern(_UNPRINTABLE).sub(_escape, text))
 
 
-_UNPRINTABLE = (
-    "[\0-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+_UNPRINTABLE = (  # control characters, marks without a shape, halves of characters
+    "[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 def _escape(match: Any) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    return str(match[0].encode("unicode_escape").decode())
+
+
+def format_path(path: object) -> str:
+    """A path for people: relative to the working directory where it lies below that."""
+    text = path if isinstance(path, str) else ""
+    here = os.path.join(os.getcwd(), "")
+    return clean(text[len(here) :] if text.startswith(here) else path)
+
+
+def format_value(value: object, limit: int = 500) -> str:
+    """An argument's value; a text in quotes where it could be taken for something else."""
+    is_quoted = isinstance(value, str) and _pattern(_AMBIGUOUS).match(value)
+    return clean(f'"{value}"' if is_quoted else value, limit)
+
+
+_AMBIGUOUS = r'(?s)$|(?:true|false|null|-?\d[\d.e+-]*)$|[\[{"]|.*\s'
 
 
 def format_size(size: int) -> str:
     """A number of bytes for people: '4.0 MiB'."""
-    amount, units = float(size), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    amount, units = float(min(size, 2**70)), ["bytes", "KiB", "MiB", "GiB", "TiB"]
     while amount >= 1024 and len(units) > 1:
         amount, units = amount / 1024, units[1:]
     return f"{size} bytes" if units[0] == "bytes" else f"{amount:.1f} {units[0]}"
 
 
+def format_duration(text: object) -> str:
+    """A recorded run time for people: '0.04 s', '41.2 s', '2:05:03'."""
+    if not isinstance(text, str):
+        return ""
+    found = _pattern(r"0:00:(\d\d(?:\.\d+)?)$").match(text)
+    if not found:
+        return clean(text).partition(".")[0]
+    seconds = float(found[1])
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+
+
+def format_moment(text: object) -> str:
+    """A recorded time for people: without what is smaller than a second."""
+    return clean(text)[:19] if isinstance(text, str) else ""
+
+
 _COLORS = {
     **dict.fromkeys(("completed", "ok", "identical"), "32"),
-    **dict.fromkeys(("running", "unhashed", "new"), "33"),
-    **dict.fromkeys(("failed", "died", "interrupted", "terminated", "unusual"), "31"),
+    **dict.fromkeys(("running", "unhashed", "unknown", "new"), "33"),
+    **dict.fromkeys(("failed", "died", "interrupted", "terminated", "unusual", "error"), "31"),
     **dict.fromkeys(("changed", "missing", "differs"), "31"),
 }
 
@@ -4735,62 +5018,100 @@ class _Style:
 
     def paint(self, text: str, word: str = "") -> str:
         """Colour a text by what its first word, or the given one, stands for."""
-        code = _COLORS.get(word or text.split(" ")[0].strip(","))
+        code = _COLORS.get(word or text.split(" ")[0].strip(",")) if text else None
         return f"\033[{code}m{text}\033[0m" if self.color and code else text
 
     def cut(self, text: str, width: int | None = None) -> str:
-        width = self.width if width is None else width
-        return text if len(text) <= width else f"{text[: max(0, width - 3)]}..."
+        """As much of a text as fits into a line, or into so many columns."""
+        width = max(0, self.width if width is None else width)
+        if count_columns(text) <= width:
+            return text
+        end = min(len(text), max(0, width - 3))
+        while count_columns(text[:end]) > width - 3 > 0:
+            end -= 1
+        return text[:end] + "..."[:width]
+
+    def join(self, cells: Sequence[str], widths: Sequence[int], words: Mapping[int, str]) -> str:
+        """A line of a table; `words` say how to paint some of its cells."""
+        line, room = "", self.width
+        for index, (cell, width) in enumerate(zip(cells, widths)):
+            text = self.cut(cell, min(width, room))
+            blank = " " * min(width + 2 - count_columns(text), room - count_columns(text))
+            room -= count_columns(text) + len(blank)
+            line += self.paint(text, words.get(index, "-")) + blank
+        return line.rstrip(" ")
+
+
+def count_columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    widths = ((unicodedata.east_asian_width(c) in "WF") + 1 for c in text)
+    return sum(width for c, width in zip(text, widths) if not unicodedata.combining(c))
 
 
 def format_summary(record: Record, style: _Style) -> str:
     """A record in a screenful: what ran, when, where, on which code, and what is unusual."""
-    rows: list[tuple[str, str]] = [
-        ("run", summarize_function(record)),
-        ("status", summarize_status(record)),
-        ("started", clean(get(record, "timing", "start_time"))),
-        ("where", summarize_place(record)),
-        ("code", summarize_code(record.get("tracked_module"))),
-        ("seed", clean(record.get("seed"))),
-    ]
     parameters = get(record, "called_function", "altered_parameters")
-    rows += _limited("argument", _assignments(parameters))
-    rows += _limited("input", [summarize_file(e) for e in entries_of(record, "inputs")])
-    rows += _limited("output", [summarize_file(e) for e in entries_of(record, "outputs")])
-    if "result" in record and record["result"] is not None:
-        rows.append(("result", clean(record["result"])))
-    rows += [("unusual", text) for text in list_unusual(record)]
-    rows.append(("record", clean(record.get("record_path"))))
-    lines, before = [], ""
-    for name, text in rows:
-        label = f"{name if name != before else '':9}"
-        before = name
-        lines.append(style.paint(label, name) + style.paint(style.cut(text, style.width - 9)))
+    inputs, outputs = (entries_of(record, kind) for kind in ("inputs", "outputs"))
+    rows = [
+        ("run", [summarize_function(record)]),
+        ("status", [summarize_status(record)]),
+        ("error", summarize_error(record)),
+        ("where", [summarize_place(record)]),
+        ("code", [summarize_code(record.get("tracked_module"))]),
+        ("seed", summarize_seed(record)),
+        ("argument", limit_texts(_assignments(parameters), 4)),
+        ("input", limit_texts([summarize_file(entry, entry["path"]) for entry in inputs], 3)),
+        ("output", limit_texts([summarize_file(entry, entry["name"]) for entry in outputs], 3)),
+        ("files", [clean(record["capture"])] if "capture" in record else []),
+        ("result", [clean(record["result"])] if record.get("result") is not None else []),
+        ("unusual", limit_texts(list(list_unusual(record)), 2)),
+        ("record", [format_path(record.get("record_path"))]),
+    ]
+    lines = []
+    for name, texts in rows:
+        for number, text in enumerate(texts):
+            label = f"{'' if number else name:9}"
+            lines.append(style.paint(label, name) + style.cut(text, style.width - 9))
     return "\n".join(lines)
 
 
-def _limited(name: str, texts: Sequence[str], limit: int = 8) -> list[tuple[str, str]]:
-    """Rows of one name, and how many more there are."""
-    more = [f"... and {len(texts) - limit} more"] if len(texts) > limit + 1 else []
-    return [(name, text) for text in [*texts[: limit if more else limit + 1], *more]]
+def limit_texts(texts: Sequence[str], limit: int) -> list[str]:
+    """The first few texts, and how many more there are; never more than `limit + 1` in all."""
+    more = [f"... and {len(texts) - limit:,} more"] if len(texts) > limit + 1 else []
+    return [*texts[: limit if more else limit + 1], *more]
 
 
 def _assignments(parameters: object) -> list[str]:
-    items = parameters.items() if isinstance(parameters, dict) else ()
-    return [f"{clean(name)} = {clean(value)}" for name, value in items]
+    return [f"{clean(name)} = {format_value(value)}" for name, value in _items(parameters)]
 
 
 def summarize_function(record: Record) -> str:
     called = record.get("called_function")
     name = get(called, "qualname") or get(called, "name")
-    return f"{clean(name)} ({clean(get(called, 'source_file') or get(called, 'module'))})"
+    return f"{clean(name)} ({format_path(get(called, 'source_file') or get(called, 'module'))})"
 
 
 def summarize_status(record: Record) -> str:
-    run_time = get(record, "timing", "run_time")
-    text = clean(judge_status(record)) + (f", took {clean(run_time)}" if run_time else "")
+    timing = record.get("timing")
+    took = format_duration(get(timing, "run_time"))
+    text = clean(judge_status(record)) + (f", took {took}" if took else "")
+    return f"{text}, started {format_moment(get(timing, 'start_time')) or 'at an unknown time'}"
+
+
+def summarize_error(record: Record) -> list[str]:
     error = record.get("error")
-    return f"{text}: {clean(get(error, 'type'))}: {clean(get(error, 'message'))}" if error else text
+    told = [clean(get(error, key)) for key in ("type", "message") if get(error, key)]
+    return [": ".join(told)] if told else []
+
+
+def summarize_seed(record: Record) -> list[str]:
+    if "seed" not in record:
+        return []
+    return [clean(record["seed"]) + (" (drawn)" if is_seed_drawn(record) else "")]
 
 
 def summarize_place(record: Record) -> str:
@@ -4818,10 +5139,10 @@ def summarize_code(module: object) -> str:
     return text
 
 
-def summarize_file(entry: Record) -> str:
-    size = entry.get("size")
-    text = f"{clean(entry['name'])}  {format_size(size) if isinstance(size, int) else 'missing'}"
-    sha256 = entry.get("sha256")
+def summarize_file(entry: Record, name: str) -> str:
+    """A file by name, size and hash."""
+    size, sha256 = entry.get("size"), entry.get("sha256")
+    text = f"{format_path(name)}  {format_size(size) if isinstance(size, int) else 'missing'}"
     return f"{text}  {clean(sha256)[:12]}" if sha256 else f"{text}  not hashed"
 
 
@@ -4830,10 +5151,10 @@ def list_unusual(record: Record) -> Iterator[str]:
     status = judge_status(record)
     if status != "completed":
         yield f"the run did not complete: {clean(status)}"
-    modules = {"the code": record.get("tracked_module")}
-    modules.update(record.get("extra_tracked_modules") or {})
-    modules.update(record.get("package_origins") or {})
-    for name, module in modules.items():
+    modules = [("the code", record.get("tracked_module"))]
+    modules += _items(record.get("extra_tracked_modules"))
+    modules += _items(record.get("package_origins"))
+    for name, module in modules:
         if get(module, "git_is_dirty"):
             yield f"{clean(name)} had uncommitted changes"
         if get(module, "git_patch_omitted"):
@@ -4850,38 +5171,61 @@ def list_unusual(record: Record) -> Iterator[str]:
 
 def format_requirements(record: Record) -> str:
     """The packages as pip's requirements; those from elsewhere by their origin (PEP 508)."""
-    inventory = record.get("package_inventory")
     origins = record.get("package_origins")
     lines = []
-    for name, version in inventory.items() if isinstance(inventory, dict) else ():
-        origin = get(origins, name)
-        lines.append(format_requirement(clean(name), clean(version), origin or {}))
+    for name, version in _items(record.get("package_inventory")):
+        line = format_requirement(name, str(version), get(origins, name) or {})
+        is_safe = _pattern(_REQUIREMENT).match(line) and REDACTED not in line
+        lines.append(line if is_safe else f"# left out: {clean(name)} {clean(version)}")
     return "\n".join(lines)
 
 
-def format_requirement(name: str, version: str, origin: Record) -> str:
+def format_requirement(name: str, version: str, origin: object) -> str:
     """One line of a requirements file."""
-    url = clean(origin.get("url") or "").replace(f"{REDACTED}@", "")
-    remotes = origin.get("git_remotes") or {}
-    commit = clean(origin.get("commit") or origin.get("git_commit_hash") or "")
-    folder = clean(origin.get("subdirectory") or "")
-    fragment = f"#subdirectory={folder}" if folder else ""
-    if origin.get("editable"):
-        remote = clean(next(iter(remotes.values()), "")).replace(f"{REDACTED}@", "")
-        if remote and commit:
-            return f"-e git+{_with_scheme(remote)}@{commit}#egg={name}"
-        return f"-e {url}"
-    if origin.get("commit"):
-        return f"{name} @ {clean(origin.get('vcs') or 'git')}+{url}@{commit}{fragment}"
-    return f"{name} @ {url}{fragment}" if url else f"{name}=={version}"
+    url = str(get(origin, "url") or "").replace(f"{REDACTED}@", "")
+    commit = get(origin, "commit")
+    fragments = [f"subdirectory={folder}" for folder in [get(origin, "subdirectory")] if folder]
+    if get(origin, "editable"):
+        return f"-e {format_editable(name, url, origin)}"
+    if commit:
+        url = f"{get(origin, 'vcs') or 'git'}+{url}@{commit}"
+    elif get(origin, "hash"):
+        fragments.append(str(get(origin, "hash")))
+    if url:
+        return f"{name} @ {'#'.join([url, *(['&'.join(fragments)] if fragments else [])])}"
+    return f"{name}{'==' if _pattern(_VERSION).match(version.lower()) else '==='}{version}"
 
 
-def _with_scheme(remote: str) -> str:
-    """A remote as a URL: git's short form `user@host:path` isn't one."""
-    if "://" in remote or not _pattern(r"[^/]+:").match(remote):
-        return remote if "://" in remote else f"file://{remote}"
-    host, _, path = remote.partition(":")
-    return f"ssh://{host}/{path}"
+def format_editable(name: str, url: str, origin: object) -> str:
+    """Where pip finds an editable package: its repository's remote, else the folder it was in."""
+    remotes = dict(_items(get(origin, "git_remotes")))
+    remote = str(remotes.get("origin") or next(iter(remotes.values()), ""))
+    place = _to_url(remote.replace(f"{REDACTED}@", ""))
+    commit = str(get(origin, "git_commit_hash"))
+    if not place or not _pattern("[0-9a-f]{40,64}$").match(commit):
+        return url
+    top = _to_url(str(get(origin, "git_working_dir")))
+    below = url[len(top) :].strip("/") if url.startswith(f"{top}/") else ""
+    return f"git+{place}@{commit}#egg={name}" + (f"&subdirectory={below}" if below else "")
+
+
+def _to_url(remote: str) -> str:
+    """A remote, or a folder, as a URL: git's short form `user@host:path` isn't one."""
+    from urllib.parse import quote
+
+    if "://" in remote:
+        return remote
+    if remote.startswith("/"):
+        return f"file://{quote(remote)}"
+    host, colon, path = remote.partition(":")
+    return f"ssh://{host}/{path.lstrip('/')}" if colon else ""
+
+
+_REQUIREMENT = r"(?:-e |[A-Za-z0-9][\w.-]*(?: @ |===?))[\w.+!:/@#&=%~,?*()\[\]-]+$"
+_VERSION = (  # of PEP 440; others can only be asked for to the letter
+    r"v?(\d+!)?\d+(\.\d+)*([-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?"
+    r"(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?([-_.]?dev[-_.]?\d*)?(\+[a-z0-9]+([-_.][a-z0-9]+)*)?$"
+)
 
 
 def format_checksums(record: Record) -> str:
@@ -4912,53 +5256,71 @@ def summarize_run(record: Record) -> Record:
         "function": get(record, "called_function", "name"),
         "arguments": get(record, "called_function", "parameters"),
         "seed": record.get("seed"),
+        "directory": directory_of(record),
         "record_path": record["record_path"],
         "record_number": record["record_number"],
         "uuid": record.get("uuid"),
     }
 
 
-def format_log(runs: Sequence[Record], root: str, style: _Style) -> str:
+def format_log(runs: Sequence[Record], style: _Style) -> str:
     """A table of runs, with the arguments in which the runs of one function vary."""
-    varying = find_varying_arguments(runs)
-    rows = []
+    moment = slice(5, 16) if style.width < 80 else slice(19)
+    rows = [
+        (
+            format_moment(run["start_time"])[moment],
+            clean(run["status"]),
+            format_duration(run["run_time"]),
+            clean(run["function"]),
+            target,
+            arguments,
+        )
+        for run, target, arguments in zip(runs, name_runs(runs), list_varying_arguments(runs))
+    ]
+    limits = (19, 30, 16, max(8, style.width // 4), max(8, style.width // 3), style.width)
+    columns = list(zip(*rows))
+    widths = [min(limit, max(map(count_columns, column))) for column, limit in zip(columns, limits)]
+    return "\n".join(style.join(row, widths, {1: row[1].split(" ")[0]}) for row in rows)
+
+
+def name_runs(runs: Sequence[Record]) -> list[str]:
+    """The shortest TARGET that stands for each run: its folder, else its record, with its place."""
+    records: dict[str, set[str]] = {}
+    lengths: dict[str, int] = {}
     for run in runs:
-        arguments = run["arguments"] if isinstance(run["arguments"], dict) else {}
-        shown = [
-            f"{clean(name)}={clean(arguments[name], 40)}"
-            for name in varying.get(run["function"], ())
-            if name in arguments
-        ]
-        place = os.path.relpath(os.path.dirname(run["record_path"]), root)
-        start = clean(run["start_time"])[:19]
-        status = clean(run["status"])
-        took = clean(run["run_time"] or "").partition(".")[0]
-        rows.append((start, status, took, clean(run["function"]), clean(place), " ".join(shown)))
-    widths = [max((len(row[i]) for row in rows), default=0) for i in range(5)]
-    lines = []
-    for row in rows:
-        cells = [f"{cell:{width}}" for cell, width in zip(row, widths)]
-        line = style.cut("  ".join([*cells, row[5]]).rstrip())
-        lines.append(line.replace(cells[1], style.paint(cells[1], row[1].split(" ")[0]), 1))
-    return "\n".join(lines)
+        path = run["record_path"]
+        records.setdefault(os.path.dirname(path), set()).add(path)
+        lengths[path] = lengths.get(path, 0) + 1
+    names = []
+    for run in runs:
+        path = run["record_path"]
+        folder = os.path.dirname(path)
+        name = format_path(os.path.normpath(folder if len(records[folder]) == 1 else path))
+        names.append(f"{name}@{run['record_number']}" if lengths[path] > 1 else name)
+    return names
 
 
-def find_varying_arguments(runs: Sequence[Record]) -> dict[str, list[str]]:
-    """For each function, the arguments that aren't the same in all of its runs."""
+def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
+    """For each run, the arguments that aren't the same in all runs of that function."""
     import json
 
-    values: dict[str, dict[str, set[str]]] = {}
-    counts: dict[str, int] = {}
-    for run in runs:
-        function = run["function"]
-        counts[function] = counts.get(function, 0) + 1
-        if isinstance(run["arguments"], dict):
-            for name, value in run["arguments"].items():
-                values.setdefault(function, {}).setdefault(name, set()).add(json.dumps(value))
-    return {
-        function: [name for name, found in names.items() if len(found) > 1]
-        for function, names in values.items()
-    }
+    texts: dict[str, dict[str, set[str]]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    shown = [dict(_items(forget_directory(run["arguments"], run["directory"]))) for run in runs]
+    for run, arguments in zip(runs, shown):
+        function = str(run["function"])
+        for name, value in [("", None), *arguments.items()]:
+            texts.setdefault(function, {}).setdefault(name, set()).add(json.dumps(value))
+            count = counts.setdefault(function, {})
+            count[name] = count.get(name, 0) + 1
+    return [
+        " ".join(
+            f"{clean(name)}={format_value(value, 40)}"
+            for name, value in arguments.items()
+            if len(texts[function][name]) > 1 or counts[function][name] < counts[function][""]
+        )
+        for function, arguments in zip((str(run["function"]) for run in runs), shown)
+    ]
 
 
 def format_differences(
@@ -4969,21 +5331,20 @@ def format_differences(
     for difference in differences:
         if difference["section"] != section:
             section = difference["section"]
-            note = (
-                f" ({apart[0]} and {apart[1]} commits apart)" if section == "code" and apart else ""
-            )
-            lines.append(f"{section}{note}")
+            lines.append(section)
+            if section == "code" and apart:
+                lines[-1] += f" ({apart[0]} and {apart[1]} commits apart)"
         path = clean(difference["path"] or section)
         lines.append(style.cut(f"  {path}: {_format_change(difference)}"))
     return "\n".join(lines)
 
 
 def _format_change(difference: Record) -> str:
-    """One difference: `a -> b`; a patch by its size."""
+    """One difference: `a -> b`; hashes cut short, patches by their size."""
     a, b = (
-        f"{len(side)} lines"
-        if difference["path"].endswith("git_patch") and side
-        else clean(side, 80)
+        f"{side.count(chr(10))} lines"
+        if "git_patch." in difference["path"] and isinstance(side, str)
+        else _pattern(r"[0-9a-f]{40,64}$").sub(lambda match: match[0][:12], format_value(side, 80))
         for side in (difference.get("a", ""), difference.get("b", ""))
     )
     if "a" not in difference:
@@ -4991,19 +5352,38 @@ def _format_change(difference: Record) -> str:
     return f"{a} -> {b}" if "b" in difference else f"only in the first: {a}"
 
 
-def format_trace(node: Record, style: _Style, depth: int = 0) -> str:
-    """A file's history as a tree: each file, the run that made it, and that run's inputs."""
-    pad, run = "  " * depth, node["run"]
-    note = {"changed": "  (another file is there now)", "missing": "  (no longer there)"}
-    line = f"{pad}{clean(node['path'])}{note.get(node['state'], '')}"
-    if run is None:
-        return style.cut(f"{line}  source")
-    made = f"{clean(run['function'])}, {clean(run['start_time'])[:19]}, {clean(run['status'])}"
-    lines = [style.cut(line), style.cut(f"{pad}  made by {made}")]
-    if node.get("repeated"):
-        lines[-1] += " (see above)"
-    lines += [format_trace(child, style, depth + 1) for child in node["inputs"]]
-    return "\n".join(lines)
+def format_trace(node: Record, style: _Style) -> str:
+    """A file's history as a tree: each file, the run that made it, and below, that run's inputs."""
+    return "\n".join(style.cut(line) for line in _draw_trace(node, "", ""))
+
+
+def _draw_trace(node: Record, first: str, others: str) -> Iterator[str]:
+    """The lines of one node; the first and the others begin with what joins them to the tree."""
+    yield first + describe_node(node)
+    sources = [child for child in node["inputs"] if child["run"] is None]
+    left_out = sources[5:] if len(sources) > 6 else []
+    children = [child for child in node["inputs"] if child not in left_out]
+    for child in children:
+        last = child is children[-1] and not left_out
+        yield from _draw_trace(
+            child, others + ("`-- " if last else "|-- "), others + ("    " if last else "|   ")
+        )
+    if left_out:
+        yield f"{others}`-- ... and {len(left_out):,} more sources"
+
+
+def describe_node(node: Record) -> str:
+    """A file of a trace in a line: its path, the run that made it, what is remarkable."""
+    run, text = node["run"], format_path(node["path"])
+    notes = {"changed": "changed since", "missing": "no longer there", "unhashed": "not hashed"}
+    told = [notes.get(node["state"], "")]
+    if run:
+        verb = "overwritten by" if run["made_this"] is False else "made by"
+        text += f"  <- {verb} {clean(run['function'])}, {format_moment(run['start_time'])}"
+        told.append("" if run["status"] == "completed" else clean(run["status"]))
+        told.append("as above" if "repeated" in node else "and so on" if "cut" in node else "")
+    remarks = ", ".join(filter(None, told))
+    return f"{text}  ({remarks})" if remarks else text
 
 
 def format_dot(node: Record) -> str:
@@ -5011,13 +5391,13 @@ def format_dot(node: Record) -> str:
     lines: dict[str, None] = {"  rankdir=LR;": None}
 
     def quote(text: object) -> str:
-        return '"' + clean(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + clean(text, TEXT_LIMIT).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
     def add(node: Record) -> None:
         file, run = quote(node["path"]), node["run"]
         lines[f"  {file} [shape=box, label={quote(os.path.basename(node['path']))}];"] = None
         if run:
-            name = quote(run["uuid"])
+            name = quote(f"{run['record_path']}@{run['record_number']}")
             lines[f"  {name} [label={quote(run['function'])}];"] = None
             lines[f"  {name} -> {file};"] = None
             for child in node["inputs"]:
@@ -5069,9 +5449,9 @@ def format_verdicts(verdicts: Sequence[Record], style: _Style) -> str:
     """Files that aren't what the record says, and a count of all."""
     states = [verdict["state"] for verdict in verdicts]
     lines = [
-        f"{style.paint(v['state'])}  {v['kind']}  {clean(v['path'])}"
+        style.paint(f"{v['state']:8}", v["state"]) + f"  {v['kind']:6}  {format_path(v['path'])}"
         for v in verdicts
-        if v["state"] != "ok"
+        if v["state"] not in ("ok", "replaced")
     ]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     return "\n".join([*lines, counts or "no files recorded"])
@@ -5085,6 +5465,16 @@ def format_verdicts(verdicts: Sequence[Record], style: _Style) -> str:
 
 
 def _cmd_show(arguments: Any) -> int:
+    """Summarise the run that made a file.
+
+    Finds the record and prints what matters of it on one screen; or one part of it, for
+    another program and nothing else.
+
+      pycrumbs show runs/first/model.pt
+      pycrumbs show --patch runs/first | git apply
+      pycrumbs show --requirements runs/first > requirements.txt
+      pycrumbs show --checksums runs/first | sha256sum -c
+    """
     record = find_record(arguments.target)
     if arguments.json:
         return _print_json(record)
@@ -5096,23 +5486,36 @@ def _cmd_show(arguments: Any) -> int:
     chosen = next((name for name in formats if getattr(arguments, name)), None)
     if chosen is None:
         return _print(format_summary(record, _make_style()))
-    text = formats[chosen](record)
-    if sys.stdout.isatty():
-        text = "\n".join(clean(line, TEXT_LIMIT) for line in text.split("\n"))
-    return _print(text) if text else 0
+    return _print_exactly(formats[chosen](record))
 
 
 def _cmd_log(arguments: Any) -> int:
+    """List the runs below a folder, newest first.
+
+    One line each: when it started, how it ended and how long it took, the function, where
+    it is (a TARGET for the other commands), and the arguments in which the runs of that
+    function differ. `died` is a run whose process ended without a word.
+
+      pycrumbs log runs
+      pycrumbs log --json runs | jq '.[] | select(.status == "failed").record_path'
+    """
     runs = [summarize_run(record) for record in iterate_records(arguments.directory)]
     runs.sort(key=lambda run: _seconds(run["start_time"]), reverse=True)
     if arguments.json:
         return _print_json(runs)
-    root = arguments.directory
-    root = root if os.path.isdir(root) else os.path.dirname(root) or "."
-    return _print(format_log(runs, root, _make_style()) or "no runs below this folder")
+    return _print(format_log(runs, _make_style()) or "no runs below this folder")
 
 
 def _cmd_diff(arguments: Any) -> int:
+    """Tell by meaning what differs between two runs.
+
+    Compares arguments, code, seed, packages, the content of inputs and outputs, results,
+    endings and environments. What always differs isn't listed: times, ids, the names of
+    the runs' own directories, and drawn seeds while what came out is the same.
+
+      pycrumbs diff runs/first runs/second
+      pycrumbs diff runs/chained@1 runs/chained
+    """
     a, b = find_record(arguments.a), find_record(arguments.b)
     differences = diff_records(a, b)
     if arguments.json:
@@ -5125,14 +5528,19 @@ def _cmd_diff(arguments: Any) -> int:
 
 
 def _cmd_verify(arguments: Any) -> int:
-    verdicts = []
-    for target in arguments.targets:
-        records = load_records(target) if os.path.isdir(target) else [find_record(target)]
-        if not records:
-            raise RecordError(f"{target}: there is no record in this directory")
-        for record in records:
-            found = verify_record(record, _Progress("hashing"))
-            verdicts += [{"record_path": record["record_path"], **verdict} for verdict in found]
+    """Tell whether inputs and outputs are still what the record says.
+
+    Hashes the files that a record names, or all records below a folder, and lists those
+    that are changed, missing, or were never hashed. What a later one of these runs made
+    anew counts as replaced.
+
+      pycrumbs verify runs
+    """
+    kept = ("record_path", "timing", "inputs", "outputs")
+    targets = arguments.targets
+    records = [_pick(record, kept) for target in targets for record in list_records(target)]
+    with _Progress("hashed") as progress:
+        verdicts = verify_records(records, progress)
     if arguments.json:
         _print_json(verdicts)
     else:
@@ -5141,6 +5549,15 @@ def _cmd_verify(arguments: Any) -> int:
 
 
 def _cmd_rerun(arguments: Any) -> int:
+    """Run a recorded call again from its record alone, and compare.
+
+    Checks the recorded commit out in a temporary folder, applies the patch, and calls the
+    function with the recorded arguments and seed, into a new directory. It says first what
+    it will execute, and asks; then, of each file, whether it came out identical.
+
+      pycrumbs rerun runs/first
+      pycrumbs rerun --yes -o runs/again runs/first
+    """
     record = find_record(arguments.target)
     plan = plan_rerun(record, arguments.repo)
     print(format_plan(plan, record, _make_style()), file=sys.stderr)
@@ -5158,91 +5575,134 @@ def _cmd_rerun(arguments: Any) -> int:
 
 
 def _cmd_trace(arguments: Any) -> int:
+    """Trace a file back to its sources.
+
+    Draws the tree of runs that led to a file: which run made it, from which inputs, which
+    runs made those. Files are known by their content, so the folder may have moved.
+
+      pycrumbs trace runs/report/figure.png
+      pycrumbs trace --root runs elsewhere/figure.png
+      pycrumbs trace --dot runs/report/figure.png | dot -Tsvg > figure.svg
+    """
     node = trace_file(arguments.file, arguments.root)
     if arguments.json:
         return _print_json(node)
     return _print(format_dot(node) if arguments.dot else format_trace(node, _make_style()))
 
 
+def list_records(target: str) -> Iterator[Record]:
+    """The records below a directory; or the one that a path stands for."""
+    records = iterate_records(target) if os.path.isdir(target) else iter(())
+    first = next(records, None)
+    yield first or find_record(target)
+    yield from records
+
+
 def _cmd_run(arguments: Any) -> int:
-    """Run a script or module as `python` would, as a tracked function."""
-    if not arguments.program:
+    """Run a script as a tracked function.
+
+    Runs a script, or with -m a module, just as `python` would, and leaves a record beside
+    what it makes: arguments, code, packages, seed, and every file it opens through Python.
+    Options of pycrumbs go before the script; what follows it is the script's own.
+
+      pycrumbs run -o runs/first -s 7 train.py --epochs 5
+      pycrumbs run -m package.train --epochs 5
+    """
+    import functools
+
+    program, *argv = arguments.program or [""]
+    if not program:
         raise RecordError("run: name a script, or a module with -m")
-    program, *argv = arguments.program
-    path = _find_module(program) if arguments.module else os.path.abspath(program)
-    if not os.path.isfile(path):
-        raise RecordError(f"{program}: there is no such script")
+    path = find_program(program, arguments.module)
+    options = {"literal_directory": arguments.output, "disable_git_tracking": arguments.no_git}
+    script = make_script(path, program if arguments.module else None, **options)
     sys.argv = [path if arguments.module else program, *argv]
-    sys.path[0] = os.getcwd() if arguments.module else os.path.dirname(path)
-    script = make_script(
-        path,
-        program if arguments.module else None,
-        literal_directory=arguments.output,
-        disable_git_tracking=arguments.no_git,
-    )
     try:
-        script(*argv, seed=arguments.seed)
-    except RuntimeError as error:
-        if not str(error).startswith("cannot record the git state"):
-            raise
-        raise RecordError(f"{str(error).partition(';')[0]}; or pass --no-git") from None
+        script(*redact_argv(argv), seed=arguments.seed)
+    except BaseException as error:
+        if not _program_started and isinstance(error, Exception):
+            text = str(getattr(error, "strerror", None) or error)
+            raise RecordError(text.replace(_GIT_ADVICE, "or pass --no-git")) from None
+        sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
+        raise
     return 0
+
+
+_program_started: list[bool] = []  # from then on, what is raised is the program's affair
+
+
+def find_program(program: str, is_module: bool) -> str:
+    """The file that `python PROGRAM`, or `python -m PROGRAM`, would run; imports come from there.
+
+    The path of a script is put together as `python` does: not tidied up.
+    """
+    path = os.path.join(os.getcwd(), program)
+    folder = os.getcwd() if is_module else os.path.dirname(os.path.realpath(path))
+    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+        sys.path[0] = folder
+    if is_module:
+        path = find_module(program) or ""
+    if not os.path.isfile(path):
+        raise RecordError(f"{program}: there is no such {'module' if is_module else 'script'}")
+    return path
+
+
+def find_module(name: str) -> str | None:
+    """The file that `python -m NAME` would run, found without importing anything."""
+    from importlib.machinery import PathFinder
+    from importlib.util import find_spec
+
+    first, *rest = name.split(".")
+    try:
+        spec = find_spec(first)
+        for part in rest:
+            inside = spec and spec.submodule_search_locations
+            spec = PathFinder.find_spec(f"{spec.name}.{part}", inside) if spec and inside else None
+    except (ImportError, ValueError):
+        return None
+    if spec and spec.submodule_search_locations is not None:
+        spec = PathFinder.find_spec(f"{name}.__main__", spec.submodule_search_locations)
+    return spec.origin if spec else None
 
 
 def make_script(path: str, module: str | None, **options: Any) -> Callable[..., None]:
     """A tracked function that executes a script (or a module, by its name) as `__main__`."""
-    import functools
-
     sys.modules["pycrumbs"] = sys.modules[__name__]  # what the script imports is this very module
-    sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
 
     def script(*argv: str, seed: int | None = None) -> None:
+        _program_started.append(True)
+        sys.modules["__main__"] = main = types.ModuleType("__main__")
         if module is None:
-            _execute_script(path)
+            _execute_script(path, main)
         else:
             import runpy
 
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # as `python -m` does
 
     name = module or os.path.splitext(os.path.basename(path))[0]
-    script.__code__ = script.__code__.replace(co_filename=path)
     script.__name__, script.__qualname__, script.__module__ = name, name, "__main__"
-    defaults = {"seed_parameter": "seed", "create_parents": True, "capture_files": True}
-    track = tracked(**{**defaults, **options})
-    wrapped = track(script)
+    given = dict(tracked.__kwdefaults__ or {}, seed_parameter="seed", create_parents=True)
+    given.update(capture_files=True, run_as="module" if module else "script", source_file=path)
+    wrapped: Callable[..., None] = _wrap(script, _Options(**{**given, **options}))
     return wrapped
 
 
-def _find_module(name: str) -> str:
-    """The file that `python -m name` would run."""
-    import importlib.util
+def _execute_script(path: str, main: types.ModuleType) -> None:
+    """Execute a script in the module `__main__`, which has what `python SCRIPT` gives it."""
+    import builtins
+    from importlib.machinery import SourceFileLoader
 
-    sys.path[0] = os.getcwd()
-    for candidate in (f"{name}.__main__", name):
-        try:
-            spec = importlib.util.find_spec(candidate)
-        except ImportError:
-            continue
-        if spec is not None and spec.origin:
-            return spec.origin
-    raise RecordError(f"{name}: there is no such module")
-
-
-def _execute_script(path: str) -> None:
-    """Execute a script as `__main__`, in a module of its own that stays, as after `python path`."""
-    module = types.ModuleType("__main__")
-    module.__dict__.update(__file__=path, __builtins__=__builtins__)
-    sys.modules["__main__"] = module
+    vars(main).update(__builtins__=builtins, __annotations__={}, __cached__=None, __file__=path)
+    vars(main).update(__loader__=SourceFileLoader("__main__", path))
     code = compile(_read_bytes(path), path, "exec", dont_inherit=True)
-    exec(code, module.__dict__)
+    exec(code, vars(main))
 
 
 def _print_without_our_frames(
     print_error: Callable[..., None], kind: Any, error: BaseException, traceback: Any
 ) -> None:
-    """An excepthook that leaves out how the script was started."""
-    own = (__file__, "<frozen runpy>")
-    while traceback and traceback.tb_frame.f_code.co_filename.startswith(own):
+    """An excepthook that leaves out how the program was started."""
+    while traceback and traceback.tb_frame.f_globals is globals():
         traceback = traceback.tb_next
     print_error(kind, error.with_traceback(traceback), traceback)
 
@@ -5250,22 +5710,37 @@ def _print_without_our_frames(
 class _Progress:
     """Says on a terminal how far work has come that takes longer than a second."""
 
-    def __init__(self, activity: str) -> None:
-        self.activity, self.started, self.done, self.shown = activity, time.monotonic(), 0, 0.0
+    def __init__(self, deed: str) -> None:
+        import threading
+
+        self.deed, self.lock = deed, threading.Lock()
+        self.done, self.text, self.next = 0, "", time.monotonic() + 1
+
+    def __enter__(self) -> _Progress:
+        return self
 
     def __call__(self, size: int) -> None:
-        self.done += size
-        now = time.monotonic()
-        if now - self.started > 1 and now - self.shown > 0.2 and sys.stderr.isatty():
-            self.shown = now
-            print(f"\r{self.activity}: {format_size(self.done)} ", end="", file=sys.stderr)
+        with self.lock:
+            self.done += size
+            if time.monotonic() > self.next and _is_terminal(sys.stderr):
+                self.next = time.monotonic() + 0.2
+                self.show(f"{self.deed} {format_size(self.done)}")
+
+    def __exit__(self, *error: object) -> None:
+        if self.text:
+            self.show("")
+            self.show("")
+
+    def show(self, text: str) -> None:
+        print(f"\r{text:{len(self.text)}}", end="", file=sys.stderr, flush=True)
+        self.text = text
 
 
 def _make_style() -> _Style:
     """The style of standard output: https://no-color.org, https://force-color.org."""
     import shutil
 
-    terminal = sys.stdout.isatty()
+    terminal = _is_terminal(sys.stdout)
     color = terminal and os.environ.get("TERM") != "dumb"
     if os.environ.get("FORCE_COLOR"):
         color = True
@@ -5275,120 +5750,174 @@ def _make_style() -> _Style:
     return _Style(shutil.get_terminal_size().columns if known_width else 10_000, color)
 
 
+def _is_terminal(stream: Any) -> bool:
+    return stream is not None and bool(stream.isatty())
+
+
 def _print(text: str) -> int:
+    if hasattr(sys.stdout, "reconfigure"):  # whatever the locale, printing doesn't fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     print(text)
+    return 0
+
+
+def _print_exactly(text: str) -> int:
+    """Print what another program is to read: in its bytes, whatever the locale."""
+    if not text:
+        return 0
+    if _is_terminal(sys.stdout) or not hasattr(sys.stdout, "buffer"):
+        return _print("\n".join(clean(line, TEXT_LIMIT) for line in text.split("\n")))
+    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
     return 0
 
 
 def _print_json(value: Any) -> int:
     import json
 
-    return _print(json.dumps(value, indent=4))
+    return _print(json.dumps(value, indent=4).replace("\x7f", "\\u007f"))
 
 
-_TARGET = "a record, a directory, or any file a run made; RECORD@N is the N-th run of a chained one"
+_TARGET = "a record, a directory, or any file a run made; PATH@N: the N-th run of a chained record"
 _EXIT_STATUS = "Exit status: 0 fine or same, 1 something differs, 2 trouble."
 
 
-def make_parser() -> Any:
-    """The command line's grammar."""
-    import argparse
+def _argument(*names: str, **settings: Any) -> tuple[tuple[str, ...], Record]:
+    """What one `add_argument` is called with."""
+    return names, settings
 
-    parser = argparse.ArgumentParser(
-        prog="pycrumbs", description=__doc__.splitlines()[0], epilog=_EXIT_STATUS
-    )
+
+_COMMANDS: dict[str, tuple[Callable[[Any], int], Sequence[Any]]] = {  # lists exclude each other
+    "run": (
+        _cmd_run,
+        (
+            _argument("-o", "--output", default=".", metavar="DIR", help="where the record goes"),
+            _argument("-s", "--seed", type=int, help="default: one is drawn"),
+            _argument("--no-git", action="store_true", help="for what is in no git repository"),
+            _argument("-m", "--module", action="store_true", help="PROGRAM is a module's name"),
+            _argument("program", nargs="...", metavar="PROGRAM [ARG ...]", help="what to run"),
+        ),
+    ),
+    "show": (
+        _cmd_show,
+        (
+            _argument("target", metavar="TARGET", help=_TARGET),
+            [
+                _argument("--patch", action="store_true", help="the uncommitted changes"),
+                _argument("--requirements", action="store_true", help="the packages, for pip"),
+                _argument("--checksums", action="store_true", help="the files, for sha256sum"),
+                _argument("--json", action="store_true", help="the record itself"),
+            ],
+        ),
+    ),
+    "log": (
+        _cmd_log,
+        (
+            _argument("directory", nargs="?", default=".", metavar="DIR", help="default: here"),
+            _argument("--json", action="store_true", help="a list of objects"),
+        ),
+    ),
+    "diff": (
+        _cmd_diff,
+        (
+            _argument("a", metavar="A", help=_TARGET),
+            _argument("b", metavar="B", help="likewise"),
+            _argument("--json", action="store_true", help="a list of objects"),
+        ),
+    ),
+    "verify": (
+        _cmd_verify,
+        (
+            _argument("targets", nargs="+", metavar="TARGET", help=_TARGET),
+            _argument("--json", action="store_true", help="a list of objects"),
+        ),
+    ),
+    "trace": (
+        _cmd_trace,
+        (
+            _argument("file", metavar="FILE", help="any file, record or none"),
+            _argument(
+                "--root",
+                action="append",
+                default=[],
+                metavar="DIR",
+                help="search this folder by content; can be given several times",
+            ),
+            [
+                _argument("--json", action="store_true", help="a tree of objects"),
+                _argument("--dot", action="store_true", help="a graph for Graphviz"),
+            ],
+        ),
+    ),
+    "rerun": (
+        _cmd_rerun,
+        (
+            _argument("target", metavar="TARGET", help=_TARGET),
+            _argument("-o", "--output", metavar="DIR", help="where the new files go"),
+            _argument("--repo", metavar="DIR", help="the repository, if it has moved"),
+            _argument("--yes", action="store_true", help="do not ask before executing"),
+            _argument("--keep", action="store_true", help="keep the checkout"),
+            _argument("--json", action="store_true", help="the verdicts, and the new record"),
+        ),
+    ),
+}
+
+
+def _report(error: BaseException) -> int:
+    """Tell in one line what stopped a command; return the exit status."""
+    import errno
+
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if getattr(error, "errno", None) in (errno.EPIPE, errno.ENOSPC):  # nothing more can be printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):  # `pycrumbs log | head`: the reader has seen enough
+        return 0
+    print(f"pycrumbs: {clean(str(error), TEXT_LIMIT)}", file=sys.stderr)
+    return 2
+
+
+def make_parser() -> Any:
+    """The command line's grammar: of each command, its function's docstring is the help."""
+    import argparse
+    import inspect
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise RecordError(f"{message}; see {self.prog} --help")
+
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="pycrumbs", description=(__doc__ or "").partition("\n")[0], epilog=_EXIT_STATUS)
     parser.add_argument("--version", action="version", version=f"pycrumbs {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    def add(name: str, run: Callable[[Any], int], text: str, example: str) -> Any:
-        command = commands.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            epilog=f"Example:\n  {example}\n\n{_EXIT_STATUS}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+    for name, (run, options) in _COMMANDS.items():
+        about = f"{inspect.getdoc(run) or ''}\n\n{_EXIT_STATUS}"
+        summary = about.partition(".\n")[0]
+        command = commands.add_parser(name, help=summary, description=about, formatter_class=raw)
         command.set_defaults(command=run)
-        return command
-
-    run = add(
-        *("run", _cmd_run, "run a script as a tracked function, its files captured"),
-        "pycrumbs run -o runs/first -s 7 train.py --epochs 5",
-    )
-    run.add_argument("-o", "--output", default=".", metavar="DIR", help="directory of the record")
-    run.add_argument("-s", "--seed", type=int, help="the seed; default: drawn")
-    run.add_argument("--no-git", action="store_true", help="the script is in no git repository")
-    run.add_argument("-m", "--module", action="store_true", help="PROGRAM is a module's name")
-    run.add_argument("program", nargs=argparse.REMAINDER, metavar="PROGRAM [ARG ...]")
-
-    show = add("show", _cmd_show, "summarise a run", "pycrumbs show runs/first/model.pt")
-    show.add_argument("target", help=_TARGET)
-    parts = show.add_mutually_exclusive_group()
-    parts.add_argument("--patch", action="store_true", help="what git apply needs, only")
-    parts.add_argument("--requirements", action="store_true", help="what pip needs, only")
-    parts.add_argument("--checksums", action="store_true", help="what sha256sum -c needs, only")
-    parts.add_argument("--json", action="store_true", help="the record itself")
-
-    log = add("log", _cmd_log, "list the runs below a folder, newest first", "pycrumbs log runs")
-    log.add_argument("directory", nargs="?", default=".", metavar="DIR")
-    log.add_argument("--json", action="store_true", help="a list of objects")
-
-    diff = add(
-        *("diff", _cmd_diff, "tell by meaning what differs between two runs"),
-        "pycrumbs diff runs/first runs/second",
-    )
-    diff.add_argument("a", metavar="A", help=_TARGET)
-    diff.add_argument("b", metavar="B", help="likewise")
-    diff.add_argument("--json", action="store_true", help="a list of objects")
-
-    verify = add(
-        *("verify", _cmd_verify, "tell whether inputs and outputs are still what the record says"),
-        "pycrumbs verify runs",
-    )
-    verify.add_argument("targets", nargs="+", metavar="TARGET", help=_TARGET)
-    verify.add_argument("--json", action="store_true", help="a list of objects")
-
-    rerun = add(
-        *("rerun", _cmd_rerun, "run a recorded call again from its record alone, and compare"),
-        "pycrumbs rerun --yes runs/first",
-    )
-    rerun.add_argument("target", help=_TARGET)
-    rerun.add_argument("-o", "--output", metavar="DIR", help="where the new files go")
-    rerun.add_argument("--repo", metavar="DIR", help="the repository, if it has moved")
-    rerun.add_argument("--yes", action="store_true", help="do not ask before executing")
-    rerun.add_argument("--keep", action="store_true", help="keep the checkout")
-    rerun.add_argument("--json", action="store_true", help="the verdicts, and the new record")
-
-    trace = add(
-        *("trace", _cmd_trace, "trace a file back to its sources"),
-        "pycrumbs trace --root runs figure.png",
-    )
-    trace.add_argument("file", metavar="FILE")
-    trace.add_argument(
-        "--root", action="append", default=[], metavar="DIR", help="search here by content, too"
-    )
-    form = trace.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="a tree of objects")
-    form.add_argument("--dot", action="store_true", help="a graph for Graphviz")
+        for option in options:
+            exclusive = isinstance(option, list)  # of these, one may be given
+            group = command.add_mutually_exclusive_group() if exclusive else command
+            for flags, settings in option if exclusive else [option]:
+                group.add_argument(*flags, **settings)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # whatever the locale, printing doesn't fail
-            stream.reconfigure(errors="backslashreplace")
-    arguments = make_parser().parse_args(argv)
     try:
+        arguments = make_parser().parse_args(argv)
         status = int(arguments.command(arguments))
-        sys.stdout.flush()
+        if sys.stdout is not None and not _program_started:
+            sys.stdout.flush()
         return status
-    except RecordError as error:
-        print(f"pycrumbs: {clean(str(error))}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `pycrumbs log | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as ended:  # after --help and --version
+        if _program_started:
+            raise
+        return int(ended.code or 0)
+    except (RecordError, OSError, KeyboardInterrupt) as error:
+        if _program_started:
+            raise
+        return _report(error)
 
 
 if __name__ == "__main__":
