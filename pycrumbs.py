@@ -91,7 +91,10 @@ SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
 DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
 TRACEBACK_LINES = 100  # kept of a long traceback, at either end
 TRACEBACK_LENGTH = 2**17  # and the characters
+CHECKOUT_TIMEOUT = 600.0  # seconds, for the repository of a rerun
 RERUN_PREFIX = "pycrumbs-rerun-"
+KEPT_PREFIX = "pycrumbs-kept-"
+MADE_PREFIX = "pycrumbs-made-"
 REDACTED = "<redacted>"
 SUPPRESSED = "<suppressed due to excessive length>"
 
@@ -364,7 +367,7 @@ def _wrap(function: Any, options: _Options) -> Any:
     tracker = _Tracker(function, options)
     wrapped = functools.wraps(function)(wrap(tracker))
     if _rerun is not None:
-        _rerun.wrapped[tracker.name] = wrapped
+        _rerun.note(tracker, wrapped)
     return wrapped
 
 
@@ -455,6 +458,7 @@ class _Run:
         self.start, self.clock = time.time(), time.perf_counter()
         self.cpu_seconds = read_cpu_seconds()
         self.outcome: Record = {"status": "completed"}
+        self.has_ended = False
         self.created: list[str] = []  # directories, to be removed if the run can't start
         self.hash_room = self.options.hash_limit
         self.capture = _Capture(tracker.function) if self.options.capture_files else None
@@ -471,25 +475,29 @@ class _Run:
 
     def __enter__(self) -> _Run:
         try:
+            self.prepare()
             with _signals:
                 self.begin()
+            return self
         except BaseException as error:
             if self.uuid in _runs:  # a signal that came while the run began
                 self.__exit__(type(error), error, error.__traceback__)
             else:
                 _remove_directories(self.created)
             raise
-        return self
 
-    def begin(self) -> None:
-        """Do all that comes before the function."""
+    def prepare(self) -> None:
+        """Do all that comes before the first record."""
         self.seed = self.read_seed()
         self.create_directory()
         self.record = self.make_record()
+
+    def begin(self) -> None:
+        """Write the first record, and make all ready for the function."""
         self.save_first()
-        self.tree = scan_tree(self.directory)
         _runs[self.uuid] = self
-        _signals.install()
+        self.guarded = _signals.install()
+        self.tree = scan_tree(self.directory)
         options = self.options
         seed_tasks(self.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch)
         if self.capture:
@@ -498,21 +506,20 @@ class _Run:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if os.getpid() != self.pid:
             return
-        with _signals:
-            self.end(error)
+        try:
+            with _signals:
+                self.end(error)
+        except BaseException as signal:  # nothing else is raised here; did it come before the end?
+            if self.uuid in _runs:
+                self.__exit__(type(signal), signal, signal.__traceback__)
+            raise
 
     def end(self, error: BaseException | None) -> None:
-        """Do all that comes after the function; what fails here is one warning."""
-        if self.capture:
-            self.capture.end()
-        del _runs[self.uuid]
-        if not _runs:
-            _seed_on_import.forget()
-            _signals.uninstall()
-        closed = isinstance(error, GeneratorExit) and self.outcome["status"] != "completed"
-        if error is not None and not closed:
-            self.outcome = describe_outcome(error)
+        """Complete the record, and leave no trace else; what fails here is one warning."""
         try:
+            if self.capture:
+                self.capture.end()
+            self.note_end(error)
             self.evidence.gpus.stop()
             self.file.write(self.completed(self.outcome, self.hash_room), durable=True)
         except Exception as problem:
@@ -520,13 +527,27 @@ class _Run:
                 f"{self.tracker.name}() ran, but its record {self.path} could not be completed: "
                 f"{_describe_briefly(problem)}"
             )
+        finally:
+            del _runs[self.uuid]
+            if not _runs:
+                _seed_on_import.forget()
+            if self.guarded:
+                _signals.uninstall()
+
+    def note_end(self, error: BaseException | None) -> None:
+        """Note how the run ended."""
+        closed = isinstance(error, GeneratorExit) and self.outcome["status"] != "completed"
+        if error is not None and not closed:
+            self.outcome = _signals.find_outcome(error) or describe_outcome(error)
+        self.has_ended = True
 
     def terminate(self, outcome: Record) -> None:
         """The process is about to end; there may be little time left, so nothing is hashed."""
+        outcome = self.outcome if self.has_ended else outcome
         try:
             self.file.write(self.completed(outcome, hash_room=0), durable=True)
         except Exception as problem:
-            print(f"pycrumbs: {self.path}: {_describe_briefly(problem)}", file=sys.stderr)
+            _say(f"{self.path}: {_describe_briefly(problem)}")
 
     def active(self) -> _Active:
         """A context in which tracked functions that are called are this run's children."""
@@ -588,8 +609,9 @@ class _Run:
             base = os.path.abspath(options.literal_directory)
         else:
             base = os.path.abspath(self.read_path(options.directory_parameter))
-        if self.plan:  # a rerun: the directory of the first run, where the plan has moved it
-            base, self.directory = map_path(base, self.plan["moves"]), self.plan["directory"]
+        if self.plan:  # a rerun
+            base = relocate(base, self.plan)
+            self.directory = relocate(self.plan["directory"], self.plan)
         else:
             self.directory = self.create_target(base)
         self.base = base if options.subdirectory_name_parameter else self.directory
@@ -762,68 +784,126 @@ class _Signals:
 
     What the signals do is otherwise what it was: the handler calls the one before, or gives the
     signal its default effect, so that the process ends with the status it would have had. As a
-    context it holds signals back while a record is being written. All this happens in the main
-    thread, the only one that Python runs handlers in.
+    context it holds signals back, so that a record is written to its end. Python's own handler of
+    SIGINT is replaced within that context only: its KeyboardInterrupt ends a run by itself, and
+    asyncio looks whether it is there. All this happens in the main thread, the only one that
+    Python runs handlers in.
     """
 
-    names = ("SIGTERM", "SIGHUP", "SIGINT")
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
 
     def __init__(self) -> None:
-        self.before: dict[int, Any] = {}
-        self.pid = 0
+        self.held: dict[int, Any] = {}  # the handlers before ours that go back after the context
+        self.kept: dict[int, Any] = {}  # and those that go back after the last run
+        self.runs = 0
         self.depth = 0
-        self.held_back: list[int] = []
-
-    def install(self) -> None:
-        """Take over the signals that nobody ignores."""
-        if not _in_main_thread() or os.getpid() == 1:  # init can't end by a default effect
-            return
-        import signal
-
-        if self.pid != os.getpid():  # first, or in a forked child, whose handlers are a copy
-            self.pid, self.before = os.getpid(), {}
-        for number in (getattr(signal, name) for name in self.names if hasattr(signal, name)):
-            handler = signal.getsignal(number)
-            if handler != self.handle and handler not in (signal.SIG_IGN, None):
-                self.before[number] = handler
-                signal.signal(number, self.handle)
-
-    def uninstall(self) -> None:
-        """Give the signals back that nobody else has taken meanwhile."""
-        if not self.before or not _in_main_thread():
-            return
-        import signal
-
-        for number, handler in self.before.items():
-            if signal.getsignal(number) == self.handle:
-                signal.signal(number, handler)
-        self.before = {}
-
-    def handle(self, number: int, frame: types.FrameType | None) -> None:
-        import signal
-
-        if self.depth:
-            self.held_back.append(number)
-            return
-        before = self.before.get(number, signal.SIG_DFL)
-        if number != signal.SIGINT:  # which raises KeyboardInterrupt: the run ends by itself
-            outcome = describe_signal(number, frame)
-            for run in list(_runs.values()):
-                if run.pid == os.getpid():
-                    run.terminate(outcome)
-        if callable(before):
-            before(number, frame)
-        else:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        self.pending: list[tuple[int, types.FrameType | None]] = []
+        self.raised: tuple[BaseException | None, Record] = (None, {})
 
     def __enter__(self) -> None:
-        self.depth += _in_main_thread()
+        if _in_main_thread():
+            self.take()
+            self.depth += 1
 
     def __exit__(self, *error: object) -> None:
-        self.depth -= _in_main_thread()
-        while self.held_back and not self.depth and _in_main_thread():
-            self.handle(self.held_back.pop(0), None)
+        if _in_main_thread():
+            self.depth -= 1
+            try:
+                self.deliver()
+            finally:
+                self.give_back()
+
+    def take(self) -> None:
+        """Take over the signals that would end the process: that nobody ignores, and C has not."""
+        import signal
+
+        harmless = [signal.SIG_IGN, None, self.handle]
+        if os.getpid() == 1:  # the kernel spares it what has no handler
+            harmless.append(signal.SIG_DFL)
+        for number in (getattr(signal, name) for name in self.names if hasattr(signal, name)):
+            before = signal.getsignal(number)
+            if before not in harmless:
+                try:
+                    signal.signal(number, self.handle)
+                except ValueError:  # a subinterpreter, which gets no signals
+                    return
+                self.held[number] = before
+
+    def give_back(self) -> None:
+        """Give the signals back that nobody else has taken meanwhile."""
+        if self.held and not self.depth:
+            import signal
+
+            for number, before in list(self.held.items()):
+                if signal.getsignal(number) == self.handle:
+                    signal.signal(number, before)
+                del self.held[number]
+
+    def install(self) -> bool:
+        """Within the context: keep the signals until the run ends; tell whether that is needed."""
+        if not _in_main_thread():
+            return False
+        self.runs += 1
+        if self.runs == 1:
+            import signal
+
+            own = signal.default_int_handler
+            self.kept.update({n: before for n, before in self.held.items() if before is not own})
+            self.held = {n: before for n, before in self.held.items() if before is own}
+        return True
+
+    def uninstall(self) -> None:
+        """A run has ended: with the last one all signals go back."""
+        self.runs -= 1
+        if not self.runs:
+            self.held = {**self.kept, **self.held}
+            self.raised = (None, {})
+
+    def handle(self, number: int, frame: types.FrameType | None) -> None:
+        self.pending.append((number, frame))
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Complete the records, and pass on what came, unless it is held back."""
+        while self.pending and not self.depth:
+            number, frame = self.pending.pop(0)
+            try:
+                self.pass_on(number, frame)
+            finally:
+                self.deliver()
+
+    def pass_on(self, number: int, frame: types.FrameType | None) -> None:
+        import signal
+
+        before = self.held.get(number, self.kept.get(number, signal.SIG_DFL))
+        if before is signal.default_int_handler:
+            before(number, frame)
+        outcome = describe_signal(number, frame)
+        self.complete_records(outcome)
+        if not callable(before):
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        try:
+            before(number, frame)
+        except BaseException as error:
+            self.raised = (error, outcome)
+            raise
+
+    def complete_records(self, outcome: Record) -> None:
+        """Have the records of this process's runs say how they end."""
+        self.depth += 1
+        try:
+            for run in list(_runs.values()):
+                if run.pid == os.getpid():  # a forked child has its parent's runs, too
+                    run.terminate(outcome)
+        finally:
+            self.depth -= 1
+
+    def find_outcome(self, error: BaseException) -> Record | None:
+        """How a run ends that this exception leaves, if a signal's handler has raised it."""
+        raised, outcome = self.raised
+        return outcome if raised is error else None
 
 
 _signals = _Signals()
@@ -848,16 +928,25 @@ def _without_none(mapping: Mapping[str, Any]) -> Record:
 
 
 def _warn(message: str) -> None:
-    """Warn once, at the caller's line; where warnings are errors, print: recording must not raise."""
-    import warnings
-
+    """Warn once, at the caller's line; where that can't be, print: recording must not raise."""
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         frame, level = frame.f_back, level + 1
     try:
+        import warnings
+
         warnings.warn(f"pycrumbs: {message}", RuntimeWarning, stacklevel=level)
-    except RuntimeWarning:
-        print(f"pycrumbs: {message}", file=sys.stderr)
+    except Exception:  # this warning made an error, or what a closed stderr raises
+        _say(message)
+
+
+def _say(message: str) -> None:
+    """Print on stderr, if that can be: whoever started the program may have closed it."""
+    try:
+        if sys.stderr is not None:
+            print(f"pycrumbs: {message}", file=sys.stderr)
+    except Exception:
+        return
 
 
 def format_time(seconds: float) -> str:
@@ -1192,7 +1281,8 @@ def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
 
 # What a rerun sets as the first run had it: that which numbers may depend on, and no program's.
 _VARIABLES_RESTORED = {
-    *("CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED", "LANG", "LC_ALL", "TZ"),
+    *("CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED", "PYTHONOPTIMIZE", "PYTHONUTF8"),
+    *("LANG", "LC_ALL", "TZ"),
     *("NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
     *_VARIABLES_IF_SET[
         _VARIABLES_IF_SET.index("CUDA_DEVICE_ORDER") : _VARIABLES_IF_SET.index("RANK")
@@ -1998,8 +2088,9 @@ def read_origin(name: str, probe: _GitProbe | str, seen: dict[str, Record]) -> R
     state = probe if isinstance(probe, str) else None
     if isinstance(probe, _GitProbe):
         if probe.top in seen:
+            is_ignored = _attempt(probe.answer, "ignored")[0] == 0
             probe.abandon()
-            return seen[probe.top]
+            return {} if is_ignored else seen[probe.top]
         state = _attempt(probe.describe, allow_dirty=True)
     if not isinstance(state, dict):
         outside = ("not a git repository (or any", "ignores that file")
@@ -2080,7 +2171,7 @@ def check_seed(seed: object) -> int:
     import operator
 
     try:
-        if isinstance(seed, bool) or type(seed).__name__ in ("bool_", "bool"):
+        if type(seed).__name__ in ("bool", "bool_"):  # Python's and NumPy's
             raise TypeError
         number = operator.index(seed)  # type: ignore[arg-type]
     except TypeError:
@@ -2864,8 +2955,11 @@ def _type_name(value: object) -> str:
     """A value's type as it would be imported: 'pathlib.PosixPath', 'list'."""
     kind = type(value)
     try:
-        prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-        return f"{prefix}{kind.__qualname__}"
+        module, name = kind.__module__, kind.__qualname__
+        public = module.partition("._")[0]  # Python 3.13 has pathlib._local.PosixPath
+        if vars(sys.modules.get(public, sys)).get(name) is kind:
+            module = public
+        return name if module == "builtins" else f"{module}.{name}"
     except Exception:  # a metaclass that won't tell
         return "a type without a name"
 
@@ -2904,24 +2998,40 @@ def describe_outcome(error: BaseException) -> Record:
 def describe_signal(number: int, frame: types.FrameType | None) -> Record:
     """The outcome of a run that a signal ends, with where it was."""
     import signal
-    import traceback
 
     name = signal.Signals(number).name
-    lines = redact_text("".join(traceback.format_stack(frame))).splitlines() if frame else []
-    error = {"type": "Signal", "message": f"terminated by {name}", "traceback": lines}
-    return {"status": "terminated", "error": {**error, "signal": name}}
+    status = "interrupted" if name == "SIGINT" else "terminated"
+    stack = format_stack(frame) if frame else []
+    error = {"type": "Signal", "message": f"{status} by {name}", "traceback": stack}
+    return {"status": status, "error": {**error, "signal": name}}
+
+
+def format_stack(frame: types.FrameType) -> list[str]:
+    """The lines that lead to a frame, as tracebacks have them, without our own frames."""
+    try:
+        import traceback
+
+        stack = traceback.extract_stack(frame, TRACEBACK_LINES)
+        lines = traceback.format_list([entry for entry in stack if entry.filename != __file__])
+        return _clean_traceback("".join(lines))
+    except Exception as problem:
+        return [f"unavailable: {_describe_briefly(problem)}"]
 
 
 def format_traceback(error: BaseException) -> list[str]:
     """The traceback's lines, as Python prints them, without our own frames."""
-    import traceback
-
     try:
+        import traceback
+
         report = traceback.TracebackException(type(error), error, error.__traceback__)
         _drop_own_frames(report)
-        text = "".join(report.format())
+        return _clean_traceback("".join(report.format()))
     except Exception as problem:
         return [f"unavailable: {_describe_briefly(problem)}"]
+
+
+def _clean_traceback(text: str) -> list[str]:
+    """The lines of a traceback without secrets, and not too many of them."""
     if len(text) > 2 * TRACEBACK_LENGTH:  # redacting more would take noticeable time
         head, tail = text[:TRACEBACK_LENGTH], text[-TRACEBACK_LENGTH:].partition("\n")[2]
         text = f"{head}\n... characters left out ...\n{tail}"
@@ -3281,7 +3391,7 @@ def _owner() -> str:
         pid, start = identity["pid"], identity.get("start_time")
         name = f"{zlib.crc32(boot.encode()):08x}-{pid}-{start}"
         _remembered["owner"] = pid, name
-    return name
+    return str(name)
 
 
 def _is_older(path: str, limit: float) -> bool:
@@ -3558,11 +3668,12 @@ def parse_records(text: bytes, path: str) -> list[Record]:
 
     try:
         content = json.loads(text)
+        is_deep = _is_deep(content)
     except RecursionError:
-        content = None
+        is_deep = True
     except ValueError as error:
         raise RecordError(f"{path}: is not JSON, or cut short: {error}") from None
-    if content is None or _is_deep(content):
+    if is_deep:
         raise RecordError(f"{path}: is nested too deeply to be a record")
     records = content if isinstance(content, list) else [content]
     if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
@@ -3572,7 +3683,7 @@ def parse_records(text: bytes, path: str) -> list[Record]:
 
 def _is_deep(content: object) -> bool:
     """Whether a value from JSON is nested deeper than any record; what is can't be followed."""
-    level: list[Any] = [content]
+    level: list[Any] = [[content]]
     for _ in range(2 * DEPTH_LIMIT):
         children = [value.values() if isinstance(value, dict) else value for value in level]
         level = [v for values in children for v in values if isinstance(v, (dict, list))]
@@ -3973,7 +4084,8 @@ def describe_packages(record: Record) -> Record:
 
 
 def _ending(record: Record) -> Record:
-    return {"status": judge_status(record), "error": get(record, "error", "message")}
+    message = get(record, "error", "message")
+    return _without_none({"status": judge_status(record), "error": message})
 
 
 def describe_code(record: Record) -> Record:
@@ -3987,12 +4099,11 @@ def describe_code(record: Record) -> Record:
 def _describe_state(state: object) -> Record:
     """A repository's state as far as it counts, the patch by file."""
     described = _pick(state, _CODE_THAT_COUNTS)
-    if isinstance(described.get("git_patch"), list):
-        text = "\n".join(map(str, described["git_patch"]))
-        parts = _pattern("(?m)^(?=diff --git )").split(text)
-        patches = {part.partition("\n")[0].rpartition(" b/")[2]: part for part in parts if part}
-        described["git_patch"] = patches
-    return described
+    patch = described.get("git_patch")
+    text = "\n".join(map(str, patch)) if isinstance(patch, list) else ""
+    parts = _pattern("(?m)^(?=diff --git )").split(text)
+    patches = {part.partition("\n")[0].rpartition(" b/")[2]: part.rstrip() for part in parts if part}
+    return {**described, "git_patch": patches} if described else {}
 
 
 def describe_surroundings(record: Record) -> Record:
@@ -4020,12 +4131,12 @@ def describe_files(record: Record, kind: str) -> dict[str, Record]:
 def diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str, Any, Any]]:
     """The files whose content differs: by hash, or by size where one of the two has no hash.
 
-    A file under another path in the other run, with the same content, is the same file.
+    A file outside the run's directory is the same in the other run if its content is, wherever.
     """
     contents = [{get(entry, "sha256") for entry in files.values()} - {None} for files in (b, a)]
     for path in sorted({*a, *b}):
         pair = (a.get(path), b.get(path))
-        if None in pair:
+        if None in pair and os.path.isabs(path):
             hashes = [get(entry, "sha256") for entry in pair]
             if any(sha256 in others for sha256, others in zip(hashes, contents)):
                 continue
@@ -4228,28 +4339,38 @@ def find_moved(path: str, sha256: str | None, consumer: str) -> str:
 # ------------------------------------------------------------------------------
 # Running again
 # ------------------------------------------------------------------------------
-# A rerun is planned from the record by `plan_rerun`, which executes nothing; the
-# plan is carried out by a child interpreter on a clone of the repository, in a
-# folder of its own. Paths of the first run are moved there by the plan's `moves`.
+# `plan_rerun` makes a plan of a record and executes nothing; `carry_out` has a
+# child interpreter execute it. What the run could write to gets a copy below the
+# plan's `root`, under the same path: /home/ada/proj becomes ROOT/home/ada/proj,
+# so that relative paths still lead from one to the other.
 
 
 class _Rerun:
-    """In the child of a rerun: the plan, and the tracked functions that loading the code made."""
+    """In the child of a rerun: the plan, and the functions that loading the code has tracked."""
 
     def __init__(self, plan: Record) -> None:
-        self.plan: Record | None = plan
-        self.name = plan["qualname"]
+        self.plan = plan
         self.loading = True
-        self.wrapped: dict[str, Callable[..., Any]] = {}
+        self.found: dict[tuple[str, str], tuple[_Tracker, Callable[..., Any]]] = {}
+        self.target: _Tracker | None = None
+
+    def note(self, tracker: _Tracker, wrapped: Callable[..., Any]) -> None:
+        """Note a function that is being decorated."""
+        self.found[os.path.realpath(tracker.source_file or ""), tracker.name] = tracker, wrapped
+
+    def choose(self, source: str, name: str) -> Callable[..., Any] | None:
+        """Make a function the one that is run again; None if there is no such function."""
+        self.target, wrapped = self.found.get((os.path.realpath(source), name), (None, None))
+        return wrapped
 
     def claim(self, tracker: _Tracker) -> Record | None:
         """The plan, for the one run that it is for; while code is loaded, no tracked call runs."""
         if self.loading:
             raise _Reached
-        plan = self.plan if tracker.name == self.name else None
-        if plan:
-            self.plan = None
-        return plan
+        if tracker is not self.target:
+            return None
+        self.target = None
+        return self.plan
 
 
 class _Reached(BaseException):
@@ -4286,74 +4407,102 @@ def rerun_record(
     -------
     dict
         verdicts: a list of {name, verdict: 'identical', 'differs', 'missing', 'new' or
-        'unhashed', detail}; record: the new run's; directory; checkout, where it was kept.
+        'unhashed', detail}; notes: what to know when reading them; record: the new run's;
+        directory; checkout, where it was kept.
 
     Raises
     ------
     RecordError
         The record isn't enough to run the call again, or what it names isn't there any more;
-        nothing has been executed then. Or the function could not be called.
+        the function has not been called then. Or it was killed.
     """
     return carry_out(plan_rerun(record, repository), record, directory, keep)
 
 
 def plan_rerun(record: Record, repository: _StrPath | None = None) -> Record:
     """What a rerun would execute; RecordError where the record doesn't tell enough."""
-    called, module = record.get("called_function"), record.get("tracked_module")
-    if not isinstance(module, dict) or not isinstance(called, dict):
+    if "pycrumbs" not in record:
+        raise RecordError("pycrumbs 0.4 wrote this record, which is not enough to run it again")
+    if not isinstance(record.get("tracked_module"), dict):
         raise RecordError("the record names no commit (git tracking was off): no code to run")
-    top = os.path.normpath(str(module.get("git_working_dir")))
-    commit = str(module.get("git_commit_hash"))
-    source = os.path.relpath(
-        os.path.realpath(str(module.get("module_path"))), os.path.realpath(top)
-    )
-    if source.startswith("..") or os.path.isabs(source):
-        source = os.path.relpath(str(module.get("module_path")), top)
-    _check_names(commit, source, called)
-    repository = os.path.abspath(os.fspath(repository or top))
-    check_commit(repository, commit)
-    patch = module.get("git_patch") or []
-    check_patch(patch, module.get("git_patch_omitted"))
-    seed = record.get("seed")
-    if not isinstance(seed, int):
-        raise RecordError("the record has no seed")
-    unknown = list_unrebuildable(called.get("parameters"), called.get("parameter_types") or {})
-    if unknown:
-        raise RecordError(f"arguments that the record cannot give back: {', '.join(unknown)}")
-    return {
-        "uuid": record.get("uuid"),
-        "module": str(called.get("module")),
-        "qualname": str(called.get("qualname") or called.get("name")),
-        "run_as": called.get("run_as"),
-        "source": source,
-        "repository": repository,
-        "top": top,
-        "commit": commit,
-        "patch": patch,
-        "seed": seed,
-        "arguments": called.get("parameters") or {},
-        "kinds": called.get("parameter_types") or {},
-        "old_directory": str(called.get("directory") or os.path.dirname(record["record_path"])),
-        "argv": get(record, "environment", "argv") or [source],
-        "cwd": str(get(record, "environment", "cwd")),
-        "python_path": get(record, "environment", "python_path") or [],
-        "variables": get(record, "environment", "environment_variables") or {},
-        "inputs": check_inputs(record),
+    ranks = get(record, "environment", "rank", "world_size") or 1
+    if ranks != 1:
+        raise RecordError(f"the run was one of {ranks} processes: start it again as they were")
+    plan = {
+        "uuid": _take(record, str, "uuid"),
+        **plan_code(record, repository),
+        **plan_call(record),
+        **plan_surroundings(record),
         "outputs": entries_of(record, "outputs"),
     }
+    plan["moved"] = list_moved(plan)
+    plan["inputs"] = check_inputs(record, plan)
+    plan["notes"] = list(list_doubts(record, plan))
+    return plan
 
 
-def _check_names(commit: str, source: str, called: Record) -> None:
-    """Refuse a record whose names lead out of the repository, or nowhere."""
-    name, module = called.get("qualname") or called.get("name"), called.get("module")
-    if not _pattern(r"[0-9a-f]{40}([0-9a-f]{24})?$").match(commit):
+def _take(record: Record, kind: type, *keys: str, default: Any = None) -> Any:
+    """What a record holds under nested keys; RecordError if that isn't of the kind it must be."""
+    value = get(record, *keys)
+    value = default if value is None else value
+    texts = value if isinstance(value, list) else [value]
+    if not isinstance(value, kind) or any(isinstance(t, str) and not _is_text(t) for t in texts):
+        raise RecordError(f"the record's {'.'.join(keys)} is missing, or not what a record holds")
+    return value
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text from JSON can be passed to the system."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def _take_texts(record: Record, *keys: str) -> list[str]:
+    texts: list[str] = _take(record, list, *keys, default=[])
+    if not all(isinstance(text, str) for text in texts):
+        raise RecordError(f"the record's {'.'.join(keys)} is no list of texts")
+    return texts
+
+
+def _take_folder(record: Record, *keys: str) -> str:
+    path: str = _take(record, str, *keys)
+    if not os.path.isabs(path):
+        raise RecordError(f"the record's {'.'.join(keys)} is no absolute path, but {path!r}")
+    return os.path.normpath(path)
+
+
+# -- the plan: code
+
+
+def plan_code(record: Record, repository: _StrPath | None) -> Record:
+    """The code of a plan: a commit, the patch to it, and the function's file."""
+    top = _take_folder(record, "tracked_module", "git_working_dir")
+    if get(record, "tracked_module", "git_commit_hash") is None:
+        raise RecordError("the record names no commit: its repository had none yet")
+    commit = _take(record, str, "tracked_module", "git_commit_hash")
+    if not _pattern(r"[0-9a-f]{40}(?:[0-9a-f]{24})?").fullmatch(commit):
         raise RecordError(f"the record names no commit, but {commit!r}")
-    if source.startswith("..") or os.path.isabs(source):
-        raise RecordError(f"the function's source {source!r} is outside its repository")
-    if not _pattern(r"[^\W\d]\w*(\.[^\W\d]\w*)*$").match(str(module)):
-        raise RecordError(f"the function's module {module!r} is no module's name")
-    if "<locals>" in str(name):
-        raise RecordError(f"{name}() is defined inside another function and cannot be reached")
+    patch = _take_texts(record, "tracked_module", "git_patch")
+    check_patch(patch)
+    check_patch_is_whole(record["tracked_module"])
+    source, alias = locate_source(_take_folder(record, "tracked_module", "module_path"), top)
+    repository = os.path.abspath(os.fspath(repository or top))
+    check_commit(repository, commit)
+    code = {"repository": repository, "top": top, "commit": commit, "patch": patch}
+    return {**code, "source": source, "alias": alias}
+
+
+def locate_source(path: str, top: str) -> tuple[str, str | None]:
+    """A source file relative to its repository, and the other name by which that was known."""
+    real_top = os.path.realpath(top)
+    pairs = ((path, top), (os.path.realpath(path), real_top))
+    source = next((os.path.relpath(p, t) for p, t in pairs if is_below(p, t)), None)
+    if source is None:
+        raise RecordError(f"the function's source {path} is outside its repository {top}")
+    alias = path[: -len(source) - 1] if path.endswith(os.sep + source) else top
+    return source, None if alias == top else alias
 
 
 def check_commit(repository: str, commit: str) -> None:
@@ -4361,9 +4510,10 @@ def check_commit(repository: str, commit: str) -> None:
     advice = "name a clone that has it with --repo"
     if not os.path.isdir(repository):
         raise RecordError(f"the repository {repository} is not there any more; {advice}")
-    status, _ = run_git(repository, "cat-file", "-e", f"{commit}^{{commit}}")
+    status, said = run_git(repository, "cat-file", "-e", f"{commit}^{{commit}}")
     if status != 0:
-        raise RecordError(f"{repository} has no commit {commit}; fetch it, or {advice}")
+        reason = "" if "Not a valid object name" in said else f" ({said})"
+        raise RecordError(f"{repository} has no commit {commit}{reason}; fetch it, or {advice}")
 
 
 def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple[int, str]:
@@ -4378,346 +4528,714 @@ def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple
     return ended[0], os.fsdecode(ended[1]).strip() or ended[2]
 
 
-def check_patch(patch: object, omitted: object) -> None:
-    """Refuse a patch that isn't whole, or that would plant a link out of the checkout."""
-    parts = str(omitted or "").replace("left out: ", "").split("; ")
-    missing = [part for part in parts if part and not part.startswith("the record ")]
+def check_patch_is_whole(module: Record) -> None:
+    """Refuse a patch of which parts were left out, or that should be there and isn't."""
+    parts = str(module.get("git_patch_omitted") or "").replace("left out: ", "").split("; ")
+    harmless = ("the record ", "changed file modes")
+    missing = [part for part in parts if part and not part.startswith(harmless)]
     if missing:
         raise RecordError(f"the record's patch is not whole; left out: {'; '.join(missing)}")
-    if not isinstance(patch, list) or not all(isinstance(line, str) for line in patch):
-        raise RecordError("the record's patch is not a list of lines")
+    if module.get("git_is_dirty") and parts == [""] and not module.get("git_patch"):
+        raise RecordError("the record tells of uncommitted changes, and does not hold them")
+
+
+_SECTION = r"(?m)^(?=diff --git )"
+_SECTION_NAME = r'diff --git ("?)a/(.+)\1 \1b/\2\1'
+_SECTION_MODE = r"(?m)^(?:(?:old|new|deleted file|new file) mode |index \S*\.\.\S* )(.*)$"
+
+
+def check_patch(patch: Sequence[str]) -> None:
+    """Refuse a patch that git would not have made of a tree, or that leads out of it."""
     text = "\n".join(patch)
-    for section in _pattern("(?m)^(?=diff --git )").split(text):
-        if not _pattern(r"(?m)^(new file mode|new mode|index \w+\.\.\w+) 120000$").search(section):
+    first, *sections = _pattern(_SECTION).split(text)
+    if first.strip() or not _is_text(text):
+        raise RecordError("the record's patch is none that git makes")
+    for section in sections:
+        name = _pattern(_SECTION_NAME).fullmatch(section.partition("\n")[0])
+        parts = name[2].lower().split("/") if name else ["", ""]
+        if "" in parts or {".git", ".."} & set(parts):
+            header = section.partition("\n")[0]
+            raise RecordError(f"the record's patch leads elsewhere: {header}")
+        modes = set(_pattern(_SECTION_MODE).findall(section))
+        if not modes <= {"100644", "100755", "120000", "160000"}:
+            raise RecordError(f"the record's patch sets a mode that git never does: {name[2]}")
+        if "120000" in modes:
+            check_link(name[2], section)
+
+
+def check_link(name: str, section: str) -> None:
+    """Refuse a section of a patch that makes a symbolic link to outside the repository."""
+    targets = _pattern(r"(?m)^\+(?!\+\+ )(.*)$").findall(section)
+    leads = [os.path.normpath(os.path.join(os.path.dirname(name), target)) for target in targets]
+    climbs = any(os.path.isabs(path) or path.split(os.sep)[0] == ".." for path in leads)
+    if climbs or len(targets) > 1 or "\nGIT binary patch" in section:
+        raise RecordError(f"the record's patch plants a link that leads elsewhere: {name}")
+
+
+# -- the plan: the call and its surroundings
+
+
+def plan_call(record: Record) -> Record:
+    """The call of a plan: the function's names, its arguments and the directory."""
+    called = ("called_function",)
+    name = _take(record, str, *called, "qualname")
+    module = _take(record, str, *called, "module")
+    run_as = _take(record, str, *called, "run_as", default="")
+    if not _pattern(_MODULE_NAME).fullmatch(name if run_as == "module" else module):
+        raise RecordError(f"the function's module {module!r} is no module's name")
+    if "<locals>" in name:
+        raise RecordError(f"{name}() is defined inside another function and cannot be reached")
+    arguments = _take(record, dict, *called, "parameters", default={})
+    kinds = _take(record, dict, *called, "parameter_types", default={})
+    unknown = list_unrebuildable(arguments, kinds)
+    if unknown:
+        advice = "plain values, paths and dataclasses can be given back"
+        raise RecordError(f"the record cannot give back {', '.join(unknown)}; {advice}")
+    directory = _take_folder(record, *called, "directory")
+    call = {"module": module, "qualname": name, "run_as": run_as, "directory": directory}
+    return {**call, "arguments": arguments, "kinds": kinds}
+
+
+_MODULE_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+
+
+def plan_surroundings(record: Record) -> Record:
+    """The surroundings of a plan: how the interpreter was started, where, and the seed."""
+    argv = _take_texts(record, "environment", "argv") or [""]
+    flags, main = read_flags(_take_texts(record, "environment", "orig_argv"))
+    variables = _take(record, dict, "environment", "environment_variables", default={})
+    try:
+        seed = check_seed(record.get("seed"))
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"the record's seed: {error}") from None
+    return {
+        "seed": seed,
+        "argv": argv,
+        "flags": flags,
+        "main": main,
+        "variables": select_variables(variables),
+        "cwd": _take_folder(record, "environment", "cwd"),
+        "python_path": _take_texts(record, "environment", "python_path"),
+    }
+
+
+def read_flags(orig_argv: Sequence[str]) -> tuple[list[str], str]:
+    """The interpreter's options that results may depend on; and its `-m` module, or ''."""
+    flags: list[str] = []
+    words = iter(orig_argv[1:])
+    for option in words:
+        word = option + next(words, "") if option in ("-X", "-W", "-m") else option
+        if word.startswith("-m") and _pattern(_MODULE_NAME).fullmatch(word[2:]):
+            return flags, word[2:]
+        if not word.startswith("-") or word == "-" or word.startswith("-c"):
+            break
+        if _pattern(_FLAGS_RESTORED).fullmatch(word):
+            flags.append(word)
+    return flags, ""
+
+
+_FLAGS_RESTORED = (
+    r"-O{1,2}|-b{1,2}|-X(?:utf8|dev|int_max_str_digits)(?:=\w+)?|-W(?:error|ignore)(?:::\w+)?"
+)
+
+
+def select_variables(recorded: Record) -> dict[str, str | None]:
+    """The environment variables to set as they were, and those to unset (None).
+
+    Those that results may depend on, and those that the function asked to be recorded; none that
+    could have another program run, or another library loaded.
+    """
+    known = {*_VARIABLES, *_VARIABLES_IF_SET}
+    chosen: dict[str, str | None] = dict.fromkeys(_VARIABLES_RESTORED)
+    for name, value in recorded.items():
+        asked_for = name not in known and _pattern(r"[A-Za-z_]\w*").fullmatch(name)
+        if asked_for and _pattern(_VARIABLES_NEVER_SET).match(name):
             continue
-        target = _pattern(r"(?m)^\+(?!\+\+ )(.*)$").findall(section)
-        name = section.split("\n")[0].rpartition(" b/")[2]
-        leads = os.path.normpath(os.path.join(os.path.dirname(name), *target)) if target else ".."
-        if leads.startswith("..") or os.path.isabs(leads):
-            raise RecordError(f"the record's patch plants a link that leads elsewhere: {name}")
+        if (asked_for or name in chosen) and value != REDACTED:
+            chosen[name] = value if isinstance(value, str) and _is_text(value) else None
+    return chosen
 
 
-def check_inputs(record: Record) -> list[Record]:
-    """A run's inputs, with where each is found now; refuse if one is gone or another file."""
-    made = {entry["path"] for entry in entries_of(record, "outputs")}
+_VARIABLES_NEVER_SET = (
+    "(?i)LD_|DYLD_|PYTHON|GIT_|SLURM|(?:PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|EDITOR|PAGER)$"
+)
+
+
+def list_moved(plan: Record) -> list[str]:
+    """The folders and files of the first run that the rerun finds copies of.
+
+    The repository, the record's directory, and what was written elsewhere: an argument that
+    names such a file, or a folder of such files, is to lead to the copy.
+    """
+    elsewhere = [entry["path"] for entry in plan["outputs"] if os.path.isabs(entry["name"])]
+    folders = {
+        path
+        for path in map(os.path.normpath, find_paths(plan))
+        if any(path == output or is_below(output, path) for output in elsewhere)
+    }
+    alias = [plan["alias"]] if plan["alias"] else []
+    return [plan["top"], *alias, plan["directory"], *sorted(folders), *elsewhere]
+
+
+def find_paths(plan: Record) -> Iterator[str]:
+    """What could be a path among the arguments."""
+    for _, value, kind in walk_arguments(plan["arguments"], plan["kinds"]):
+        if isinstance(value, str) and kind in _PATHS:
+            yield str(evaluate(value, lambda _: os.path.join))
+        elif isinstance(value, str):
+            yield value
+
+
+def relocate(path: str, plan: Record) -> str:
+    """Where an absolute path of the first run is in the rerun."""
+    inside = path == plan["root"] or is_below(path, plan["root"])
+    return path if inside else plan["root"] + path
+
+
+def map_path(text: str, plan: Record) -> str:
+    """A text; the path that it is, or that follows its first '=', then leads to the copy."""
+    for start in (0, text.find("=") + 1):
+        path = text[start:]
+        normal = os.path.normpath(path)
+        if any(normal == moved or is_below(normal, moved) for moved in plan["moved"]):
+            return text[:start] + relocate(path, plan)
+    return text
+
+
+def check_inputs(record: Record, plan: Record) -> list[Record]:
+    """A run's inputs, with where each is found as it was; RecordError if one can't be.
+
+    What may come with the repository is judged only once that is checked out.
+    """
+    entries = [entry for entry in entries_of(record, "inputs") if entry.get("size") is not None]
+    judge_files(entries)
+    made = {entry["path"] for entry in plan["outputs"]}
     inputs = []
-    for entry in entries_of(record, "inputs"):
-        sha256 = entry.get("sha256")
-        found = find_moved(entry["path"], sha256, str(record.get("record_path")))
-        now = hash_file(found) if sha256 else None
-        inputs.append({**entry, "found_at": found, "same": now == sha256})
-        if entry["path"] in made:
-            continue  # the run overwrote it
-        if not os.path.exists(found) and entry.get("size") is not None:
-            inputs[-1]["problem"] = f"the input {entry['path']} is missing"
-        elif now != sha256:
-            inputs[-1]["problem"] = f"the input {entry['path']} has changed since the run"
+    for entry in entries:
+        path, sha256 = entry["path"], entry.get("sha256")
+        places = [path] if entry["state"] in ("ok", "unhashed") else []
+        if sha256 and not places:
+            moved = os.path.join(plan["repository"], os.path.relpath(path, plan["top"]))
+            others = (moved, find_moved(path, sha256, str(record.get("record_path"))))
+            places = [other for other in others if hash_file(other) == sha256]
+        found = {"found": places[0] if places else None, "made": path in made}
+        inputs.append({**_pick(entry, ("path", "size", "sha256", "state")), **found})
+        if not is_below(path, plan["top"]):
+            _require_input(inputs[-1])
+        if places and places[0] != path:
+            plan["moved"].append(path)
     return inputs
 
 
-def map_path(path: str, moves: Iterable[Sequence[str]]) -> str:
-    """Where the plan has moved a path of the first run to; itself where it hasn't."""
-    for old, new in moves:
-        if path == old or path.startswith(old.rstrip(os.sep) + os.sep):
-            return os.path.normpath(os.path.join(new, os.path.relpath(path, old)))
-    return path
+def _require_input(entry: Record) -> None:
+    """Raise RecordError if an input is found nowhere; not for one that the run itself overwrote."""
+    if not entry["found"] and not entry["made"]:
+        state = "is missing" if entry["state"] == "missing" else "has changed since the run"
+        raise RecordError(f"the input {entry['path']} {state}; put it back as it was")
+
+
+def list_doubts(record: Record, plan: Record) -> Iterator[str]:
+    """What could make a rerun come out differently, as far as the record tells."""
+    module = record["tracked_module"]
+    if judge_status(record) != "completed":
+        yield f"the first run did not complete: {judge_status(record)}"
+    if module.get("source_edited_after_import"):
+        yield "the source was edited after it had been imported: what ran is not in git"
+    for kind in ("extra_tracked_modules", "package_origins"):
+        for name, state in _items(record.get(kind)):
+            top = get(state, "git_working_dir")
+            if top not in (None, plan["top"]):
+                yield f"{name} is used as it is now, not as it was: {top}"
+    for entry in plan["inputs"]:
+        if entry["made"] and not entry["found"]:
+            yield f"the run overwrote {entry['path']}: what it read there is lost"
+        elif entry["state"] == "unhashed":
+            yield f"the record has no hash of {entry['path']}: it is used as it is now"
+    if REDACTED in "".join(plan["argv"]):
+        yield "the command line held a secret, which the record does not"
+    for kind in ("inputs", "outputs"):
+        if record.get(f"{kind}_omitted"):
+            yield f"the record does not list all {kind}: {record[f'{kind}_omitted']}"
 
 
 # -- arguments from their descriptions
 
-_LITERALS = ("bytes", "bytearray", "complex", "range", "slice")
-_CALLS = {  # types whose repr is a call that makes them again
+_PATHS = {f"pathlib.{kind}Path" for kind in ("Posix", "Windows", "PurePosix", "PureWindows")}
+_REPRS = {  # types whose repr is a literal, or a call that makes them again
+    *("bytes", "bytearray", "complex", "range", "slice"),
     *("datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta"),
-    *("datetime.timezone", "decimal.Decimal", "fractions.Fraction", "uuid.UUID"),
-    *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath", "pathlib.PurePath"),
-    *("pathlib.PureWindowsPath", "pathlib.Path"),
-    *("pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
+    *("datetime.timezone", "decimal.Decimal", "fractions.Fraction", "uuid.UUID", "torch.device"),
+    *_PATHS,
 }
+_NUMBERS = ("nan", "inf", "-inf")
 
 
-def list_unrebuildable(parameters: object, kinds: Mapping[str, str]) -> list[str]:
+def walk_arguments(
+    value: Any, kinds: Mapping[str, Any], path: str = ""
+) -> Iterator[tuple[str, Any, str]]:
+    """All values in described arguments, containers included: their paths, values and types."""
+    kind = _normal_kind(kinds.get(path, ""))
+    yield path, value, kind
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from walk_arguments(child, kinds, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        inner = {f"{path}[{i}]": kind.partition("[")[2][:-1] for i in range(len(value))}
+        below = {**kinds, **inner} if "[" in kind else kinds
+        for index, child in enumerate(value):
+            yield from walk_arguments(child, below, f"{path}[{index}]")
+
+
+def _normal_kind(kind: object) -> str:
+    return str(kind).replace("pathlib._local.", "pathlib.")  # as Python 3.13 alone calls it
+
+
+def list_unrebuildable(arguments: Record, kinds: Mapping[str, Any]) -> list[str]:
     """The arguments, by path, that their description doesn't suffice to make again."""
-    if not isinstance(parameters, dict) or not isinstance(kinds, dict):
-        return ["all of them: the record describes them in no way known here"]
     found = []
-
-    def look(value: Any, path: str) -> None:
-        kind = str(kinds.get(path, ""))
-        hidden = isinstance(value, str) and (value == SUPPRESSED or REDACTED in value)
-        if hidden or f"{path}{{}}" in kinds:
-            found.append(f"{path} ({clean(value)})")
-        elif isinstance(value, str) and kind and not _is_rebuildable_text(value, kind):
-            found.append(f"{path} ({clean(kind)})")
-        children = value.items() if isinstance(value, dict) else ()
-        for name, child in children:
-            look(child, f"{path}.{name}" if path else name)
-        for index, child in enumerate(value if isinstance(value, list) else ()):
-            look(child, f"{path}[{index}]")
-
-    look(parameters, "")
+    for path, value, kind in walk_arguments(arguments, kinds):
+        has_odd_keys = f"{path}{{}}" in kinds
+        if isinstance(value, dict):
+            has_odd_keys |= any(REDACTED in name for name in value)
+        is_mixed = " | " in kind or "<locals>" in kind
+        if has_odd_keys or is_mixed or (isinstance(value, str) and not _tells_all(value, kind)):
+            found.append(f"{path} ({kind or value})")
     return found
 
 
-def _is_rebuildable_text(text: str, kind: str) -> bool:
-    """Whether a text that stands for a value of some type tells all of it."""
-    if kind in _LITERALS or kind in _CALLS or kind in ("float", "numpy.str_"):
-        return not text.startswith("<")
-    return text.startswith(("<class '", f"<{kind.rpartition('.')[2]}.")) or not text.startswith("<")
+def _tells_all(text: str, kind: str) -> bool:
+    """Whether a text tells all of the value of some type that it stands for."""
+    if text == SUPPRESSED or REDACTED in text:
+        return False
+    if not kind:
+        return True
+    name = kind.rpartition(".")[2]
+    if kind in _REPRS:
+        try:
+            evaluate(text, lambda _: lambda *values, **named: None)
+        except ValueError:
+            return False
+        return True
+    is_class = _pattern(r"<class '[\w.]+'>").fullmatch(text)
+    is_member = _pattern(rf"<{name}\.\w+: .*>").fullmatch(text)
+    return bool(is_class or is_member) or not text.startswith(("<", f"{name}(", "functools."))
 
 
-def rebuild(value: Any, kinds: Mapping[str, str], path: str, plan: Record) -> Any:
-    """Make a value again from its description; paths of the first run are moved."""
-    kind = kinds.get(path)
+def rebuild(value: Any, kinds: Mapping[str, Any], path: str, plan: Record) -> Any:
+    """Make a value again from its description; paths of the first run lead to their copies."""
+    kind = _normal_kind(kinds.get(path, ""))
     if isinstance(value, dict):
-        value = {
-            name: rebuild(item, kinds, f"{path}.{name}" if path else name, plan)
-            for name, item in value.items()
-        }
+        below = f"{path}." if path else ""
+        value = {name: rebuild(v, kinds, f"{below}{name}", plan) for name, v in value.items()}
     elif isinstance(value, list):
-        value = [rebuild(item, kinds, f"{path}[{i}]", plan) for i, item in enumerate(value)]
-    if kind is None:
-        return map_path(value, plan["moves"]) if isinstance(value, str) else value
-    kind = kind.partition("[")[0]
-    if isinstance(value, str) and kind == "float":
-        return float(value)
-    if isinstance(value, str) and kind in (*_LITERALS, *_CALLS):
-        made = _evaluate(value)
-        return type(made)(map_path(str(made), plan["moves"])) if "path" in kind else made
-    return _remake(value, kind)
+        kind, _, inner = kind.partition("[")
+        if inner:
+            kinds = {**kinds, **{f"{path}[{i}]": inner[:-1] for i in range(len(value))}}
+        value = [rebuild(v, kinds, f"{path}[{i}]", plan) for i, v in enumerate(value)]
+    if not kind:
+        return map_path(value, plan) if isinstance(value, str) else value
+    try:
+        made = evaluate(value, find_object) if kind in _REPRS else remake(value, kind)
+        if _normal_kind(_type_name(made)) != kind:
+            raise TypeError("its text does not tell all of it")
+    except Exception as error:
+        raise RecordError(f"{path} ({kind}) cannot be made again: {error}") from None
+    return type(made)(map_path(str(made), plan)) if kind in _PATHS else made
 
 
-def _remake(value: Any, kind: str) -> Any:
-    """An instance of a class from what describes it: its fields, items, name or number."""
+def remake(value: Any, kind: str) -> Any:
+    """An instance of a class from what describes it: its fields, items, name, text or number."""
     if isinstance(value, str) and value.startswith("<class '"):
-        return find_object(value.partition("'")[2].partition("'")[0])
+        return find_object(value[len("<class '") : -len("'>")])
     cls = find_object(kind)
-    if isinstance(value, str) and value.startswith("<") and hasattr(cls, "__members__"):
+    bases = tuple(base.__name__ for base in cls.__mro__)
+    if isinstance(value, dict):
+        return _remake_object(cls, bases, value)
+    if isinstance(value, list) and {"list", "tuple", "set", "frozenset"} & set(bases):
+        return cls(*value) if hasattr(cls, "_fields") else cls(value)
+    if isinstance(value, str) and value.startswith("<"):
         return cls[value.partition(".")[2].partition(":")[0]]
-    if isinstance(value, dict) and not issubclass(cls, dict):
-        return cls(**value)
-    if isinstance(value, list) and hasattr(cls, "_fields"):
-        return cls(*value)
-    return cls(value)
+    if isinstance(value, str) and "str" in bases:
+        return cls(value)
+    is_number = isinstance(value, (int, float)) or value in _NUMBERS
+    if is_number and {"int", "float", "generic"} & set(bases):
+        return cls(float(value) if isinstance(value, str) else value)
+    package = kind.partition(".")[0]
+    return find_object(value) if value.startswith(f"{package}.") else value  # torch.float32, say
+
+
+def _remake_object(cls: Any, bases: Sequence[str], fields: Record) -> Any:
+    """A dataclass, a namespace or a mapping with these fields."""
+    known = getattr(cls, "__dataclass_fields__", None)
+    if known is None:
+        if _is_mapping(cls):
+            return cls(fields)
+        if not {"Namespace", "SimpleNamespace"} & set(bases):
+            raise TypeError("it is no class of plain data")
+        return cls(**fields)
+    made = cls(**{name: value for name, value in fields.items() if known[name].init})
+    for name, value in fields.items():  # as they were, whatever __post_init__ makes of them
+        object.__setattr__(made, name, value)
+    return made
 
 
 def find_object(name: str) -> Any:
-    """A class or function by its dotted name, of a module that is imported or can be."""
+    """A class or other object by its dotted name; one without a dot is built in."""
     import builtins
     import importlib
 
     parts = name.split(".")
-    for length in range(len(parts), -1, -1):
+    for length in range(len(parts) - 1, 0, -1):
         try:
-            found = importlib.import_module(".".join(parts[:length])) if length else builtins
+            found = importlib.import_module(".".join(parts[:length]))
             for part in parts[length:]:
                 found = getattr(found, part)
             return found
         except (ImportError, AttributeError):
             continue
-    raise RecordError(f"there is no {name} in this code")
+    if name not in vars(builtins):
+        raise LookupError(f"there is no {name} here")
+    return getattr(builtins, name)
 
 
-def _evaluate(text: str) -> Any:
-    """The value of a repr: literals, and calls of the few types in `_CALLS`; nothing else."""
+def evaluate(text: str, find: Callable[[str], Any]) -> Any:
+    """The value of a repr: literals, and calls of the types in `_REPRS`, which `find` finds.
+
+    ValueError for everything else.
+    """
     import ast
 
-    names = {kind.rpartition(".")[2]: kind for kind in sorted(_CALLS)}
-    functions = {"bytearray": bytearray, "range": range, "slice": slice, "complex": complex}
+    kinds = {kind.rpartition(".")[2]: kind for kind in _REPRS}
 
     def value_of(node: Any) -> Any:
         if isinstance(node, ast.Call):
-            name = ast.unparse(node.func).rpartition(".")[2]
-            function = functions.get(name) or find_object(names[name])
+            function = find(kinds[ast.unparse(node.func).rpartition(".")[2]])
             named = {str(word.arg): value_of(word.value) for word in node.keywords}
             return function(*map(value_of, node.args), **named)
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "datetime.timezone.utc":
-            return find_object("datetime.timezone.utc")
+            return find("datetime.timezone")(find("datetime.timedelta")(0))
         return ast.literal_eval(node)
 
     try:
-        return value_of(ast.parse(text, mode="eval").body)
-    except (SyntaxError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"cannot make {clean(text)} again: {error}") from None
+        return value_of(ast.parse(text[: TEXT_LIMIT + 1], mode="eval").body)
+    except (SyntaxError, LookupError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{clean(text, 80)} is no value's text: {error}") from None
 
 
 # -- carrying the plan out
 
 
 def carry_out(
-    plan: Record, record: Record, directory: _StrPath | None = None, keep: bool = False
+    plan: Record,
+    record: Record,
+    directory: _StrPath | None = None,
+    keep: bool = False,
+    on_step: Callable[[str], object] = lambda step: None,
 ) -> Record:
     """Check the code out, run the function in a child, compare, and leave the rest as it was."""
-    import json
-    import shutil
     import tempfile
 
-    for problem in (entry["problem"] for entry in plan["inputs"] if "problem" in entry):
-        raise RecordError(f"{problem}; put it back as it was (see show --checksums)")
-    sweep_reruns()
-    target = os.path.abspath(os.fspath(directory or tempfile.mkdtemp(prefix="pycrumbs-made-")))
-    if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
+    target = os.path.abspath(os.fspath(directory)) if directory is not None else None
+    if target and os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
         raise RecordError(f"{target}: must be a folder that is empty, or not there yet")
-    work = tempfile.mkdtemp(prefix=f"{RERUN_PREFIX}{os.getpid()}-{_read_start_time(os.getpid())}-")
+    sweep_reruns()
+    prefix = KEPT_PREFIX if keep else f"{RERUN_PREFIX}{_owner()}-"
+    work = os.path.realpath(tempfile.mkdtemp(prefix=prefix))
     try:
+        on_step(f"checking out commit {plan['commit'][:12]}")
         lay_out(plan, work)
-        path = os.path.join(work, "plan.json")
-        replace_file(path, json.dumps(plan), durable=False)
-        run_child(plan, path)
-        name = os.path.basename(str(record["record_path"]))
-        made = find_rerun(plan, os.path.join(plan["directory"], name))
-        verdicts = judge_rerun(plan, record, made)
-        copy_outputs(plan, made, target)
+        on_step(f"running {plan['qualname']}()")
+        made = find_rerun(plan, run_child(plan, work), work)
+        result = {"verdicts": judge_rerun(plan, record, made), "notes": plan["notes"]}
+        result["notes"] += list_hints(made)
+        target = target or tempfile.mkdtemp(prefix=MADE_PREFIX)
+        collect_outputs(plan, made, target)
     finally:
         if not keep:
-            shutil.rmtree(work, ignore_errors=True)
-    made["record_path"] = os.path.join(target, name)
-    result = {"verdicts": verdicts, "record": made, "directory": target}
-    return {**result, "checkout": os.path.join(work, "code")} if keep else result
+            _remove_tree(work)
+    result.update(record=made, directory=target)
+    return {**result, "checkout": relocate(plan["top"], plan)} if keep else result
+
+
+def _remove_tree(path: str) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def sweep_reruns() -> None:
-    """Remove the working folders of reruns that were killed."""
-    import shutil
+    """Remove the working folders of this machine's reruns that were killed."""
     import tempfile
 
+    machine = _owner().partition("-")[0]
     root = tempfile.gettempdir()
     for name in os.listdir(root):
-        found = _pattern(rf"{RERUN_PREFIX}(\d+)-(\w+)-").match(name)
+        found = _pattern(rf"{RERUN_PREFIX}{machine}-(\d+)-(\d+)-").match(name)
         if found and str(_read_start_time(found[1])) != found[2]:
             path = os.path.join(root, name)
-            if os.lstat(path).st_uid == getattr(os, "getuid", lambda: 0)():
-                shutil.rmtree(path, ignore_errors=True)
+            if os.lstat(path).st_uid == os.getuid():
+                _remove_tree(path)
 
 
 def lay_out(plan: Record, work: str) -> None:
-    """Make the checkout with its patch and inputs, and say where everything has moved."""
-    code = os.path.join(work, "code")
-    clone = ("clone", "--quiet", "--shared", "--no-checkout", "--template=", plan["repository"])
-    _require_git(work, *clone, code)
-    _require_git(code, "checkout", "--quiet", "--detach", plan["commit"])
-    if plan["patch"]:
-        patch = os.path.join(work, "patch")
-        replace_file(patch, "\n".join([*plan["patch"], ""]), durable=False)
-        _require_git(code, "apply", "--whitespace=nowarn", patch)
-    moves = [(plan["top"], code)]
-    if map_path(plan["cwd"], moves) == plan["cwd"]:
-        moves.append((plan["cwd"], os.path.join(work, "cwd")))
-    if map_path(plan["old_directory"], moves) == plan["old_directory"]:
-        name = os.path.basename(plan["old_directory"])
-        moves.insert(0, (plan["old_directory"], os.path.join(work, "out", name)))
-    plan["moves"] = moves
-    plan["directory"] = map_path(plan["old_directory"], moves)
-    plan["protected"] = sorted({plan["top"], plan["repository"], plan["old_directory"]})
-    os.makedirs(map_path(plan["cwd"], moves), exist_ok=True)
+    """Make the copies: the repository with the patch, the inputs, and the folders around them."""
+    plan["root"] = os.path.join(work, "root")
+    code = relocate(plan["top"], plan)
+    check_out(plan["repository"], plan["commit"], code)
+    apply_patch(plan, code, work)
+    source = os.path.join(code, plan["source"])
+    if not os.path.isfile(source):
+        raise RecordError(f"commit {plan['commit']} and its patch hold no {plan['source']}")
+    if plan["alias"]:
+        os.makedirs(os.path.dirname(relocate(plan["alias"], plan)), exist_ok=True)
+        os.symlink(code, relocate(plan["alias"], plan))
+    for folder in (plan["cwd"], *map(os.path.dirname, plan["moved"])):
+        os.makedirs(relocate(folder, plan), exist_ok=True)
     for entry in plan["inputs"]:
-        place_input(entry, map_path(entry["path"], moves))
+        place_input(entry, relocate(entry["path"], plan))
+    place_unrecorded(plan)
+    plan["protected"] = list_protected(plan, work)
 
 
-def _require_git(folder: str, *arguments: str) -> None:
-    status, said = run_git(folder, *arguments, timeout=600)
+def check_out(repository: str, commit: str, code: str) -> None:
+    """Check a commit out into a clone that shares the objects of the repository."""
+    os.makedirs(code, exist_ok=True)
+    shared = ("clone", "--quiet", "--shared", "--no-checkout", "--template=")
+    no_push = ("--config", "remote.origin.pushurl=/dev/null")
+    _require_git("/", *shared, *no_push, repository, code)
+    _require_git(code, *_NO_LFS, "checkout", "--quiet", "--detach", commit)
+
+
+# What git-lfs holds would come from its server; what the run read of it is among the inputs.
+_NO_LFS = (
+    *("-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false"),
+)
+
+
+def _require_git(folder: str, *arguments: str) -> str:
+    status, said = run_git(folder, *arguments, timeout=CHECKOUT_TIMEOUT)
     if status != 0:
-        raise RecordError(f"git {arguments[0]} failed: {said}")
+        raise RecordError(f"git could not check the commit out: {said}")
+    return said
+
+
+def apply_patch(plan: Record, code: str, work: str) -> None:
+    """Apply the patch, and check out the submodules at the commits that it leads to."""
+    if plan["patch"]:
+        path = os.path.join(work, "patch")
+        replace_file(path, "\n".join([*plan["patch"], ""]), durable=False)
+        _require_git(code, *_NO_LFS, "apply", "--whitespace=nowarn", path)
+    if not os.path.isfile(os.path.join(code, ".gitmodules")):
+        return
+    sections = _pattern(_SECTION).split("\n".join([*plan["patch"], ""]))
+    for line in _require_git(code, "-c", "core.quotePath=false", "ls-files", "--stage").split("\n"):
+        mode, commit, path = (*line.partition("\t")[0].split(" ")[:2], line.partition("\t")[2])
+        if mode == "160000":
+            for section in sections:
+                if section.startswith(f"diff --git a/{path} "):
+                    commit = _pattern(r"(?m)^\+Subproject commit (\w+)").findall(section)[-1]
+            submodule = os.path.join(plan["repository"], path)
+            if os.path.exists(os.path.join(submodule, ".git")):
+                check_commit(submodule, commit)
+                check_out(submodule, commit, os.path.join(code, path))
 
 
 def place_input(entry: Record, place: str) -> None:
-    """Put an input that git doesn't hold to where the function will look for it."""
+    """Put an input where the function will look for it, unless it came with the repository."""
     import shutil
 
-    if place == entry["path"] or not os.path.isfile(entry["found_at"]):
+    same = sign_file(place) and hash_file(place) == entry["sha256"] is not None
+    if same:
         return
-    if os.path.isfile(place) and hash_file(place) == entry.get("sha256"):
+    if not entry["found"]:
+        _require_input(entry)
         return
     os.makedirs(os.path.dirname(place), exist_ok=True)
     if os.path.lexists(place):
         os.unlink(place)
-    if int(entry.get("size") or 0) > PATCH_LIMIT:
-        os.symlink(entry["found_at"], place)
+    if entry["size"] > PATCH_LIMIT:
+        os.symlink(entry["found"], place)
     else:
-        shutil.copy2(entry["found_at"], place)
+        shutil.copy2(entry["found"], place)
 
 
-def run_child(plan: Record, path: str) -> None:
-    """Run the plan in a child interpreter, its output on our stderr."""
+def place_unrecorded(plan: Record) -> None:
+    """Link to what arguments name in the user's tree and neither git nor the record holds."""
+    recorded = [plan["directory"], *(e["path"] for e in (*plan["outputs"], *plan["inputs"]))]
+    for text in filter(None, find_paths(plan)):
+        path = os.path.normpath(os.path.join(plan["cwd"], text))
+        is_needed = map_path(path, plan) != path or not os.path.isabs(text)
+        is_known = any(p == path or is_below(p, path) or is_below(path, p) for p in recorded)
+        is_missing = is_needed and not is_known and os.path.exists(path)
+        if is_missing and link_missing(path, relocate(path, plan)):
+            problem = f"neither git nor the record holds {path}"
+            plan["notes"].append(f"{problem}: it is used as it is now")
+
+
+def link_missing(path: str, place: str) -> bool:
+    """Link to a file or folder, unless git has brought it, and not just to keep the folder."""
+    if os.path.isdir(place) and os.path.isdir(path):
+        if not all(name.startswith(".git") for name in os.listdir(place)):
+            return False
+        names = [name for name in os.listdir(path) if not name.startswith(".git")]
+        return sum(link_missing(os.path.join(path, n), os.path.join(place, n)) for n in names) > 0
+    if os.path.lexists(place):
+        return False
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    os.symlink(path, place)
+    return True
+
+
+def list_protected(plan: Record, work: str) -> list[str]:
+    """The files and folders, without links on the way, that a rerun must not write to."""
+    inputs = [entry["found"] for entry in plan["inputs"] if entry["found"]]
+    named = [p for p in find_paths(plan) if os.path.isabs(p) and (os.path.isdir(p) or sign_file(p))]
+    paths = {plan["top"], plan["repository"], *plan["moved"], *inputs, *named}
+    real = {os.path.realpath(path) for path in paths}
+    return sorted(path for path in real if not is_below(work, path))
+
+
+def run_child(plan: Record, work: str) -> int:
+    """Run the plan in a child interpreter, its output on our stderr; return its exit status."""
+    import json
     import subprocess
 
-    folder = os.path.dirname(os.path.abspath(__file__))
-    start = f"import sys; sys.path.insert(0, {folder!r}); import pycrumbs; del sys.path[0]; "
-    command = [sys.executable, "-c", f"{start}pycrumbs.execute_plan(sys.argv[1])", path]
-    environment = {k: v for k, v in os.environ.items() if k not in _VARIABLES_IF_SET}
-    environment.update(
-        (name, value)
-        for name, value in plan["variables"].items()
-        if name in _VARIABLES_RESTORED and isinstance(value, str) and value != REDACTED
-    )
-    subprocess.run(  # not a _Process: nothing is read from it, and it may take for ever
+    path, temporary = os.path.join(work, "plan.json"), os.path.join(work, "tmp")
+    replace_file(path, json.dumps(plan), durable=False)
+    os.mkdir(temporary)
+    environment = {**os.environ, **plan["variables"], "TMPDIR": temporary}
+    command = [sys.executable, *plan["flags"], "-c", _START, os.path.abspath(__file__), path]
+    return subprocess.run(  # not a _Process: nothing is read from it, and it may take for ever
         command,
-        cwd=map_path(plan["cwd"], plan["moves"]),
-        env=environment,
+        cwd=relocate(plan["cwd"], plan),
+        env={name: value for name, value in environment.items() if value is not None},
         stdin=subprocess.DEVNULL,
         stdout=2,
         check=False,
-    )
+    ).returncode
 
 
-def find_rerun(plan: Record, path: str) -> Record:
+# What the child begins with: this very file as pycrumbs, and nothing from the working directory.
+_START = """
+import sys
+sys.path[:] = [path for path in sys.path if path]
+sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+import importlib.util
+spec = importlib.util.spec_from_file_location("pycrumbs", sys.argv[1])
+pycrumbs = sys.modules["pycrumbs"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pycrumbs)
+sys.dont_write_bytecode = before
+pycrumbs.execute_plan(sys.argv[2])
+"""
+
+
+def find_rerun(plan: Record, status: int, work: str) -> Record:
     """The record that the child left."""
-    try:
-        for record in read_records(path):
-            if record.get("rerun_of") == plan["uuid"]:
-                return record
-    except RecordError:
-        pass
-    raise RecordError(
-        f"{plan['qualname']}() could not be called: the last lines above say why. Files that its "
-        "code reads without their being recorded are one reason: record with capture_files"
-    )
+    folder = relocate(plan["directory"], plan)
+    records = _attempt_list(records_in, folder) if os.path.isdir(folder) else []
+    found = [record for record in records if record.get("rerun_of") == plan["uuid"]]
+    if not found:
+        problem = _attempt(_read_bytes, os.path.join(work, "problem"))
+        reason = os.fsdecode(problem) if isinstance(problem, bytes) else f"status {status}"
+        raise RecordError(f"{plan['qualname']}() could not be called: {reason}")
+    if found[-1].get("status") == "running":
+        ended = f"signal {-status}" if status < 0 else f"status {status}"
+        raise RecordError(f"{plan['qualname']}() did not end; its process did, with {ended}")
+    return bring_back(found[-1], plan)
+
+
+def bring_back(record: Record, plan: Record) -> Record:
+    """A record of the rerun, its paths those of the first run again: the copies won't stay."""
+    import json
+
+    root = json.dumps(plan["root"])[1:-1]
+    returned: Record = json.loads(json.dumps(record).replace(root, ""))
+    return returned
+
+
+# -- in the child
 
 
 def execute_plan(path: str) -> None:
-    """In the child: load the code, make the arguments again, and call the function."""
+    """Load the code, make the arguments again, and call the function."""
+    import functools
     import json
 
     global _rerun
     plan = json.loads(_read_bytes(path))
     _rerun = _Rerun(plan)
-    code = plan["moves"][0][1] if plan["moves"][0][0] == plan["top"] else plan["moves"][1][1]
-    source = os.path.join(code, plan["source"])
-    sys.argv = [map_path(str(argument), plan["moves"]) for argument in plan["argv"]]
-    sys.path[:0] = find_import_paths(plan, code, source)
-    sys.meta_path.insert(0, _Vendored())
-    sys.addaudithook(_Guard([os.path.realpath(path) for path in plan["protected"]]))
-    function = load_function(plan, source)
-    arguments = {
-        name: rebuild(value, plan["kinds"], name, plan) for name, value in plan["arguments"].items()
-    }
+    sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
+    sys.argv = [map_path(argument, plan) for argument in plan["argv"]]
+    sys.path[:] = find_import_paths(plan)
+    sys.meta_path.insert(0, _Redirected(plan))
+    sys.addaudithook(_Guard(plan["protected"], os.path.dirname(path)))
+    forbid_writing(plan["protected"], os.path.dirname(path))
+    try:
+        function = load_function(plan)
+        arguments = rebuild_arguments(function, plan)
+    except (Exception, SystemExit) as error:
+        problem = str(error) if isinstance(error, RecordError) else _describe_briefly(error)
+        replace_file(os.path.join(os.path.dirname(path), "problem"), problem, durable=False)
+        raise SystemExit(1) if isinstance(error, RecordError) else error
     _rerun.loading = False
     call_again(function, arguments)
 
 
-def find_import_paths(plan: Record, code: str, source: str) -> list[str]:
-    """The recorded entries of `sys.path` inside the repository, and the one its module is under."""
-    paths = [map_path(str(path), [(plan["top"], code)]) for path in plan["python_path"]]
-    inside = [path for path in paths if path == code or path.startswith(code + os.sep)]
-    root = os.path.dirname(source)
+def find_import_paths(plan: Record) -> list[str]:
+    """`sys.path`: what the first run had of the repository, the module's root, what is here."""
+    source = relocate(os.path.join(plan["top"], plan["source"]), plan)
+    levels = 0
     if plan["module"] != "__main__":
         levels = plan["module"].count(".") + source.endswith("__init__.py")
-        for _ in range(levels):
-            root = os.path.dirname(root)
-    return list(dict.fromkeys([*inside, root]))
+    root = os.path.normpath(os.path.join(os.path.dirname(source), *[".."] * levels))
+    recorded = [map_path(path, plan) for path in plan["python_path"]]
+    here = [_map_import(path, plan) for path in sys.path]
+    inside = [path for path in recorded if is_below(path, plan["root"])]
+    return list(dict.fromkeys([*inside, root, *here]))
 
 
-class _Vendored:
-    """A finder that answers for copies of this module: the code must meet the one that reruns."""
+def _map_import(path: str, plan: Record) -> str:
+    """Where something importable is in the rerun: what is the interpreter's stays, wherever."""
+    own = [folder for folder in _interpreter_folders() if not is_below(plan["top"], folder)]
+    return path if path.startswith(tuple(own)) else map_path(path, plan)
+
+
+class _Redirected:
+    """A finder before all others: what they find in the user's tree comes from the checkout.
+
+    That is what is installed in editable mode. And each copy of this module is this one.
+    """
+
+    def __init__(self, plan: Record) -> None:
+        self.plan = plan
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        for finder in sys.meta_path:
+            find = getattr(finder, "find_spec", None) if finder is not self else None
+            spec = find(name, path, target) if find else None
+            if spec is not None:
+                return self.redirect(spec)
+        return None
+
+    def redirect(self, spec: Any) -> Any:
         import importlib.util
 
-        if name.rpartition(".")[2] != "pycrumbs" or name == "pycrumbs":
-            return None
-        return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
+        if not spec.origin or not spec.has_location:
+            return spec
+        if spec.name.endswith(".pycrumbs") and b"\nclass _Redirected:" in _read_bytes(spec.origin):
+            return importlib.util.spec_from_loader(spec.name, self)  # type: ignore[arg-type]
+        origin = _map_import(spec.origin, self.plan)
+        if origin == spec.origin:
+            return spec
+        if not os.path.isfile(origin):
+            raise ImportError(f"{spec.origin} is not in the commit", name=spec.name)
+        folders = spec.submodule_search_locations and [os.path.dirname(origin)]
+        return importlib.util.spec_from_file_location(
+            spec.name, origin, submodule_search_locations=folders
+        )
 
     def create_module(self, spec: Any) -> types.ModuleType:
-        return sys.modules["pycrumbs"]
+        return sys.modules[__name__]
 
     def exec_module(self, module: types.ModuleType) -> None:
         """It is loaded already."""
@@ -4725,68 +5243,134 @@ class _Vendored:
 
 _WRITING_EVENTS = {  # audit events, and which of their arguments are paths that change
     **dict.fromkeys(("os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod"), (0,)),
-    **dict.fromkeys(("os.utime", "os.chown", "shutil.rmtree"), (0,)),
-    **dict.fromkeys(("os.rename", "os.link", "os.symlink"), (0, 1)),
+    **dict.fromkeys(("os.utime", "os.chown", "os.setxattr", "shutil.rmtree"), (0,)),
+    **dict.fromkeys(("os.rename", "os.link"), (0, 1)),
+    "os.symlink": (1,),
 }
 
 
 class _Guard:
-    """An audit hook that keeps a rerun from writing into the folders of the first run."""
+    """An audit hook that stops Python code that would write to the first run's files."""
 
-    def __init__(self, protected: list[str]) -> None:
-        self.protected = protected
+    def __init__(self, protected: Sequence[str], work: str) -> None:
+        self.protected, self.work = protected, work
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and len(arguments) > 2 and isinstance(arguments[2], int):
-            writing = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-            self.check([arguments[0]] if writing else [])
+        if event == "open":
+            writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+            if isinstance(arguments[2], int) and arguments[2] & writing:
+                self.check(arguments[0])
         elif event in _WRITING_EVENTS:
-            self.check([arguments[place] for place in _WRITING_EVENTS[event]])
+            for place in _WRITING_EVENTS[event]:
+                self.check(arguments[place])
 
-    def check(self, paths: Iterable[object]) -> None:
-        for path in paths:
-            if not isinstance(path, (str, bytes, os.PathLike)):
-                continue
-            real = os.path.realpath(os.fsdecode(path))
-            for folder in self.protected:
-                if real == folder or real.startswith(folder + os.sep):
-                    raise PermissionError(
-                        f"a rerun must not write to the first run's files: {real} is named in the "
-                        "code itself"
-                    )
+    def check(self, path: object) -> None:
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            return
+        real = os.path.realpath(os.fsdecode(path))
+        if is_below(real, self.work):
+            return
+        if any(real == folder or is_below(real, folder) for folder in self.protected):
+            problem = "a rerun must not write to the first run's files, which the code names"
+            raise PermissionError(f"{problem}: {real}")
 
 
-def load_function(plan: Record, source: str) -> Callable[..., Any]:
+def forbid_writing(protected: Sequence[str], work: str) -> None:
+    """Have the system stop what Python doesn't see: C libraries and child processes.
+
+    Landlock (Linux 5.19, for everyone) is told what to allow: writing below all that lies beside
+    the protected paths and the folders above them. Where it is missing, `_Guard` has to do.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    system = ctypes.CDLL(None).syscall
+    create, add, restrict, version = 444, 445, 446, 1
+    on_files, on_folders = 0x4002, 0x7FF2  # LANDLOCK_ACCESS_FS_*: write, truncate; make, remove
+    found = system(create, None, 0, version)
+    if found < 2:  # which would forbid all renaming from folder to folder
+        return
+    if found < 3:
+        on_files, on_folders = 0x2, 0x3FF2
+    rules = system(create, on_folders.to_bytes(8, sys.byteorder), 8, 0)
+    for path in [*list_unprotected(protected), work]:
+        rights = on_folders if os.path.isdir(path) else on_files
+        try:
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue
+        rule = rights.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder)
+        system(add, rules, 1, rule, 0)
+        os.close(descriptor)
+    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, which it asks for
+    system(restrict, rules, 0)
+    os.close(rules)
+
+
+def list_unprotected(protected: Sequence[str]) -> Iterator[str]:
+    """What lies beside the protected paths and the folders above them."""
+    above = {folder for path in protected for folder in _folders_above(path)}
+    for folder in above:
+        for entry in _scan_folder(folder):
+            path = os.path.join(folder, entry.name)
+            if path not in above and path not in protected and not os.path.islink(path):
+                yield path
+
+
+def load_function(plan: Record) -> Callable[..., Any]:
     """Load the code up to the first call of a tracked function, and take the function from it."""
-    import importlib
-
     assert _rerun is not None
+    source = relocate(os.path.join(plan["top"], plan["source"]), plan)
+    name = plan["qualname"]
     if plan["run_as"]:
-        module = plan["qualname"] if plan["run_as"] == "module" else None
-        return make_script(source, module, literal_directory=plan["directory"])
-    try:
-        if plan["module"] == "__main__":
-            load_main(source)
-        else:
-            importlib.import_module(plan["module"])
-    except _Reached:
-        pass
-    function = _rerun.wrapped.get(plan["qualname"])
+        make_script(source, name if plan["run_as"] == "module" else None, literal_directory=".")
+    elif plan["module"] != "__main__":
+        load_module(plan)
+    else:
+        load_main(source, plan["main"])
+    function = _rerun.choose(source, name)
     if function is None:
-        raise SystemExit(f"pycrumbs: there is no tracked {plan['qualname']}() in {source}")
+        advice = "define it at the top level, before anything tracked is called"
+        raise RecordError(f"loading {plan['source']} defines no tracked {name}(); {advice}")
     return function
 
 
-def load_main(source: str) -> None:
+def load_module(plan: Record) -> None:
+    """Import the function's module; its caller's too, if an argument's class is from there."""
+    import importlib
+
+    script = relocate(os.path.join(plan["cwd"], plan["argv"][0]), plan)
+    kinds = [str(kind) for kind in plan["kinds"].values()]
+    if any(kind.startswith("__main__.") for kind in kinds) and os.path.isfile(script):
+        load_main(script, plan["main"])
+    try:
+        importlib.import_module(plan["module"])
+    except _Reached:
+        return
+
+
+def load_main(source: str, name: str) -> None:
     """Load a script without what it does only as `__main__`, the way multiprocessing does.
 
-    Its classes are then said to be `__main__`'s again, as they are in what the first run pickled.
+    `name` is the module's if it was started with `-m`. The script's classes are then said to be
+    `__main__`'s again, as they are in what the first run pickled.
     """
+    import importlib
+
     module = types.ModuleType("__mp_main__")
     module.__dict__.update(__file__=source, __builtins__=__builtins__)
+    path = name.replace(".", os.sep)
+    if source.endswith((f"{os.sep}{path}.py", f"{os.sep}{path}{os.sep}__main__.py")):
+        is_package = not source.endswith(f"{path}.py")
+        module.__package__ = name if is_package else name.rpartition(".")[0]
+    if module.__package__:
+        importlib.import_module(module.__package__)
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
     try:
         exec(compile(_read_bytes(source), source, "exec", dont_inherit=True), module.__dict__)
+    except _Reached:
+        return
     finally:
         module.__name__ = "__main__"
         _rename_module(vars(module).values(), set())
@@ -4804,16 +5388,28 @@ def _rename_module(values: Iterable[Any], seen: set[int]) -> None:
             _rename_module([value.__wrapped__], seen)
 
 
-def call_again(function: Callable[..., Any], arguments: Record) -> None:
-    """Call a tracked function of any kind with arguments by name, to its end."""
+def rebuild_arguments(function: Callable[..., Any], plan: Record) -> inspect.BoundArguments:
+    """The call's arguments, made again from their descriptions."""
     import collections
     import inspect
 
-    if isinstance(function, (staticmethod, classmethod)):
-        function = function.__func__
     signature = inspect.signature(function)
-    bound = inspect.BoundArguments(signature, collections.OrderedDict(arguments))
-    result = function(*bound.args, **bound.kwargs)
+    unknown = set(plan["arguments"]) - set(signature.parameters)
+    if unknown:
+        raise RecordError(f"{plan['qualname']}() has no parameter {', '.join(sorted(unknown))}")
+    arguments = collections.OrderedDict(
+        (name, rebuild(value, plan["kinds"], name, plan))
+        for name, value in plan["arguments"].items()
+    )
+    return inspect.BoundArguments(signature, arguments)
+
+
+def call_again(function: Callable[..., Any], arguments: inspect.BoundArguments) -> None:
+    """Call a tracked function of any kind, to its end."""
+    import collections
+    import inspect
+
+    result = function(*arguments.args, **arguments.kwargs)
     if inspect.isgenerator(result):
         collections.deque(result, maxlen=0)
     elif inspect.iscoroutine(result) or inspect.isasyncgen(result):
@@ -4834,106 +5430,127 @@ def call_again(function: Callable[..., Any], arguments: Record) -> None:
 
 def judge_rerun(plan: Record, record: Record, made: Record) -> list[Record]:
     """One verdict per output, and for the result and the way the run ended."""
-    before = {_place(entry, plan): entry for entry in plan["outputs"]}
-    after = {entry["path"]: entry for entry in entries_of(made, "outputs")}
+    before = {_output_path(entry, plan): entry for entry in plan["outputs"]}
+    after = {_output_path(entry, plan): entry for entry in entries_of(made, "outputs")}
     verdicts = []
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)
-        name = str((old or new or {})["name"])
-        if new is None and old and sign_file(path):  # made again, but with nothing changed
-            new = {**old, "sha256": hash_file(path)}
-        verdicts.append({"name": name, **compare_outputs(old, new, path)})
+        verdict = compare_outputs(old, new, relocate(path, plan))
+        verdicts.append({"name": (old or new or {})["name"], **verdict})
     for key in ("result", "error"):
         one, other = record.get(key), made.get(key)
         if key == "error":  # tracebacks name other folders
             one, other = (_pick(error, ("type", "message")) or None for error in (one, other))
         if one is not None or other is not None:
             detail = "" if one == other else f"{clean(one, 200)} -> {clean(other, 200)}"
-            verdict = "identical" if one == other else "differs"
-            verdicts.append({"name": key, "verdict": verdict, "detail": detail})
+            verdict = {"verdict": "identical" if one == other else "differs", "detail": detail}
+            verdicts.append({"name": key, **verdict})
     return verdicts
 
 
-def _place(entry: Record, plan: Record) -> str:
-    """Where an output of the first run should have come out of the second."""
-    path = entry["path"]
-    if not os.path.isabs(entry["name"]):
-        path = os.path.join(plan["old_directory"], entry["name"])
-    return map_path(os.path.normpath(path), plan["moves"])
+def list_hints(made: Record) -> list[str]:
+    """What to do about how the rerun failed, where that can be told."""
+    if get(made, "error", "type") == "FileNotFoundError":
+        return ["what the code reads must be in git, or recorded: input_parameters, capture_files"]
+    return []
+
+
+def _output_path(entry: Record, plan: Record) -> str:
+    """Where an output lay in the first run, or would have."""
+    return os.path.normpath(os.path.join(plan["directory"], entry["name"]))
 
 
 def compare_outputs(old: Record | None, new: Record | None, path: str) -> Record:
     """The verdict on one output; where it differs, how, as far as the first one is still there."""
     if old is None or new is None:
         return {"verdict": "new" if old is None else "missing", "detail": ""}
-    if not old.get("sha256") or not new.get("sha256"):
-        return {"verdict": "unhashed", "detail": "the files were not hashed (hash_limit)"}
-    if old["sha256"] == new["sha256"]:
+    if not old.get("sha256"):
+        return {"verdict": "unhashed", "detail": "the first run's record has no hash (hash_limit)"}
+    if hash_file(path) == old["sha256"]:
         return {"verdict": "identical", "detail": ""}
     if hash_file(old["path"]) != old["sha256"]:
-        return {
-            "verdict": "differs",
-            "detail": "the first run's file is no longer there to compare",
-        }
+        return {"verdict": "differs", "detail": "the first run's file is not there to compare"}
     return {"verdict": "differs", "detail": _attempt(describe_difference, old["path"], path)}
 
 
 def describe_difference(a: str, b: str) -> str:
     """Where two files first differ, in words: numbers by their largest difference, else by line."""
+    sizes = f"{os.path.getsize(a):,} and {os.path.getsize(b):,} bytes"
     if max(os.path.getsize(a), os.path.getsize(b)) > LOAD_LIMIT:
-        return f"{os.path.getsize(a):,} and {os.path.getsize(b):,} bytes"
+        return sizes
     if a.endswith(".npy"):
-        numpy = __import__("numpy")  # only who has it has made such files
-        x, y = numpy.load(a, allow_pickle=False), numpy.load(b, allow_pickle=False)
-        if x.shape != y.shape:
-            return f"shapes {x.shape} and {y.shape}"
-        return f"largest difference {abs(x - y).max():g}"
-    one, other = _read_bytes(a), _read_bytes(b)
+        return compare_arrays(a, b)
     try:
-        lines = one.decode("utf-8").splitlines(), other.decode("utf-8").splitlines()
+        lines = [_read_bytes(path).decode("utf-8").split("\n") for path in (a, b)]
     except UnicodeDecodeError:
-        return f"{len(one):,} and {len(other):,} bytes"
-    largest = _find_largest_difference(*lines) if a.endswith(".csv") else None
-    return describe_first_line(*lines) + (f"; largest difference {largest:g}" if largest else "")
+        return sizes
+    largest = find_largest_difference(*lines) if a.endswith(".csv") else None
+    return compare_lines(*lines) + (f"; largest difference {largest:g}" if largest else "")
 
 
-def describe_first_line(a: Sequence[str], b: Sequence[str]) -> str:
-    """The first line in which two texts differ."""
+def compare_arrays(a: str, b: str) -> str:
+    """How two files of NumPy arrays differ."""
+    numpy = __import__("numpy")  # who has made such files has it
+    x, y = (numpy.load(path, allow_pickle=False) for path in (a, b))
+    if (x.shape, x.dtype) != (y.shape, y.dtype):
+        return f"{x.dtype} {x.shape} and {y.dtype} {y.shape}"
+    if x.dtype.kind not in "biuf":
+        return f"{(x != y).sum()} of {x.size} values"
+    with numpy.errstate(invalid="ignore"):
+        gaps = abs(x.astype("longdouble") - y.astype("longdouble"))
+    return f"largest difference {numpy.nanmax(gaps):g}, in {(x != y).sum()} of {x.size} values"
+
+
+def compare_lines(a: Sequence[str], b: Sequence[str]) -> str:
+    """The first line in which two texts differ, from where it does."""
     for number, (one, other) in enumerate(zip(a, b), 1):
         if one != other:
-            return f"line {number}: {clean(one, 80)} -> {clean(other, 80)}"
+            start = max(0, len(os.path.commonprefix([one, other])) - 20)
+            return f"line {number}: {clean(one[start:], 80)} -> {clean(other[start:], 80)}"
     return f"{len(a)} and {len(b)} lines"
 
 
-def _find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float | None:
+def find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float | None:
     """The largest difference of numbers in the same cells of two tables, if they match at all."""
     import csv
 
     largest = None
-    for one, other in zip(csv.reader(a), csv.reader(b)):
-        for x, y in zip(one, other):
-            try:
-                largest = max(largest or 0.0, abs(float(x) - float(y)))
-            except ValueError:
-                continue
+    try:
+        for row, other in zip(csv.reader(a), csv.reader(b)):
+            for x, y in zip(row, other):
+                if x != y:
+                    largest = max(largest or 0.0, abs(float(x) - float(y)))
+    except (ValueError, csv.Error):
+        return None
     return largest
 
 
-def copy_outputs(plan: Record, made: Record, target: str) -> None:
-    """Take what the rerun made, and its record, to the folder where it is to stay."""
+def collect_outputs(plan: Record, made: Record, target: str) -> None:
+    """Take what the rerun made, and its records, to the folder where they are to stay."""
     import shutil
 
-    os.makedirs(target, exist_ok=True)
-    for entry in entries_of(made, "outputs"):
-        outside = os.path.isabs(entry["name"])
-        name = (
-            os.path.join("elsewhere", os.path.basename(entry["name"])) if outside else entry["name"]
-        )
-        place = os.path.join(target, name)
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        if os.path.isfile(entry["path"]):
-            shutil.copy2(entry["path"], place)
-    shutil.copy2(made["record_path"], target)
+    for entry in made.get("outputs", ()):
+        place = relocate(_output_path({"name": entry["path"]}, plan), plan)
+        if os.path.isabs(entry["path"]):
+            entry["path"] = f"elsewhere{entry['path']}"
+        os.makedirs(os.path.dirname(os.path.join(target, entry["path"])), exist_ok=True)
+        if os.path.isfile(place):
+            shutil.move(place, os.path.join(target, entry["path"]))
+    for record in [*find_nested(plan, made), made]:
+        name = os.path.relpath(record["record_path"], plan["directory"])
+        record["record_path"] = os.path.join(target, name)
+        os.makedirs(os.path.dirname(record["record_path"]), exist_ok=True)
+        kept = {k: v for k, v in record.items() if k not in ("record_path", "record_number")}
+        write_record(record["record_path"], kept)
+
+
+def find_nested(plan: Record, made: Record) -> Iterator[Record]:
+    """The records of the tracked runs inside the rerun, as far as they lie in its directory."""
+    uuids = {made["uuid"]}
+    for record in sorted(iterate_records(relocate(plan["directory"], plan)), key=_start_of):
+        if record.get("parent") in uuids:
+            uuids.add(record.get("uuid"))
+            yield bring_back(record, plan)
 
 
 # ------------------------------------------------------------------------------
@@ -4964,9 +5581,10 @@ def _escape(match: Any) -> str:
 
 def format_path(path: object) -> str:
     """A path for people: relative to the working directory where it lies below that."""
-    text = path if isinstance(path, str) else ""
+    if not isinstance(path, str):
+        return clean(path)
     here = os.path.join(os.getcwd(), "")
-    return clean(text[len(here) :] if text.startswith(here) else path)
+    return clean(path[len(here) :] if path.startswith(here) else path.removeprefix("./"))
 
 
 def format_value(value: object, limit: int = 500) -> str:
@@ -4975,7 +5593,7 @@ def format_value(value: object, limit: int = 500) -> str:
     return clean(f'"{value}"' if is_quoted else value, limit)
 
 
-_AMBIGUOUS = r'(?s)$|(?:true|false|null|-?\d[\d.e+-]*)$|[\[{"]|.*\s'
+_AMBIGUOUS = r'(?s)$|(?:true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)$|[\[{"]|.*\s'
 
 
 def format_size(size: int) -> str:
@@ -5221,7 +5839,7 @@ def _to_url(remote: str) -> str:
     return f"ssh://{host}/{path.lstrip('/')}" if colon else ""
 
 
-_REQUIREMENT = r"(?:-e |[A-Za-z0-9][\w.-]*(?: @ |===?))[\w.+!:/@#&=%~,?*()\[\]-]+$"
+_REQUIREMENT = r"(?:-e |[A-Za-z0-9][\w.-]*(?: @ |===?(?!=)))[\w.+!:/@#&=%~,?*()\[\]-]+$"
 _VERSION = (  # of PEP 440; others can only be asked for to the letter
     r"v?(\d+!)?\d+(\.\d+)*([-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?"
     r"(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?([-_.]?dev[-_.]?\d*)?(\+[a-z0-9]+([-_.][a-z0-9]+)*)?$"
@@ -5340,16 +5958,20 @@ def format_differences(
 
 
 def _format_change(difference: Record) -> str:
-    """One difference: `a -> b`; hashes cut short, patches by their size."""
-    a, b = (
-        f"{side.count(chr(10))} lines"
-        if "git_patch." in difference["path"] and isinstance(side, str)
-        else _pattern(r"[0-9a-f]{40,64}$").sub(lambda match: match[0][:12], format_value(side, 80))
-        for side in (difference.get("a", ""), difference.get("b", ""))
-    )
+    """One difference: `a -> b`."""
+    a, b = (_format_side(difference, side) for side in ("a", "b"))
     if "a" not in difference:
         return f"only in the second: {b}"
     return f"{a} -> {b}" if "b" in difference else f"only in the first: {a}"
+
+
+def _format_side(difference: Record, side: str) -> str:
+    """A value that differs; hashes cut short, a patch by its size."""
+    value = difference.get(side)
+    if "git_patch." in difference["path"] and isinstance(value, str):
+        return f"{len(value.splitlines())} lines"
+    text = _pattern(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b").sub(r"\1", format_value(value, 10_000))
+    return clean(text, 80)
 
 
 def format_trace(node: Record, style: _Style) -> str:
@@ -5408,36 +6030,57 @@ def format_dot(node: Record) -> str:
     return "digraph trace {\n" + "\n".join(lines) + "\n}"
 
 
-def format_plan(plan: Record, record: Record, style: _Style) -> str:
-    """What a rerun is about to execute, and in which other surroundings."""
-    patch = f" with a patch of {len(plan['patch'])} lines" if plan["patch"] else ""
-    lines = [
-        f"about to execute {clean(plan['qualname'])}() of {clean(plan['source'])}",
-        f"  at commit {plan['commit'][:12]} of {clean(plan['repository'])}{patch}",
-        f"  first run into {clean(plan['old_directory'])}, seed {plan['seed']}",
-        *(f"  {text}" for text in _assignments(plan["arguments"])),
+def format_plan(plan: Record, record: Record) -> str:
+    """What a rerun is about to execute, and in which other surroundings; never cut short."""
+    count = sum(line.startswith("diff --git ") for line in plan["patch"])
+    patch = f", with a patch of {len(plan['patch'])} lines to {count} files" if count else ""
+    texts = [text for text in plan["argv"][1:] if plan["run_as"] or plan["module"] == "__main__"]
+    rows = [
+        ("execute", f"{clean(plan['qualname'])}() of {clean(plan['source'])}"),
+        ("code", f"commit {plan['commit'][:12]} of {clean(plan['repository'])}{patch}"),
+        ("directory", f"{clean(plan['directory'])} (of which the rerun makes a copy)"),
+        *[("argument", text) for text in _assignments(plan["arguments"])],
+        *[("argv", clean(" ".join(texts)))][: len(texts)],
+        ("seed", str(plan["seed"])),
+        *_limit_rows("changed", list(list_changes(plan, record))),
+        *_limit_rows("note", [clean(note) for note in plan["notes"]]),
     ]
-    now = {"environment": get_environment_info(), "package_inventory": get_installed_packages()}
-    for section, keys in (("environment", _SURROUNDINGS_OF_RERUN), ("package_inventory", None)):
-        then = record.get(section) or {}
-        old = _pick(then, keys) if keys else then
-        new = _pick(now[section], keys) if keys else now[section]
+    return "\n".join(f"{name:10}{text}" for name, text in rows)
+
+
+def _limit_rows(name: str, texts: Sequence[str], limit: int = 12) -> list[tuple[str, str]]:
+    more = [f"... and {len(texts) - limit} more"] if len(texts) > limit + 1 else []
+    return [(name, text) for text in [*texts[: limit + 1 - len(more)], *more]]
+
+
+def list_changes(plan: Record, record: Record) -> Iterator[str]:
+    """How the surroundings differ here from those of the first run, and what will be set."""
+    then, now = record.get("environment"), get_environment_info()
+    pairs = [(_pick(then, _SURROUNDINGS_OF_RERUN), _pick(now, _SURROUNDINGS_OF_RERUN))]
+    if isinstance(record.get("package_inventory"), dict):
+        pairs.append((record["package_inventory"], get_installed_packages()))
+    for old, new in pairs:
         for path, a, b in diff_values(old, new):
             change = {k: v for k, v in (("path", path), ("a", a), ("b", b)) if v is not _ABSENT}
-            lines.append(f"  now {path}: {_format_change(change)}")
-    return "\n".join(style.cut(line) for line in lines)
+            yield f"{clean(path)}: {_format_change(change)}"
+    for name, value in sorted(plan["variables"].items()):
+        if value != os.environ.get(name):
+            yield f"{clean(name)} is set to {clean(value, 80)}" if value else f"{name} is unset"
 
 
-_SURROUNDINGS_OF_RERUN = ("platform_info", "python_version", "python_implementation", "gpus")
+_SURROUNDINGS_OF_RERUN = (
+    *("platform_info", "python_version", "python_implementation", "cpu_count", "gpus"),
+)
 
 
 def format_rerun(result: Record, style: _Style) -> str:
     """A rerun's verdicts."""
     lines = [
         f"{style.paint(v['verdict'])}  {clean(v['name'])}"
-        + (f"  ({v['detail']})" if v["detail"] else "")
+        + (f"  ({clean(v['detail'])})" if v["detail"] else "")
         for v in result["verdicts"]
     ]
+    lines += [f"note: {clean(note)}" for note in result["notes"]]
     verdicts = [verdict["verdict"] for verdict in result["verdicts"]]
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in sorted(set(verdicts)))
     places = [f"made in {clean(result['directory'])}"]
@@ -5467,8 +6110,8 @@ def format_verdicts(verdicts: Sequence[Record], style: _Style) -> str:
 def _cmd_show(arguments: Any) -> int:
     """Summarise the run that made a file.
 
-    Finds the record and prints what matters of it on one screen; or one part of it, for
-    another program and nothing else.
+    Finds the record and prints what matters of it on one screen; or one part of
+    it, for another program and nothing else.
 
       pycrumbs show runs/first/model.pt
       pycrumbs show --patch runs/first | git apply
@@ -5492,9 +6135,10 @@ def _cmd_show(arguments: Any) -> int:
 def _cmd_log(arguments: Any) -> int:
     """List the runs below a folder, newest first.
 
-    One line each: when it started, how it ended and how long it took, the function, where
-    it is (a TARGET for the other commands), and the arguments in which the runs of that
-    function differ. `died` is a run whose process ended without a word.
+    One line each: when it started, how it ended and how long it took, the
+    function, where it is (a TARGET for the other commands), and the arguments in
+    which the runs of that function differ. `died` is a run whose process ended
+    without a word.
 
       pycrumbs log runs
       pycrumbs log --json runs | jq '.[] | select(.status == "failed").record_path'
@@ -5509,9 +6153,10 @@ def _cmd_log(arguments: Any) -> int:
 def _cmd_diff(arguments: Any) -> int:
     """Tell by meaning what differs between two runs.
 
-    Compares arguments, code, seed, packages, the content of inputs and outputs, results,
-    endings and environments. What always differs isn't listed: times, ids, the names of
-    the runs' own directories, and drawn seeds while what came out is the same.
+    Compares arguments, code, seed, packages, the content of inputs and outputs,
+    results, endings and environments. What always differs isn't listed: times,
+    ids, the names of the runs' own directories, and drawn seeds while what came
+    out is the same.
 
       pycrumbs diff runs/first runs/second
       pycrumbs diff runs/chained@1 runs/chained
@@ -5530,9 +6175,9 @@ def _cmd_diff(arguments: Any) -> int:
 def _cmd_verify(arguments: Any) -> int:
     """Tell whether inputs and outputs are still what the record says.
 
-    Hashes the files that a record names, or all records below a folder, and lists those
-    that are changed, missing, or were never hashed. What a later one of these runs made
-    anew counts as replaced.
+    Hashes the files that a record names, or all records below a folder, and lists
+    those that are changed, missing, or were never hashed. What a later one of
+    these runs made anew counts as replaced.
 
       pycrumbs verify runs
     """
@@ -5551,22 +6196,23 @@ def _cmd_verify(arguments: Any) -> int:
 def _cmd_rerun(arguments: Any) -> int:
     """Run a recorded call again from its record alone, and compare.
 
-    Checks the recorded commit out in a temporary folder, applies the patch, and calls the
-    function with the recorded arguments and seed, into a new directory. It says first what
-    it will execute, and asks; then, of each file, whether it came out identical.
+    Checks the recorded commit out in a temporary folder, applies the patch, and
+    calls the function with the recorded arguments and seed, into a new directory.
+    It says first what it will execute, and asks; then, of each file, whether it
+    came out identical.
 
       pycrumbs rerun runs/first
       pycrumbs rerun --yes -o runs/again runs/first
     """
     record = find_record(arguments.target)
     plan = plan_rerun(record, arguments.repo)
-    print(format_plan(plan, record, _make_style()), file=sys.stderr)
-    if not arguments.yes:
-        if not sys.stdin.isatty():
-            raise RecordError("rerun executes this code: say --yes where nobody can be asked")
-        if input("Execute it? [y/N] ").strip().lower() not in ("y", "yes"):
-            raise RecordError("nothing was executed")
-    result = carry_out(plan, record, arguments.output, arguments.keep)
+    print(format_plan(plan, record), file=sys.stderr)
+    try:
+        if not arguments.yes:
+            _ask_to_execute()
+        result = carry_out(plan, record, arguments.output, arguments.keep, _print_step)
+    except KeyboardInterrupt:
+        raise RecordError("interrupted; what the rerun had made is removed") from None
     if arguments.json:
         _print_json(result)
     else:
@@ -5574,11 +6220,27 @@ def _cmd_rerun(arguments: Any) -> int:
     return 1 if any(v["verdict"] != "identical" for v in result["verdicts"]) else 0
 
 
+def _ask_to_execute() -> None:
+    """Ask on the terminal; RecordError if the answer isn't yes."""
+    if not sys.stdin.isatty():
+        raise RecordError("rerun executes this code: say --yes where nobody can be asked")
+    print("Execute it? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise RecordError("nothing was executed")
+
+
+def _print_step(step: str) -> None:
+    """Say on a terminal what is being done, as it may take long."""
+    if sys.stderr.isatty():
+        print(f"{clean(step)} ...", file=sys.stderr)
+
+
 def _cmd_trace(arguments: Any) -> int:
     """Trace a file back to its sources.
 
-    Draws the tree of runs that led to a file: which run made it, from which inputs, which
-    runs made those. Files are known by their content, so the folder may have moved.
+    Draws the tree of runs that led to a file: which run made it, from which
+    inputs, which runs made those. Files are known by their content, so the folder
+    may have moved.
 
       pycrumbs trace runs/report/figure.png
       pycrumbs trace --root runs elsewhere/figure.png
@@ -5601,9 +6263,10 @@ def list_records(target: str) -> Iterator[Record]:
 def _cmd_run(arguments: Any) -> int:
     """Run a script as a tracked function.
 
-    Runs a script, or with -m a module, just as `python` would, and leaves a record beside
-    what it makes: arguments, code, packages, seed, and every file it opens through Python.
-    Options of pycrumbs go before the script; what follows it is the script's own.
+    Runs a script, or with -m a module, just as `python` would, and leaves a record
+    beside what it makes: arguments, code, packages, seed, and every file it opens
+    through Python. Options of pycrumbs go before the script; what follows it is
+    the script's own.
 
       pycrumbs run -o runs/first -s 7 train.py --epochs 5
       pycrumbs run -m package.train --epochs 5
@@ -5622,7 +6285,8 @@ def _cmd_run(arguments: Any) -> int:
     except BaseException as error:
         if not _program_started and isinstance(error, Exception):
             text = str(getattr(error, "strerror", None) or error)
-            raise RecordError(text.replace(_GIT_ADVICE, "or pass --no-git")) from None
+            text = text.replace(_GIT_ADVICE, "put it into one, or pass --no-git")
+            raise RecordError(text) from None
         sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
         raise
     return 0
@@ -5672,6 +6336,7 @@ def make_script(path: str, module: str | None, **options: Any) -> Callable[..., 
     def script(*argv: str, seed: int | None = None) -> None:
         _program_started.append(True)
         sys.modules["__main__"] = main = types.ModuleType("__main__")
+        vars(main).update(__annotations__={}, __builtins__=sys.modules["builtins"])
         if module is None:
             _execute_script(path, main)
         else:
@@ -5682,18 +6347,18 @@ def make_script(path: str, module: str | None, **options: Any) -> Callable[..., 
     name = module or os.path.splitext(os.path.basename(path))[0]
     script.__name__, script.__qualname__, script.__module__ = name, name, "__main__"
     given = dict(tracked.__kwdefaults__ or {}, seed_parameter="seed", create_parents=True)
-    given.update(capture_files=True, run_as="module" if module else "script", source_file=path)
+    given.update(capture_files=True, run_as="module" if module else "script")
+    given["source_file"] = _absolute(path)
     wrapped: Callable[..., None] = _wrap(script, _Options(**{**given, **options}))
     return wrapped
 
 
 def _execute_script(path: str, main: types.ModuleType) -> None:
     """Execute a script in the module `__main__`, which has what `python SCRIPT` gives it."""
-    import builtins
     from importlib.machinery import SourceFileLoader
 
-    vars(main).update(__builtins__=builtins, __annotations__={}, __cached__=None, __file__=path)
-    vars(main).update(__loader__=SourceFileLoader("__main__", path))
+    loader = SourceFileLoader("__main__", path)
+    vars(main).update(__cached__=None, __file__=path, __loader__=loader)
     code = compile(_read_bytes(path), path, "exec", dont_inherit=True)
     exec(code, vars(main))
 
@@ -5886,11 +6551,13 @@ def make_parser() -> Any:
             raise RecordError(f"{message}; see {self.prog} --help")
 
     raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser(prog="pycrumbs", description=(__doc__ or "").partition("\n")[0], epilog=_EXIT_STATUS)
+    purpose = (__doc__ or "").partition("\n")[0]
+    parser = Parser(prog="pycrumbs", description=purpose, epilog=_EXIT_STATUS)
     parser.add_argument("--version", action="version", version=f"pycrumbs {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (run, options) in _COMMANDS.items():
-        about = f"{inspect.getdoc(run) or ''}\n\n{_EXIT_STATUS}"
+        status = "Exit status: the program's own." if name == "run" else _EXIT_STATUS
+        about = f"{inspect.getdoc(run) or ''}\n\n{status}"
         summary = about.partition(".\n")[0]
         command = commands.add_parser(name, help=summary, description=about, formatter_class=raw)
         command.set_defaults(command=run)
