@@ -36,7 +36,9 @@ from __future__ import annotations
 
 import _thread
 import contextvars
+import errno
 import os
+import stat
 import sys
 import time
 import types
@@ -91,6 +93,7 @@ SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
 DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
 TRACEBACK_LINES = 100  # kept of a long traceback, at either end
 TRACEBACK_LENGTH = 2**17  # and the characters
+SOCKET_FOLDER_LENGTH = 70  # of the 104 characters of a socket's path, 34 are multiprocessing's
 CHECKOUT_TIMEOUT = 600.0  # seconds, for the repository of a rerun
 RERUN_PREFIX = "pycrumbs-rerun-"
 KEPT_PREFIX = "pycrumbs-kept-"
@@ -595,9 +598,7 @@ class _Run:
         """The subdirectory's name: relative, and never one that leads out of the directory."""
         parameter = self.options.subdirectory_name_parameter
         name = self.read_path(parameter)
-        parts = name.replace(os.altsep or os.sep, os.sep).split(os.sep)
-        inside = not (os.path.isabs(name) or os.path.splitdrive(name)[0] or ".." in parts)
-        if not inside or not set(parts) - {"", "."} or "\0" in name:
+        if not leads_inside(name):
             problem = f"parameter {parameter!r} must name a folder inside the directory"
             raise self.fail(ValueError, f"{problem} (a relative path without '..'), not {name!r}")
         return os.path.normpath(name)
@@ -609,12 +610,12 @@ class _Run:
             base = os.path.abspath(options.literal_directory)
         else:
             base = os.path.abspath(self.read_path(options.directory_parameter))
+        base = relocate(base, self.plan) if self.plan else base
+        self.base = base if options.subdirectory_name_parameter else ""
         if self.plan:  # a rerun
-            base = relocate(base, self.plan)
             self.directory = relocate(self.plan["directory"], self.plan)
         else:
             self.directory = self.create_target(base)
-        self.base = base if options.subdirectory_name_parameter else self.directory
         self.create(self.directory)
         if options.require_empty_directory and os.listdir(self.directory):
             problem = f"the directory {self.directory} is not empty (require_empty_directory)"
@@ -646,14 +647,14 @@ class _Run:
         """Create a directory, tell whether it is new, and say what to do where it can't be."""
         try:
             parents = self.options.create_parents or self.plan is not None
-            created = create_directories(directory, parents)
+            created = create_directories(directory, parents, self.base)
         except OSError as error:
             orphan = isinstance(error, FileNotFoundError) and not parents
             advice = "; create_parents=True creates parents" if orphan else ""
             problem = f"cannot create the directory {directory}: {error.strerror}"
             raise OSError(error.errno, f"{self.tracker.name}(): {problem}{advice}") from None
         self.created += created
-        return bool(created)
+        return directory in created
 
     def inject_directory(self, base: str) -> None:
         """Give the final directory to the parameter that carries it to the function."""
@@ -790,7 +791,7 @@ class _Signals:
     Python runs handlers in.
     """
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
     def __init__(self) -> None:
         self.held: dict[int, Any] = {}  # the handlers before ours that go back after the context
@@ -1081,7 +1082,9 @@ class _Process:
             raise _Unavailable(f"more than {format_size(limit)}")
         ended = self.read(timeout) if out else None
         if ended is None:
-            raise _Unavailable(self.abandon())
+            reason = self.abandon()
+            reader.join(0.1)  # the function may want to fork, which threads don't go with
+            raise _Unavailable(reason)
         if ended[0] not in (0, 1):
             reason = " ".join(ended[2].split())
             raise _Unavailable(reason or f"{self.name} ended with status {ended[0]}")
@@ -1092,13 +1095,14 @@ class _Process:
         import signal
 
         try:
-            if hasattr(os, "killpg"):
+            if self.popen.returncode is None and hasattr(os, "killpg"):
                 os.killpg(self.popen.pid, signal.SIGKILL)
             else:
                 self.popen.kill()
         except OSError:
             pass
         self.read(0.05)
+        self.popen.poll()  # where a grandchild holds the pipes, reading wouldn't tell
         return f"{self.name} did not answer within {time.monotonic() - self.started:.1f} s"
 
 
@@ -1202,20 +1206,43 @@ def _read_process_identity() -> Record:
     if get(_remembered, "identity", "pid") == pid:
         return dict(_remembered["identity"])
     identity: Record = {"pid": pid}
-    if sys.platform == "linux":
+    try:  # Linux tells, unless it hides /proc
         identity["start_time"] = _read_start_time(pid)
         identity["boot_id"] = _read_bytes("/proc/sys/kernel/random/boot_id").decode().strip()
         identity["pid_namespace"] = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        identity = _without_none(identity)
     _remembered["identity"] = identity
-    return identity
+    return dict(identity)
 
 
 def _read_start_time(pid: object) -> int | None:
-    """When a process started, in clock ticks since the boot; None if there is none."""
+    """When a process started, in clock ticks since the boot; None if there is none.
+
+    One that has ended, and nobody has asked how, is there for nobody: -1.
+    """
     try:
-        return int(_read_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
-    except (OSError, IndexError):
+        fields = _read_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        return -1 if fields[0] in (b"Z", b"X") else int(fields[19])
+    except (OSError, IndexError, ValueError):
         return None
+
+
+def is_gone(pid: Any, start: object) -> bool:
+    """Whether a process of this machine has ended; never so where that can't be known.
+
+    Where /proc hides the processes of others (hidepid), `kill` tells.
+    """
+    found = _read_start_time(pid)
+    if found is not None:
+        return str(found) != str(start)
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return False
 
 
 def _absolute(path: str) -> str:
@@ -1493,7 +1520,7 @@ class _GitProbe:
     def answer(self, key: str) -> tuple[int, bytes]:
         """Exit status and output of one git; its failure (status 128 and above) is an error."""
         process = self.processes.pop(key)
-        ended = process.read(GIT_TIMEOUT)
+        ended = process.read(process.started + GIT_TIMEOUT - time.monotonic())
         if ended is None:
             raise _GitSilent(process.abandon())
         code, out, err = ended
@@ -2504,7 +2531,7 @@ def hash_files(
     chosen.reverse()  # the largest first, so that the threads end together
 
     def work() -> None:
-        while chosen:
+        while chosen and not _signals.pending:  # a process that is to end has no time for this
             try:
                 entry = chosen.pop(0)
             except IndexError:  # another thread took the last one
@@ -2554,6 +2581,8 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
                 digest.update(buffer[:size])
                 if on_progress:
                     on_progress(size)
+                if _signals.pending:
+                    return None
     except OSError:
         return None
     if signature == sign_file(path) and time.time() - signature[0] / 1e9 > 2:
@@ -2593,16 +2622,17 @@ class _Capture:
     def note(self, path: str, flags: int) -> None:
         """Note that a file is about to be opened; what the run has written itself is no input."""
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        if path in self.written or (path in self.read and not writes):
+        reads = not flags & (os.O_WRONLY | os.O_TRUNC)
+        if (path in self.read or not reads) and (path in self.written or not writes):
             return
         if len(self.read) + len(self.written) >= VISIT_LIMIT:
             self.overflow = f"whatever was opened after the first {VISIT_LIMIT:,} files"
             return
         signature = sign_file(path)
-        if signature and path not in self.read and not flags & (os.O_WRONLY | os.O_TRUNC):
-            self.read[path] = signature
+        if reads and signature and signature == self.written.get(path, signature):
+            self.read.setdefault(path, signature)
         if writes:
-            self.written[path] = signature
+            self.written.setdefault(path, signature)
 
     def note_rename(self, old: str, new: str) -> None:
         """Note that a file, or a folder with what was written in it, is about to be renamed."""
@@ -2634,11 +2664,11 @@ class _Capture:
     def find_outputs(self, directory: str) -> list[Record]:
         """The files that were written outside the record's directory, by absolute path."""
         entries = []
-        folders = [directory, os.path.realpath(directory)]
+        directory = os.path.realpath(directory)
         for path in self.select(self.written):
             signature = sign_file(path)
-            is_below_it = any(is_below(path, folder) for folder in folders)
-            if signature and signature != self.written[path] and not is_below_it:
+            is_listed = is_below(os.path.realpath(path), directory)
+            if signature and signature != self.written[path] and not is_listed:
                 entries.append(describe_file(path, signature))
                 del entries[-1]["mtime"]
         return entries
@@ -3334,31 +3364,41 @@ class _RecordFile:
 
     def __init__(self, path: str, base: str, chain: bool) -> None:
         self.path, self.base, self.chain = path, base, chain
+        self.folder, self.name = os.path.split(path)
         self.entry = ""  # the run's record as it was written last
 
     def write(self, record: Record, durable: bool) -> None:
         entry = format_record(record)
-        if not self.chain:
-            replace_file(self.path, entry, durable, self.base)
-            return
-        with _Lock(self.path) as problem:
-            if problem:
-                record["chain_lock"] = f"unavailable: {problem}"
-                entry = format_record(record)
-            text = place_in_chain(self.read_chain(), self.entry, entry)
-            replace_file(self.path, text, durable, self.base)
-        self.entry = entry
+        with _Folder(self.folder, self.base) as folder:
+            if not self.chain:
+                folder.replace(self.name, entry, durable)
+                return
+            with _Lock(folder, f".{self.name}.lock") as problem:
+                if problem:
+                    entry = self.note_no_lock(record, problem)
+                text = place_in_chain(self.read_chain(folder), self.entry, entry)
+                folder.replace(self.name, text, durable)
+                self.entry = entry
 
-    def read_chain(self) -> str:
+    def note_no_lock(self, record: Record, problem: str) -> str:
+        """Say in the record, and once to the user, that there is no lock."""
+        if "chain_lock" not in record:
+            _warn(f"{self.path}: no lock, so parallel runs can lose records: {problem}")
+        record["chain_lock"] = f"unavailable: {problem}"
+        return format_record(record)
+
+    def read_chain(self, folder: _Folder) -> str:
         """The text of the file; one that is broken is set aside, and the chain begins anew."""
         try:
-            text = _read_bytes(self.path).decode("utf-8", "surrogateescape")
+            text = folder.read(self.name).decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             return ""
         if is_chain(text):
             return text
-        aside = f"{self.path}.broken-{time.strftime('%Y%m%d%H%M%S')}-{os.getpid()}"
-        os.replace(self.path, aside)
+        now, token = time.strftime("%Y%m%d%H%M%S"), os.urandom(4).hex()
+        aside = f"{self.name}.broken-{now}-{token}"
+        folder.rename(self.name, aside)
+        aside = os.path.join(self.folder, aside)
         _warn(f"{self.path} holds no records; it was set aside as {aside}")
         return ""
 
@@ -3367,17 +3407,23 @@ class _RecordFile:
         if self.path in _swept:
             return
         _swept.add(self.path)
-        folder, name = os.path.split(self.path)
-        for found in os.listdir(folder):
-            if found.startswith(f".{name}.") and found.endswith(".tmp"):
-                machine, pid, start = [*found[len(name) + 2 :].split(".")[0].split("-"), "", ""][:3]
-                path = os.path.join(folder, found)
-                if machine == _owner().partition("-")[0]:
-                    stray = str(_read_start_time(pid)) != start
-                else:
-                    stray = _is_older(path, time.time() - TEMPORARY_LIFE)
-                if stray:
-                    _remove(path)
+        try:
+            with _Folder(self.folder, self.base) as folder:
+                for name in folder.names():
+                    if self.is_stray(folder, name):
+                        folder.remove(name)
+        except OSError:  # one may be free to write in a folder, and not to list it
+            return
+
+    def is_stray(self, folder: _Folder, name: str) -> bool:
+        """Whether a file is a temporary one of this record, of a run that is no more."""
+        start = f".{self.name}."
+        if not (name.startswith(start) and name.endswith(".tmp")):
+            return False
+        machine, _, process = name[len(start) :].partition(".")[0].partition("-")
+        if machine == _owner().partition("-")[0] and sys.platform != "win32":
+            return is_gone(*process.partition("-")[::2])
+        return folder.age(name) > TEMPORARY_LIFE
 
 
 def _owner() -> str:
@@ -3394,24 +3440,22 @@ def _owner() -> str:
     return str(name)
 
 
-def _is_older(path: str, limit: float) -> bool:
-    try:
-        return os.lstat(path).st_mtime < limit
-    except OSError:
-        return False
-
-
-def _remove(path: str, at: int | None = None) -> None:
-    try:
-        os.unlink(path, dir_fd=at)
-    except OSError:  # somebody else was quicker
-        return
-
-
 def is_chain(text: str) -> bool:
-    """Whether a file's text is a record or a list of them, as far as its two ends tell."""
+    """Whether a file's text is a record or a list of them.
+
+    It is parsed only if its lines aren't indented as ours: that would take as long as all the rest.
+    """
     ends = text[:1] + text.rstrip()[-1:]
-    return ends in ("{}", "[]") and _pattern(r'\[?\s*\{\s*"').match(text) is not None
+    if ends not in ("{}", "[]") or not _pattern(r'\[?\s*\{\s*"').match(text):
+        return False
+    if text.count("\n") == text.count("\n    ") + 1 and "\0" not in text:
+        return True
+    import json
+
+    try:
+        return bool(json.loads(text))
+    except (ValueError, RecursionError):
+        return False
 
 
 def place_in_chain(text: str, old: str, new: str) -> str:
@@ -3439,134 +3483,244 @@ class _Lock:
     Entering returns why there is no lock, if the file system refuses locks (some NFS and Lustre).
     """
 
-    def __init__(self, path: str) -> None:
-        folder, name = os.path.split(path)
-        self.path = os.path.join(folder, f".{name}.lock")
+    def __init__(self, folder: _Folder, name: str) -> None:
+        self.folder, self.name = folder, name
 
     def __enter__(self) -> str | None:
-        self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        self.descriptor = self.folder.open(self.name, os.O_RDWR | os.O_CREAT)
         deadline = time.monotonic() + LOCK_TIMEOUT
-        while True:
-            try:
-                _lock_file(self.descriptor)
-                return None
-            except OSError as error:
-                import errno
-
-                if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                    _warn(f"{self.path}: no lock, so parallel runs can lose records: {error}")
-                    return str(error.strerror)
+        try:
+            while not _lock_file(self.descriptor):
                 if time.monotonic() > deadline:
-                    os.close(self.descriptor)
-                    problem = f"somebody has locked it for {LOCK_TIMEOUT:.0f} s"
-                    raise OSError(error.errno, problem, self.path) from None
-            time.sleep(0.005)
+                    problem = f"somebody has locked {self.name} for {LOCK_TIMEOUT:.0f} s"
+                    raise TimeoutError(errno.ETIMEDOUT, problem)
+                time.sleep(0.005)
+        except TimeoutError:
+            os.close(self.descriptor)
+            raise
+        except OSError as error:
+            return str(error.strerror)
+        return None
 
     def __exit__(self, *error: object) -> None:
+        # Closing alone would leave it locked while a child that was forked meanwhile lives.
+        _attempt(_lock_file, self.descriptor, unlock=True)
         os.close(self.descriptor)
 
 
-def _lock_file(descriptor: int) -> None:
-    """Lock an open file for this descriptor alone, or raise OSError at once."""
-    if sys.platform == "win32":
-        import msvcrt
+def _lock_file(descriptor: int, unlock: bool = False) -> bool:
+    """Lock an open file, unless somebody else has; OSError where files can't be locked."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
 
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK if unlock else msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
 
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def replace_file(path: str, text: str, durable: bool, base: str = "") -> None:
-    """Write a text file through a temporary one beside it, with the permissions the umask gives.
-
-    `durable` has it reach the disk (fsync) before it takes the old one's place. Where `base` is
-    given, the file's folder is reached from there without following links.
-    """
-    folder, name = os.path.split(path)
-    temporary = f".{name}.{_owner()}.{os.urandom(4).hex()}.tmp"
-    with _Folder(folder, base) as (at, prefix):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        descriptor = os.open(prefix + temporary, flags, 0o666, dir_fd=at)
-        try:
-            with open(
-                descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n"
-            ) as f:
-                f.write(text)
-                f.flush()
-                if durable:
-                    os.fsync(f.fileno())
-            _replace(prefix + temporary, prefix + name, at)
-        except BaseException:
-            _remove(prefix + temporary, at)
+            fcntl.flock(descriptor, fcntl.LOCK_UN if unlock else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
             raise
+        return False
+    return True
 
 
-def _replace(old: str, new: str, at: int | None) -> None:
-    """Rename; where Windows refuses because somebody reads the file, try again for 2 s."""
-    deadline = time.monotonic() + (2 if sys.platform == "win32" else 0)
-    while True:
-        try:
-            os.replace(old, new, src_dir_fd=at, dst_dir_fd=at)
-            return
-        except PermissionError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.01)
+def replace_file(path: str, text: str, durable: bool) -> None:
+    """Write a text file in the way of `_Folder.replace`."""
+    above, name = os.path.split(path)
+    with _Folder(above) as folder:
+        folder.replace(name, text, durable)
+
+
+_STEP_ONLY = getattr(os, "O_PATH", 0)  # Linux's: needs no right to list the folder
+_STEP = _STEP_ONLY | getattr(os, "O_DIRECTORY", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 class _Folder:
-    """A folder to write in, opened so that no link placed meanwhile can lead elsewhere.
+    """A folder to write in, opened step by step so that no link can lead elsewhere.
 
-    Entering gives what to pass as `dir_fd` and to put before names: a descriptor and '', or,
-    where the system has no such calls, None and the path.
+    On the way to `base`, those links are followed that root, this user, or the owner of the folder
+    they are in has placed; so in a shared folder nobody can lead another's run astray. From there
+    on, none is. Where folders can't be opened so, paths must do (Windows).
     """
 
-    def __init__(self, folder: str, base: str) -> None:
-        self.folder, self.base = folder or ".", base or folder
-        self.descriptor: int | None = None
+    def __init__(self, path: str, base: str = "") -> None:
+        self.path = path or "."
+        is_above = base and os.path.join(path, "").startswith(os.path.join(base, ""))
+        self.base = base if is_above else self.path
+        self.descriptor: Any = None
+        self.links = 40  # that may be followed, as in the kernel
 
-    def __enter__(self) -> tuple[int | None, str]:
-        import errno
-
-        if os.open not in os.supports_dir_fd:
-            return None, os.path.join(self.folder, "")
-        flags = os.O_RDONLY | os.O_DIRECTORY
-        if os.path.islink(self.base) and os.lstat(self.base).st_uid not in (0, os.getuid()):
-            raise PermissionError(errno.EPERM, "another user has placed a link there", self.base)
-        self.descriptor = os.open(self.base or ".", flags)
-        try:
-            for part in self.folder[len(self.base) :].split(os.sep):
-                if part:
-                    below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=self.descriptor)
-                    os.close(self.descriptor)
-                    self.descriptor = below
-        except OSError as error:
-            os.close(self.descriptor)
-            raise OSError(error.errno, f"{error.strerror} (a link?)", part) from None
-        return self.descriptor, ""
+    def __enter__(self) -> _Folder:
+        if os.open in os.supports_dir_fd:
+            start = "/" if os.path.isabs(self.base) else "."
+            self.descriptor = os.open(_Unnoted(start if _STEP_ONLY else self.base), _STEP)
+            try:
+                self.go(self.base if _STEP_ONLY else "")
+                self.links = 0
+                self.go(self.path[len(self.base) :])
+            except BaseException:
+                os.close(self.descriptor)
+                raise
+        return self
 
     def __exit__(self, *error: object) -> None:
         if self.descriptor is not None:
             os.close(self.descriptor)
 
+    def go(self, path: str) -> None:
+        """Go on along a path, and the links on it."""
+        for part in filter(None, path.split("/")):
+            try:
+                self.step(part)
+            except NotADirectoryError:
+                target = self.read_link(part)
+                if target.startswith("/"):
+                    self.step("/")
+                self.go(target)
 
-def create_directories(path: str, parents: bool) -> list[str]:
+    def step(self, part: str) -> None:
+        below = os.open(_Unnoted(part), _STEP | _NO_LINK, dir_fd=self.descriptor)
+        os.close(self.descriptor)
+        self.descriptor = below
+
+    def read_link(self, part: str) -> str:
+        """Where a link leads; OSError if it isn't one to follow."""
+        link = os.open(_Unnoted(part), _STEP_ONLY | _NO_LINK, dir_fd=self.descriptor)
+        try:
+            found, around = os.fstat(link), os.fstat(self.descriptor)
+            if not stat.S_ISLNK(found.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if found.st_uid not in (0, os.geteuid(), around.st_uid):
+                raise PermissionError(errno.EPERM, f"another user has placed the link {part}")
+            self.links -= 1
+            if self.links < 0:
+                raise OSError(errno.ELOOP, f"{part} is a link")
+            return os.readlink("", dir_fd=link)
+        finally:
+            os.close(link)
+
+    def at(self, name: str) -> _Unnoted:
+        """What a file in it is called along with `dir_fd`."""
+        return _Unnoted(os.path.join(self.path, name) if self.descriptor is None else name)
+
+    def open(self, name: str, flags: int) -> int:
+        """A descriptor of a file, new ones with the permissions that the umask gives."""
+        try:
+            return os.open(self.at(name), flags | _NO_LINK, 0o666, dir_fd=self.descriptor)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(errno.ELOOP, f"{name} is a link") from None
+            raise
+
+    def read(self, name: str) -> bytes:
+        """What a file holds; a pipe, which would have to be waited for, is an error."""
+        descriptor = self.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, f"{name} is not a file")
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
+
+    def replace(self, name: str, text: str, durable: bool) -> None:
+        """Write a text file through a temporary one beside it.
+
+        `durable` has it reach the disk (fsync) before it takes the old one's place.
+        """
+        temporary = f".{name}.{_owner()}.{os.urandom(4).hex()}.tmp"
+        descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        how: Any = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
+        try:
+            with open(descriptor, "w", **how) as file:
+                file.write(text)
+                file.flush()
+                if durable:
+                    os.fsync(descriptor)
+            self.rename(temporary, name)
+        except BaseException:
+            self.remove(temporary)
+            raise
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename; where Windows refuses because somebody reads the file, try again for 2 s."""
+        deadline = time.monotonic() + (2 if sys.platform == "win32" else 0)
+        at = {"src_dir_fd": self.descriptor, "dst_dir_fd": self.descriptor}
+        while True:
+            try:
+                os.replace(self.at(old), self.at(new), **at)
+                return
+            except PermissionError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.01)
+
+    def remove(self, name: str) -> None:
+        try:
+            os.unlink(self.at(name), dir_fd=self.descriptor)
+        except OSError:  # somebody else was quicker
+            return
+
+    def make(self, name: str) -> None:
+        """Make a folder in it."""
+        os.mkdir(self.at(name), dir_fd=self.descriptor)
+
+    def names(self) -> list[str]:
+        """What is in it."""
+        if self.descriptor is None:
+            return os.listdir(self.path)
+        descriptor = os.open(_Unnoted("."), os.O_RDONLY, dir_fd=self.descriptor)
+        try:
+            return os.listdir(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def age(self, name: str) -> float:
+        """Seconds since a file was changed."""
+        found = os.stat(self.at(name), dir_fd=self.descriptor, follow_symlinks=False)
+        return time.time() - found.st_mtime
+
+
+def create_directories(path: str, parents: bool, base: str = "") -> list[str]:
     """Create a directory, its parents too if asked; return what wasn't there, outermost first."""
-    missing = [path]
-    while parents and not os.path.isdir(os.path.dirname(missing[-1])):
+    missing = [] if os.path.isdir(path) else [path]
+    while missing and parents and not os.path.isdir(os.path.dirname(missing[-1])):
         missing.append(os.path.dirname(missing[-1]))
     created: list[str] = []
     for folder in reversed(missing):
+        above, name = os.path.split(folder)
         try:
-            os.mkdir(folder)
+            with _Folder(above, base) as place:
+                place.make(name)
             created.append(folder)
         except OSError as error:
             if not isinstance(error, FileExistsError) or not os.path.isdir(folder):
                 _remove_directories(created)
                 raise
     return created
+
+
+# Windows takes these for devices, whatever suffix follows.
+_DEVICE = r"(?i)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3])\s*(?:\..*)?"
+
+
+def leads_inside(path: str, system: Any = os.path) -> bool:
+    """Whether a path stays inside the folder that it is joined to, and names one in there.
+
+    `system` is `os.path`, or that of another system. Windows drops spaces and dots at the end of
+    names, so that '.. ' is '..', and takes 'a:b' for a stream of the file 'a'.
+    """
+    parts = path.replace(system.altsep or system.sep, system.sep).split(system.sep)
+    named = [part for part in parts if part not in ("", ".")]
+    if system.isabs(path) or system.splitdrive(path)[0] or ".." in parts or "\0" in path:
+        return False
+    if system.sep == "\\":
+        odd = [p for p in named if ":" in p or p[-1] in " ." or _pattern(_DEVICE).fullmatch(p)]
+        return bool(named) and not odd and parts[0] != ""
+    return bool(named)
 
 
 def _remove_directories(created: Iterable[str]) -> None:
@@ -3906,8 +4060,9 @@ def judge_status(record: Record) -> str:
         return "died"
     if get(then, "pid_namespace") != get(here, "pid_namespace"):
         return "unknown (other container)"
-    start = _read_start_time(then["pid"]) if isinstance(get(then, "pid"), int) else None
-    return "running" if start is not None and start == get(then, "start_time") else "died"
+    pid = get(then, "pid")
+    gone = not isinstance(pid, int) or is_gone(pid, get(then, "start_time"))
+    return "died" if gone else "running"
 
 
 def verify_record(
@@ -4102,8 +4257,8 @@ def _describe_state(state: object) -> Record:
     patch = described.get("git_patch")
     text = "\n".join(map(str, patch)) if isinstance(patch, list) else ""
     parts = _pattern("(?m)^(?=diff --git )").split(text)
-    patches = {part.partition("\n")[0].rpartition(" b/")[2]: part.rstrip() for part in parts if part}
-    return {**described, "git_patch": patches} if described else {}
+    files = {part.partition("\n")[0].rpartition(" b/")[2]: part.rstrip() for part in parts}
+    return {**described, "git_patch": {k: v for k, v in files.items() if v}} if described else {}
 
 
 def describe_surroundings(record: Record) -> Record:
@@ -4214,8 +4369,9 @@ def trace_file(file: _StrPath, roots: Iterable[_StrPath] = ()) -> Record:
         no longer the one meant); run, None for a source: record_path, record_number, uuid,
         function, start_time and status of the run that made the file, and made_this: False if it
         wrote another content to this path, None if nobody knows; inputs: the same for each input
-        of that run; only where it holds: repeated (True: the run's inputs stand elsewhere in the
-        tree) or cut (True: they are TRACE_LIMIT runs away).
+        of that run. Only where it holds: overwritten (True: that run began later than the one
+        that read the file, and its inputs are not followed), repeated (True: its inputs stand
+        elsewhere in the tree), cut (True: they are TRACE_LIMIT runs away).
 
     Raises
     ------
@@ -4262,16 +4418,16 @@ class _Tracer(_Makers):
         if maker is None:
             return node
         node["run"] = describe_maker(maker, sha256)
+        if consumer and not maker.made(sha256) and _start_of(maker.record) > _start_of(consumer):
+            return {**node, "overwritten": True}
         identity = f"{maker.record['record_path']}@{maker.record['record_number']}"
         if identity in self.seen:
             return {**node, "repeated": True}
         if depth == TRACE_LIMIT:
             return {**node, "cut": True}
-        later = consumer is not None and _start_of(maker.record) > _start_of(consumer)
-        if not later or maker.made(sha256):  # a later run that made something else isn't its story
-            self.seen.add(identity)
-            inputs = self.find_inputs(maker.record)
-            node["inputs"] = [self.trace(below, maker.record, depth + 1) for below in inputs]
+        self.seen.add(identity)
+        inputs = self.find_inputs(maker.record)
+        node["inputs"] = [self.trace(below, maker.record, depth + 1) for below in inputs]
         return node
 
     def find_maker(self, entry: Record) -> _Maker | None:
@@ -4832,7 +4988,7 @@ def rebuild(value: Any, kinds: Mapping[str, Any], path: str, plan: Record) -> An
         if inner:
             kinds = {**kinds, **{f"{path}[{i}]": inner[:-1] for i in range(len(value))}}
         value = [rebuild(v, kinds, f"{path}[{i}]", plan) for i, v in enumerate(value)]
-    if not kind:
+    if not kind or value is None:  # which the run itself may have replaced: kinds tell of that
         return map_path(value, plan) if isinstance(value, str) else value
     try:
         made = evaluate(value, find_object) if kind in _REPRS else remake(value, kind)
@@ -5103,7 +5259,9 @@ def run_child(plan: Record, work: str) -> int:
     path, temporary = os.path.join(work, "plan.json"), os.path.join(work, "tmp")
     replace_file(path, json.dumps(plan), durable=False)
     os.mkdir(temporary)
-    environment = {**os.environ, **plan["variables"], "TMPDIR": temporary}
+    environment = {**os.environ, **plan["variables"]}
+    if len(temporary) < SOCKET_FOLDER_LENGTH:
+        environment["TMPDIR"] = temporary
     command = [sys.executable, *plan["flags"], "-c", _START, os.path.abspath(__file__), path]
     return subprocess.run(  # not a _Process: nothing is read from it, and it may take for ever
         command,
@@ -5996,12 +6154,14 @@ def _draw_trace(node: Record, first: str, others: str) -> Iterator[str]:
 
 def describe_node(node: Record) -> str:
     """A file of a trace in a line: its path, the run that made it, what is remarkable."""
-    run, text = node["run"], format_path(node["path"])
+    run, text, state = node["run"], format_path(node["path"]), node["state"]
     notes = {"changed": "changed since", "missing": "no longer there", "unhashed": "not hashed"}
-    told = [notes.get(node["state"], "")]
+    told = [notes.get(state, "")]
     if run:
-        verb = "overwritten by" if run["made_this"] is False else "made by"
+        verb = "overwritten by" if "overwritten" in node else "made by"
         text += f"  <- {verb} {clean(run['function'])}, {format_moment(run['start_time'])}"
+        if run["made_this"] is False and state == "ok":
+            told.append("changed since")
         told.append("" if run["status"] == "completed" else clean(run["status"]))
         told.append("as above" if "repeated" in node else "and so on" if "cut" in node else "")
     remarks = ", ".join(filter(None, told))
@@ -6093,7 +6253,7 @@ def format_verdicts(verdicts: Sequence[Record], style: _Style) -> str:
     states = [verdict["state"] for verdict in verdicts]
     lines = [
         style.paint(f"{v['state']:8}", v["state"]) + f"  {v['kind']:6}  {format_path(v['path'])}"
-        for v in verdicts
+        for v in sorted(verdicts, key=lambda verdict: str(verdict["state"]))
         if v["state"] not in ("ok", "replaced")
     ]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
@@ -6411,7 +6571,7 @@ def _make_style() -> _Style:
         color = True
     if os.environ.get("NO_COLOR"):
         color = False
-    known_width = terminal or "COLUMNS" in os.environ
+    known_width = terminal or os.environ.get("COLUMNS")
     return _Style(shutil.get_terminal_size().columns if known_width else 10_000, color)
 
 
