@@ -79,6 +79,7 @@ PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
 SOURCE_LIMIT = 2**16  # bytes of the files that are kept where the patch of all would pass that
 HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
 OMITTED_LIMIT = 100  # things that a git_patch_omitted names
+SECRET_LINES = 100  # that one secret in a patch may go on for
 LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
 TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
 LOAD_LIMIT = 64 * 2**20  # bytes of a record file that is read back
@@ -1120,9 +1121,8 @@ def get_environment_info() -> Record:
     probe = _GpuProbe()
     info = get_process_info()
     probe.wait()
-    gpus = probe.read()
     probe.stop()
-    return _without_none({**info, "gpus": gpus})
+    return _without_none({**info, "gpus": probe.read()})
 
 
 def get_process_info() -> Record:
@@ -1750,7 +1750,7 @@ class _GitProbe:
             elif kind != "changed":
                 diffs.append(("--no-index", "--", "/dev/null", path))
         patch = self.read_diffs(diffs)
-        lines = portable_patch(patch, self.top, omitted)
+        lines = redact_patch(portable_patch(patch, self.top, omitted), omitted)
         if sum(map(len, lines)) + len(lines) > PATCH_LIMIT:
             raise _Unavailable(f"more than {format_size(PATCH_LIMIT)}")
         return lines
@@ -1880,11 +1880,67 @@ def portable_patch(patch: bytes, top: str, omitted: list[str]) -> list[str]:
         if section and _is_utf8(section):
             lines += section.split("\n")[:-1]
         elif section:
-            binary = format_binary_patch(section, top)
+            plain = section.split("\n")
+            binary = format_binary_patch(section, top) if redact_file(plain) == plain else []
             lines += binary
             if not binary:
                 omitted.append(f"{_name_in(section)} (not UTF-8, and not as git would store it)")
     return lines
+
+
+def redact_patch(lines: list[str], omitted: list[str]) -> list[str]:
+    """A patch without secrets; the files whose patch no longer applies by that join `omitted`."""
+    starts = [number for number, line in enumerate(lines) if line.startswith("diff --git ")]
+    redacted: list[str] = []
+    for start, end in zip(starts, [*starts[1:], len(lines)]):
+        section = redact_file(lines[start:end])
+        if section != lines[start:end]:
+            name = section[0].rpartition(" b/")[2].rstrip('"')
+            omitted.append(f"the secrets in {name}, so that its patch is not exact")
+        redacted += section
+    return redacted
+
+
+def redact_file(lines: Sequence[str]) -> list[str]:
+    """One file's patch without secrets, line for line."""
+    lines = list(lines)
+    is_text = (number for number, line in enumerate(lines) if line.startswith("@@ "))
+    start, is_code = next(is_text, len(lines)), lines[0].endswith(_CODE_SUFFIXES)
+    for number in range(start, len(lines)):
+        if any(word in lines[number].lower() for word in _SUSPICIOUS):
+            end = _find_end(lines, number)
+            lines[number:end] = redact_lines(lines[number:end], is_code)
+    return lines
+
+
+def _find_end(lines: Sequence[str], start: int) -> int:
+    """Behind the line where it closes, what a line opens: brackets, quotes, or a key."""
+    for opening, closing in _BLOCKS:
+        _, is_there, rest = lines[start].rpartition(opening)
+        if is_there and closing not in rest:
+            following = range(start + 1, min(start + SECRET_LINES, len(lines)))
+            return next((n for n in following if closing in lines[n]), start) + 1
+    return start + 1
+
+
+def redact_lines(lines: list[str], is_code: bool) -> list[str]:
+    """Lines of a patch without secrets; there are as many of them as before."""
+    redacted = redact_text("\n".join(lines), is_code).split("\n")
+    if len(redacted) == len(lines):
+        return redacted
+    start, tail = _count_equal(lines, redacted), _count_equal(lines[::-1], redacted[::-1])
+    end = max(start + 1, len(lines) - tail)
+    hidden = [
+        line if line.startswith("@@ ") else line[:1] + REDACTED for line in lines[start + 1 : end]
+    ]
+    return [*redacted[: start + 1], *hidden, *lines[end:]]
+
+
+def _count_equal(some: Sequence[str], others: Sequence[str]) -> int:
+    """How many lines two texts have in common before the first that differs."""
+    pairs = enumerate(zip(some, others))
+    least = min(len(some), len(others)) - 1
+    return next((number for number, (one, other) in pairs if one != other), least)
 
 
 def _name_in(section: str) -> str:
@@ -3146,6 +3202,14 @@ _STRONG_VALUES = r"""(?xi)
       | \S+ (?:[ ]=[ ][^\n]+)? )
 """
 _WEAK_VALUES = r"(?P<mark>\\{0,7}[\"']|)(?=[^\s\"']{0,100}\d)[\w+/=.~%-]{16,500}(?P=mark)"
+# A line without any of these holds no secret; looking for one would take a hundred times longer.
+_SUSPICIOUS = (
+    *"pass pwd secret credential auth jwt key token bearer cookie csrf sid sig session @".split(),
+    *(start.lower() for start, _ in _KEYS),
+)
+# Languages in which a text has quotes; elsewhere (settings, shells) it may go without.
+_CODE_SUFFIXES = tuple(".py .pyi .pyx .R .jl .m .c .h .cc .cpp .cu .rs .go .js .ts .java".split())
+_BLOCKS = (("-----BEGIN", "-----END"), *zip(('"' * 3, "'" * 3, *"([{"), ('"' * 3, "'" * 3, *")]}")))
 _HONEST_VALUES = {"", *"none null true false yes no on off auto".split()}
 _patterns: dict[str, Any] = {}
 
@@ -3206,14 +3270,14 @@ def redact(name: str, value: str | None) -> str | None:
     return REDACTED if is_secret(name, value) else redact_text(value)
 
 
-def redact_text(text: str) -> str:
-    """A text without the parts that look like secrets."""
+def redact_text(text: str, is_code: bool = False) -> str:
+    """A text without the parts that look like secrets; in code, a text that is named is quoted."""
     if "@" in text:
         text = _pattern(_BARE_CREDENTIALS).sub(REDACTED, _redact_urls(text))
     for start, rest in _KEYS:
         if start in text:
             text = _pattern(f"{_KEY_EDGE}{start}{rest}").sub(REDACTED, text)
-    return _redact_named(text)
+    return _redact_named(text, is_code)
 
 
 def _redact_urls(text: str) -> str:
@@ -3237,7 +3301,7 @@ def _redact_authority(text: str) -> str:
     return text if harmless else REDACTED + text[len(credentials) :]
 
 
-def _redact_named(text: str) -> str:
+def _redact_named(text: str, is_code: bool) -> str:
     """A text without what it says the values of secret names are."""
     kept: list[str] = []
     end = 0
@@ -3246,11 +3310,18 @@ def _redact_named(text: str) -> str:
         if rating:
             values = _STRONG_VALUES if rating == "strong" else _WEAK_VALUES
             value = _pattern(values).match(text, name.end())
-            if value:
+            if value and not (is_code and _is_expression(value.group())):
                 mark = value.group("mark") or ""
                 kept += text[end : name.end()], mark, REDACTED, mark
                 end = value.end()
     return "".join(kept) + text[end:]
+
+
+def _is_expression(code: str) -> bool:
+    """Whether code says no text but where to get one: `args.key`, `os.environ["API_KEY"]`."""
+    texts = _pattern(r"([\"'])(.*?)(?:\1|$)").findall(code)
+    asks = _pattern(r"\b(?:getpass|input)\(").search(code)
+    return bool(asks) or all(_pattern(r"[A-Z][A-Z0-9_]*|\W*").fullmatch(t) for _, t in texts)
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
@@ -3917,15 +3988,14 @@ def find_maker(path: str) -> Record | None:
 
 
 class _Maker(types.SimpleNamespace):
-    """The `record` of a run, and the `entry` of its outputs that a file was found under."""
+    """The `record` of a run, and the hash it gave of the file that it was found for."""
 
     record: Record
-    entry: Record
+    sha256: str | None
 
     def made(self, sha256: str | None) -> bool | None:
         """Whether the run made this very content; None where that can't be known."""
-        recorded = self.entry.get("sha256")
-        return None if sha256 is None or recorded is None else bool(recorded == sha256)
+        return None if sha256 is None or self.sha256 is None else self.sha256 == sha256
 
 
 class _Makers:
@@ -3969,7 +4039,7 @@ class _Makers:
             claims = self.claims[folder] = {}
             for record in _attempt_list(records_in, folder):
                 for entry in entries_of(record, "outputs", folder):
-                    maker = _Maker(record=record, entry=entry)
+                    maker = _Maker(record=record, sha256=entry["sha256"])
                     claims.setdefault(entry["path"], []).append(maker)
         return self.claims[folder]
 
@@ -3992,7 +4062,7 @@ def _find_maker_0_4(path: str) -> _Maker | None:
         return None
     records = _attempt_list(records_in, os.path.dirname(path))
     old = [record for record in records if "pycrumbs" not in record]
-    return _Maker(record=max(old, key=_start_of), entry={}) if old else None
+    return _Maker(record=max(old, key=_start_of), sha256=None) if old else None
 
 
 def _attempt_list(read: Callable[[str], list[Record]], argument: str) -> list[Record]:
@@ -4026,22 +4096,21 @@ def _seconds(text: object) -> float:
 def entries_of(record: Record, kind: str, folder: str | None = None) -> list[Record]:
     """A record's inputs or outputs, by absolute path; what isn't an entry is left out.
 
-    `folder` is where the record lies, unless its own path tells.
+    `folder` is where the record lies, unless its own path tells. `name` is the path as recorded;
+    a size that is no number, or a hash that is no text, becomes None.
     """
     if folder is None:
         folder = os.path.dirname(os.path.abspath(str(record.get("record_path", "."))))
     entries = record.get(kind)
-    return [
-        {
-            **entry,
-            "path": os.path.normpath(os.path.join(folder, entry["path"])),
-            "name": entry["path"],
-        }
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict)
-        and isinstance(entry.get("path"), str)
-        and "\0" not in entry["path"]
-    ]
+    found = []
+    for entry in entries if isinstance(entries, list) else ():
+        name, size, sha256 = (get(entry, key) for key in ("path", "size", "sha256"))
+        if isinstance(name, str) and "\0" not in name:
+            place = {"path": os.path.normpath(os.path.join(folder, name)), "name": name}
+            size = size if isinstance(size, int) else None
+            sha256 = sha256 if isinstance(sha256, str) else None
+            found.append({**entry, **place, "size": size, "sha256": sha256})
+    return found
 
 
 def judge_status(record: Record) -> str:
@@ -4118,10 +4187,10 @@ def judge_files(
     for entry in entries:
         signature = sign_file(entry["path"])
         if signature is None:  # one without a size wasn't there then, either
-            entry["state"] = "ok" if entry.get("size") is None else "missing"
-        elif signature[2] != entry.get("size"):
+            entry["state"] = "ok" if entry["size"] is None else "missing"
+        elif signature[2] != entry["size"]:
             entry["state"] = "changed"
-        elif not isinstance(entry.get("sha256"), str):
+        elif entry["sha256"] is None:
             entry["state"] = "unhashed"
         else:
             worth_hashing.append((entry, {"path": entry["path"], "size": signature[2]}))
@@ -4275,11 +4344,9 @@ def describe_surroundings(record: Record) -> Record:
 def describe_files(record: Record, kind: str) -> dict[str, Record]:
     """A run's inputs or outputs by path; within the run's directory that is relative to it."""
     directory = os.path.join(directory_of(record), "")
-    entries = record.get(kind)
     return {
-        os.path.normpath(entry["path"].replace(directory, "", 1)): entry
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(get(entry, "path"), str)
+        os.path.normpath(entry["name"].replace(directory, "", 1)): entry
+        for entry in entries_of(record, kind)
     }
 
 
@@ -4288,15 +4355,15 @@ def diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str
 
     A file outside the run's directory is the same in the other run if its content is, wherever.
     """
-    contents = [{get(entry, "sha256") for entry in files.values()} - {None} for files in (b, a)]
+    contents = [{entry["sha256"] for entry in files.values()} - {None} for files in (b, a)]
     for path in sorted({*a, *b}):
         pair = (a.get(path), b.get(path))
         if None in pair and os.path.isabs(path):
             hashes = [get(entry, "sha256") for entry in pair]
             if any(sha256 in others for sha256, others in zip(hashes, contents)):
                 continue
-        key = "sha256" if all(get(entry, "sha256") for entry in pair if entry) else "size"
-        x, y = (_ABSENT if entry is None else entry.get(key) for entry in pair)
+        key = "sha256" if all(entry["sha256"] for entry in pair if entry) else "size"
+        x, y = (_ABSENT if entry is None else entry[key] for entry in pair)
         if x != y:
             yield path, x, y
 
@@ -4404,8 +4471,8 @@ class _Tracer(_Makers):
         """Note what the runs below a folder made, and which files lie there."""
         for record in iterate_records(root):
             run = (_start_of(record), record["record_path"], record["record_number"])
-            for sha256 in (entry.get("sha256") for entry in entries_of(record, "outputs")):
-                if isinstance(sha256, str):
+            for sha256 in (entry["sha256"] for entry in entries_of(record, "outputs")):
+                if sha256 is not None:
                     self.by_content[sha256] = max(run, self.by_content.get(sha256, run))
         for path, signature in scan_tree(root)[0].items():
             self.by_size.setdefault(signature[2], []).append(os.path.join(root, path))
@@ -4436,16 +4503,12 @@ class _Tracer(_Makers):
         maker = self.find(entry["path"], sha256)
         if sha256 in self.by_content and not (maker and maker.made(sha256)):
             _, path, number = self.by_content[sha256]
-            return _Maker(record=read_records(path)[number - 1], entry={"sha256": sha256})
+            return _Maker(record=read_records(path)[number - 1], sha256=sha256)
         return maker
 
     def find_inputs(self, record: Record) -> list[Record]:
         """A run's inputs, each with the path where it is now, and its state."""
-        entries = [
-            {**entry, "sha256": sha256 if isinstance(sha256, str) else None}
-            for entry in entries_of(record, "inputs")
-            for sha256 in [entry.get("sha256")]
-        ]
+        entries = entries_of(record, "inputs")
         for entry in entries:
             entry["path"] = self.locate(entry, record["record_path"])
         judge_files(entries)
@@ -4453,12 +4516,11 @@ class _Tracer(_Makers):
 
     def locate(self, entry: Record, consumer: str) -> str:
         """Where an input is now: at its place, moved with its record, or below a root."""
-        path, sha256, size = entry["path"], entry["sha256"], entry.get("size")
-        path = find_moved(path, sha256, consumer)
-        if sha256 is None or not self.by_size or hash_file(path) == sha256:
-            return str(path)
-        alike = self.by_size.get(size, []) if isinstance(size, int) else []
-        return next((other for other in alike if hash_file(other) == sha256), str(path))
+        path: str = find_moved(entry["path"], entry["sha256"], consumer)
+        if entry["sha256"] is None or not self.by_size or hash_file(path) == entry["sha256"]:
+            return path
+        alike = self.by_size.get(entry["size"], ())
+        return next((other for other in alike if hash_file(other) == entry["sha256"]), path)
 
 
 def describe_maker(maker: _Maker, sha256: str | None) -> Record:
@@ -4687,7 +4749,7 @@ def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple
 def check_patch_is_whole(module: Record) -> None:
     """Refuse a patch of which parts were left out, or that should be there and isn't."""
     parts = str(module.get("git_patch_omitted") or "").replace("left out: ", "").split("; ")
-    harmless = ("the record ", "changed file modes")
+    harmless = ("the record ", "changed file modes", "the submodule ")
     missing = [part for part in parts if part and not part.startswith(harmless)]
     if missing:
         raise RecordError(f"the record's patch is not whole; left out: {'; '.join(missing)}")
@@ -5245,10 +5307,14 @@ def link_missing(path: str, place: str) -> bool:
 def list_protected(plan: Record, work: str) -> list[str]:
     """The files and folders, without links on the way, that a rerun must not write to."""
     inputs = [entry["found"] for entry in plan["inputs"] if entry["found"]]
-    named = [p for p in find_paths(plan) if os.path.isabs(p) and (os.path.isdir(p) or sign_file(p))]
-    paths = {plan["top"], plan["repository"], *plan["moved"], *inputs, *named}
-    real = {os.path.realpath(path) for path in paths}
-    return sorted(path for path in real if not is_below(work, path))
+    named = [path for path in find_paths(plan) if os.path.isabs(path)]
+    named = [path for path in named if os.path.isdir(path) or sign_file(path)]
+    others = [path for path in map(os.path.realpath, (*inputs, *named)) if not is_below(work, path)]
+    shared = os.path.join(relocate(plan["top"], plan), ".git", "objects", "info", "alternates")
+    objects = os.fsdecode(_read_bytes(shared)).splitlines() if os.path.isfile(shared) else ()
+    own = (plan["repository"], *map(os.path.dirname, objects), *plan["moved"])  # of worktrees, too
+    real = {*map(os.path.realpath, own), *others} - {os.sep}
+    return sorted(path for path in real if not any(is_below(path, other) for other in real))
 
 
 def run_child(plan: Record, work: str) -> int:
@@ -5316,13 +5382,11 @@ def bring_back(record: Record, plan: Record) -> Record:
 
 def execute_plan(path: str) -> None:
     """Load the code, make the arguments again, and call the function."""
-    import functools
     import json
 
     global _rerun
     plan = json.loads(_read_bytes(path))
     _rerun = _Rerun(plan)
-    sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
     sys.argv = [map_path(argument, plan) for argument in plan["argv"]]
     sys.path[:] = find_import_paths(plan)
     sys.meta_path.insert(0, _Redirected(plan))
@@ -5331,12 +5395,15 @@ def execute_plan(path: str) -> None:
     try:
         function = load_function(plan)
         arguments = rebuild_arguments(function, plan)
-    except (Exception, SystemExit) as error:
-        problem = str(error) if isinstance(error, RecordError) else _describe_briefly(error)
-        replace_file(os.path.join(os.path.dirname(path), "problem"), problem, durable=False)
-        raise SystemExit(1) if isinstance(error, RecordError) else error
-    _rerun.loading = False
-    call_again(function, arguments)
+        _rerun.loading = False
+        call_again(function, arguments)
+    except Exception as error:
+        if not isinstance(error, RecordError):
+            print(*format_traceback(error), sep="\n", file=sys.stderr)
+        if _rerun.loading:
+            problem = str(error) if isinstance(error, RecordError) else _describe_briefly(error)
+            replace_file(os.path.join(os.path.dirname(path), "problem"), problem, durable=False)
+        raise SystemExit(1) from None
 
 
 def find_import_paths(plan: Record) -> list[str]:
@@ -5917,8 +5984,8 @@ def summarize_code(module: object) -> str:
 
 def summarize_file(entry: Record, name: str) -> str:
     """A file by name, size and hash."""
-    size, sha256 = entry.get("size"), entry.get("sha256")
-    text = f"{format_path(name)}  {format_size(size) if isinstance(size, int) else 'missing'}"
+    size, sha256 = entry["size"], entry["sha256"]
+    text = f"{format_path(name)}  {'missing' if size is None else format_size(size)}"
     return f"{text}  {clean(sha256)[:12]}" if sha256 else f"{text}  not hashed"
 
 
@@ -6009,8 +6076,8 @@ def format_checksums(record: Record) -> str:
     lines = []
     for kind in ("inputs", "outputs"):
         for entry in entries_of(record, kind):
-            sha256 = entry.get("sha256")
-            if isinstance(sha256, str) and _pattern(r"[0-9a-f]{64}$").match(sha256):
+            sha256 = entry["sha256"]
+            if sha256 and _pattern(r"[0-9a-f]{64}\Z").match(sha256):
                 path = entry["path"].replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
                 escaped = "" if path == entry["path"] else "\\"
                 lines.append(f"{escaped}{sha256}  {path}")
@@ -6193,7 +6260,8 @@ def format_dot(node: Record) -> str:
 def format_plan(plan: Record, record: Record) -> str:
     """What a rerun is about to execute, and in which other surroundings; never cut short."""
     count = sum(line.startswith("diff --git ") for line in plan["patch"])
-    patch = f", with a patch of {len(plan['patch'])} lines to {count} files" if count else ""
+    files = "1 file" if count == 1 else f"{count} files"
+    patch = f", with a patch of {len(plan['patch'])} lines to {files}" if count else ""
     texts = [text for text in plan["argv"][1:] if plan["run_as"] or plan["module"] == "__main__"]
     rows = [
         ("execute", f"{clean(plan['qualname'])}() of {clean(plan['source'])}"),
@@ -6557,7 +6625,7 @@ class _Progress:
             self.show("")
 
     def show(self, text: str) -> None:
-        print(f"\r{text:{len(self.text)}}", end="", file=sys.stderr, flush=True)
+        print(f"\r{text.ljust(len(self.text))}", end="", file=sys.stderr, flush=True)
         self.text = text
 
 
@@ -6592,6 +6660,7 @@ def _print_exactly(text: str) -> int:
         return 0
     if _is_terminal(sys.stdout) or not hasattr(sys.stdout, "buffer"):
         return _print("\n".join(clean(line, TEXT_LIMIT) for line in text.split("\n")))
+    text = _pattern("[\ud800-\udc7f\udd00-\udfff]").sub("?", text)  # surrogates that stand for no byte
     sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
     return 0
 
