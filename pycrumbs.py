@@ -524,6 +524,8 @@ class _Run:
             if self.capture:
                 self.capture.end()
             self.note_end(error)
+            if self.options.run_as and self.evidence.tracked_module:
+                self.record["tracked_module"] = add_late_sources(self.evidence.tracked_module)
             self.evidence.gpus.stop()
             self.file.write(self.completed(self.outcome, self.hash_room), durable=True)
         except Exception as problem:
@@ -1069,27 +1071,37 @@ class _Process:
 
     def read_up_to(self, limit: int, timeout: float) -> bytes:
         """Its output; `_Unavailable` where that is over `limit` bytes, late, or ends in error."""
-        import threading
-
-        def read() -> None:
-            out.append(self.popen.stdout.read(limit + 1))  # type: ignore[union-attr]
-
-        out: list[bytes] = []
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        reader.join(timeout)
-        if out and len(out[0]) > limit:
-            self.abandon()
-            raise _Unavailable(f"more than {format_size(limit)}")
-        ended = self.read(timeout) if out else None
+        deadline = time.monotonic() + timeout
+        parts = [b"", b""] if sys.platform == "win32" else self.read_parts(limit, deadline)
+        ended = self.read(deadline - time.monotonic()) if len(parts[0]) <= limit else None
         if ended is None:
             reason = self.abandon()
-            reader.join(0.1)  # the function may want to fork, which threads don't go with
-            raise _Unavailable(reason)
-        if ended[0] not in (0, 1):
-            reason = " ".join(ended[2].split())
-            raise _Unavailable(reason or f"{self.name} ended with status {ended[0]}")
-        return out[0]
+            too_much = len(parts[0]) > limit
+            raise _Unavailable(f"more than {format_size(limit)}" if too_much else reason)
+        code, out, err = ended[0], parts[0] + ended[1], parts[1].decode("utf-8", "replace")
+        if code not in (0, 1):
+            reason = " ".join((err + ended[2]).split())
+            raise _Unavailable(reason or f"{self.name} ended with status {code}")
+        return out
+
+    def read_parts(self, limit: int, deadline: float) -> list[bytes]:
+        """What it writes on stdout, up to `limit` and a bit more, and on stderr, until then."""
+        import selectors
+
+        parts: dict[Any, bytes] = {self.popen.stdout: b"", self.popen.stderr: b""}
+        with selectors.DefaultSelector() as selector:
+            for pipe in parts:
+                selector.register(pipe, selectors.EVENT_READ)
+            while selector.get_map() and len(parts[self.popen.stdout]) <= limit:
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready:
+                    break
+                for key, _ in ready:
+                    data = os.read(key.fd, 2**16)
+                    parts[key.fileobj] += data
+                    if not data:
+                        selector.unregister(key.fileobj)
+        return list(parts.values())
 
     def abandon(self) -> str:
         """Kill it and its children without waiting for what can't be killed; say how it ended."""
@@ -1102,8 +1114,10 @@ class _Process:
                 self.popen.kill()
         except OSError:
             pass
-        self.read(0.05)
-        self.popen.poll()  # where a grandchild holds the pipes, reading wouldn't tell
+        if self.read(0.05) is None:  # nothing can kill it, or a grandchild has the pipes
+            self.popen.poll()
+            for pipe in filter(None, (self.popen.stdout, self.popen.stderr)):
+                pipe.close()
         return f"{self.name} did not answer within {time.monotonic() - self.started:.1f} s"
 
 
@@ -1509,7 +1523,8 @@ class _GitProbe:
         self.start("top", "rev-parse", "--show-toplevel")
         self.start("config", *_CONFIG, _CONFIG_KEYS)
         # A folder is ignored if whatever it could hold is: git can't be asked about "here".
-        self.start("ignored", "check-ignore", "--quiet", f"./{file or 'pyproject.toml'}")
+        self.asked = os.path.join(self.folder, file or "pyproject.toml")
+        self.start("ignored", "check-ignore", "--no-index", "--quiet", self.asked)
 
     def start(self, key: str, *arguments: str) -> None:
         try:
@@ -1588,9 +1603,8 @@ class _GitProbe:
         self.advance()
         if self.silence:
             raise _GitSilent(self.silence)
-        if "ignored" in self.processes and self.answer("ignored")[0] == 0:
-            raise self.error(f"the repository {self.top} ignores that file")
         tracked, hidden, submodules = parse_index(os.fsdecode(self.answer("index")[1]))
+        self.check_ignored(tracked)
         inner = self.start_submodules(submodules)
         paths = dict.fromkeys(self.find_untracked(tracked), "untracked")
         state, changed = parse_status(os.fsdecode(self.answer("status")[1]))
@@ -1603,6 +1617,13 @@ class _GitProbe:
         paths.update(self.check_changed(changed))
         paths.update(self.find_hidden(hidden))  # the index may say of one what isn't so
         return {**state, **self.read_patch(commit, paths)}
+
+    def check_ignored(self, tracked: set[str]) -> None:
+        """Raise RuntimeError if git ignores the file, and hasn't been told to track it anyway."""
+        own = os.path.relpath(self.asked, self.top).replace(os.sep, "/")
+        ignored = "ignored" in self.processes and self.answer("ignored")[0] == 0
+        if ignored and own not in tracked:
+            raise self.error(f"the repository {self.top} ignores that file")
 
     def check_clean(self, commit: str | None, dirty: bool) -> None:
         """Raise RuntimeError unless the commit says all."""
@@ -1804,11 +1825,29 @@ def parse_index(text: str) -> tuple[set[str], list[str], list[str]]:
     Returns all paths; of those, the ones that git was told not to look at (assume-unchanged,
     skip-worktree), and the submodules.
     """
-    entries = [entry.partition("\t")[::2] for entry in text.split("\0")[:-1]]
-    odd = [(facts, path) for facts, path in entries if not facts.startswith("H 1")]
-    hidden = [path for facts, path in odd if facts[0] != "M" and facts[2:8] != "160000"]
-    submodules = {path for facts, path in entries if facts[2:8] == "160000"}
-    return {path for _, path in entries}, hidden, sorted(submodules)
+    entries = text.split("\0")[:-1]
+    start = text.find("\t") + 1  # what stands before a path is as long everywhere
+    odd = [entry for entry in entries if entry[:3] != "H 1" or entry[2:8] == "160000"]
+    hidden = [e[start:] for e in odd if e[0] not in "HM" and e[2:8] != "160000"]
+    submodules = {entry[start:] for entry in odd if entry[2:8] == "160000"}
+    return {entry[start:] for entry in entries}, hidden, sorted(submodules)
+
+
+def add_late_sources(module: Record) -> Record:
+    """A state whose patch also has the new sources that a program has loaded only as it ran."""
+
+    def read() -> Record:
+        return _GitProbe(module["name"], module["module_path"]).read(allow_dirty=True)
+
+    later = _attempt(read)
+    if not isinstance(later, dict):
+        return module
+    patch, lines = list(module.get("git_patch", [])), later.get("git_patch", [])
+    starts = [number for number, line in enumerate(lines) if line.startswith("diff --git ")]
+    for start, end in zip(starts, [*starts[1:], len(lines)]):
+        if lines[start] not in patch and lines[start + 1].startswith("new file mode "):
+            patch += lines[start:end]
+    return _Fixed(module, git_patch=patch or None, git_patch_omitted=later.get("git_patch_omitted"))
 
 
 def loaded_sources(top: str, real_path: str) -> list[str]:
@@ -1999,8 +2038,9 @@ def _unquote(name: str) -> bytes:
     escapes = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 
     def replace(match: Any) -> bytes:
-        code = match[1].decode()
-        return bytes([int(code, 8) if code.isdigit() else escapes.get(code, ord(code))])
+        code = match[1].decode("latin-1")
+        is_octal = code[0] in "01234567"
+        return bytes([int(code, 8) & 255 if is_octal else escapes.get(code, ord(code))])
 
     import re
 
@@ -4696,20 +4736,28 @@ def _take_folder(record: Record, *keys: str) -> str:
 
 def plan_code(record: Record, repository: _StrPath | None) -> Record:
     """The code of a plan: a commit, the patch to it, and the function's file."""
+    module = record["tracked_module"]
     top = _take_folder(record, "tracked_module", "git_working_dir")
-    if get(record, "tracked_module", "git_commit_hash") is None:
+    if module.get("git_commit_hash") is None:
         raise RecordError("the record names no commit: its repository had none yet")
     commit = _take(record, str, "tracked_module", "git_commit_hash")
     if not _pattern(r"[0-9a-f]{40}(?:[0-9a-f]{24})?").fullmatch(commit):
         raise RecordError(f"the record names no commit, but {commit!r}")
     patch = _take_texts(record, "tracked_module", "git_patch")
     check_patch(patch)
-    check_patch_is_whole(record["tracked_module"])
+    check_patch_is_whole(module)
     source, alias = locate_source(_take_folder(record, "tracked_module", "module_path"), top)
     repository = os.path.abspath(os.fspath(repository or top))
     check_commit(repository, commit)
-    code = {"repository": repository, "top": top, "commit": commit, "patch": patch}
-    return {**code, "source": source, "alias": alias}
+    return {
+        "repository": repository,
+        "top": top,
+        "alias": alias,
+        "commit": commit,
+        "patch": patch,
+        "ignored": [part for part in list_omitted(module) if part.startswith(_IGNORED)],
+        "source": source,
+    }
 
 
 def locate_source(path: str, top: str) -> tuple[str, str | None]:
@@ -4748,13 +4796,23 @@ def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple
 
 def check_patch_is_whole(module: Record) -> None:
     """Refuse a patch of which parts were left out, or that should be there and isn't."""
-    parts = str(module.get("git_patch_omitted") or "").replace("left out: ", "").split("; ")
-    harmless = ("the record ", "changed file modes", "the submodule ")
-    missing = [part for part in parts if part and not part.startswith(harmless)]
+    parts = list_omitted(module)
+    missing = [part for part in parts if not part.startswith((*_HARMLESS, *_DOUBTFUL))]
     if missing:
         raise RecordError(f"the record's patch is not whole; left out: {'; '.join(missing)}")
-    if module.get("git_is_dirty") and parts == [""] and not module.get("git_patch"):
+    if module.get("git_is_dirty") and not parts and not module.get("git_patch"):
         raise RecordError("the record tells of uncommitted changes, and does not hold them")
+
+
+def list_omitted(module: Record) -> list[str]:
+    """What a patch lacks, as its record tells."""
+    text = str(module.get("git_patch_omitted") or "").replace("left out: ", "")
+    return [part for part in text.split("; ") if part]
+
+
+_IGNORED = "the ignored "  # sources, which are then used as they are now
+_HARMLESS = (_IGNORED, "the record ", "the submodule ")  # a submodule's commit is in the patch
+_DOUBTFUL = ("changed file modes", "what may be ")
 
 
 _SECTION = r"(?m)^(?=diff --git )"
@@ -4769,16 +4827,18 @@ def check_patch(patch: Sequence[str]) -> None:
     if first.strip() or not _is_text(text):
         raise RecordError("the record's patch is none that git makes")
     for section in sections:
-        name = _pattern(_SECTION_NAME).fullmatch(section.partition("\n")[0])
-        parts = name[2].lower().split("/") if name else ["", ""]
+        header = section.partition("\n")[0]
+        found = _pattern(_SECTION_NAME).fullmatch(header)
+        name = found[2] if found else ""
+        name = os.fsdecode(_unquote(name)) if found and found[1] else name
+        parts = name.lower().split("/")
         if "" in parts or {".git", ".."} & set(parts):
-            header = section.partition("\n")[0]
             raise RecordError(f"the record's patch leads elsewhere: {header}")
         modes = set(_pattern(_SECTION_MODE).findall(section))
         if not modes <= {"100644", "100755", "120000", "160000"}:
-            raise RecordError(f"the record's patch sets a mode that git never does: {name[2]}")
+            raise RecordError(f"the record's patch sets a mode that git never does: {name}")
         if "120000" in modes:
-            check_link(name[2], section)
+            check_link(name, section)
 
 
 def check_link(name: str, section: str) -> None:
@@ -4954,16 +5014,9 @@ def _require_input(entry: Record) -> None:
 
 def list_doubts(record: Record, plan: Record) -> Iterator[str]:
     """What could make a rerun come out differently, as far as the record tells."""
-    module = record["tracked_module"]
     if judge_status(record) != "completed":
         yield f"the first run did not complete: {judge_status(record)}"
-    if module.get("source_edited_after_import"):
-        yield "the source was edited after it had been imported: what ran is not in git"
-    for kind in ("extra_tracked_modules", "package_origins"):
-        for name, state in _items(record.get(kind)):
-            top = get(state, "git_working_dir")
-            if top not in (None, plan["top"]):
-                yield f"{name} is used as it is now, not as it was: {top}"
+    yield from list_doubts_about_code(record, plan)
     for entry in plan["inputs"]:
         if entry["made"] and not entry["found"]:
             yield f"the run overwrote {entry['path']}: what it read there is lost"
@@ -4974,6 +5027,21 @@ def list_doubts(record: Record, plan: Record) -> Iterator[str]:
     for kind in ("inputs", "outputs"):
         if record.get(f"{kind}_omitted"):
             yield f"the record does not list all {kind}: {record[f'{kind}_omitted']}"
+
+
+def list_doubts_about_code(record: Record, plan: Record) -> Iterator[str]:
+    """What code the rerun could run that the first run didn't."""
+    module = record["tracked_module"]
+    for part in list_omitted(module):
+        if part.startswith(_DOUBTFUL):
+            yield f"the record's patch does not hold {part}"
+    if module.get("source_edited_after_import"):
+        yield "the source was edited after it had been imported: what ran is not in git"
+    for kind in ("extra_tracked_modules", "package_origins"):
+        for name, state in _items(record.get(kind)):
+            top = get(state, "git_working_dir")
+            if top not in (None, plan["top"]):
+                yield f"{name} is used as it is now, not as it was: {top}"
 
 
 # -- arguments from their descriptions
@@ -5278,9 +5346,13 @@ def place_input(entry: Record, place: str) -> None:
 
 
 def place_unrecorded(plan: Record) -> None:
-    """Link to what arguments name in the user's tree and neither git nor the record holds."""
+    """Link to what is needed of the user's tree and neither git nor the record holds.
+
+    That is what arguments name, and the sources that git ignores.
+    """
     recorded = [plan["directory"], *(e["path"] for e in (*plan["outputs"], *plan["inputs"]))]
-    for text in filter(None, find_paths(plan)):
+    sources = [os.path.join(plan["top"], part[len(_IGNORED) :]) for part in plan["ignored"]]
+    for text in filter(None, (*sources, *find_paths(plan))):
         path = os.path.normpath(os.path.join(plan["cwd"], text))
         is_needed = map_path(path, plan) != path or not os.path.isabs(text)
         is_known = any(p == path or is_below(p, path) or is_below(path, p) for p in recorded)
@@ -5719,11 +5791,13 @@ def compare_arrays(a: str, b: str) -> str:
     x, y = (numpy.load(path, allow_pickle=False) for path in (a, b))
     if (x.shape, x.dtype) != (y.shape, y.dtype):
         return f"{x.dtype} {x.shape} and {y.dtype} {y.shape}"
+    differ = (x != y) & ((x == x) | (y == y))  # unless both are no numbers (NaN)
+    count = f"{differ.sum()} of {x.size} values"
     if x.dtype.kind not in "biuf":
-        return f"{(x != y).sum()} of {x.size} values"
+        return count
     with numpy.errstate(invalid="ignore"):
-        gaps = abs(x.astype("longdouble") - y.astype("longdouble"))
-    return f"largest difference {numpy.nanmax(gaps):g}, in {(x != y).sum()} of {x.size} values"
+        gaps = abs(x.astype("longdouble") - y.astype("longdouble"))[differ]
+    return f"largest difference {max(gaps):g}, in {count}" if differ.any() else count
 
 
 def compare_lines(a: Sequence[str], b: Sequence[str]) -> str:
@@ -5897,29 +5971,33 @@ def count_columns(text: str) -> int:
 
 def format_summary(record: Record, style: _Style) -> str:
     """A record in a screenful: what ran, when, where, on which code, and what is unusual."""
-    parameters = get(record, "called_function", "altered_parameters")
-    inputs, outputs = (entries_of(record, kind) for kind in ("inputs", "outputs"))
-    rows = [
-        ("run", [summarize_function(record)]),
-        ("status", [summarize_status(record)]),
-        ("error", summarize_error(record)),
-        ("where", [summarize_place(record)]),
-        ("code", [summarize_code(record.get("tracked_module"))]),
-        ("seed", summarize_seed(record)),
-        ("argument", limit_texts(_assignments(parameters), 4)),
-        ("input", limit_texts([summarize_file(entry, entry["path"]) for entry in inputs], 3)),
-        ("output", limit_texts([summarize_file(entry, entry["name"]) for entry in outputs], 3)),
-        ("files", [clean(record["capture"])] if "capture" in record else []),
-        ("result", [clean(record["result"])] if record.get("result") is not None else []),
-        ("unusual", limit_texts(list(list_unusual(record)), 2)),
-        ("record", [format_path(record.get("record_path"))]),
-    ]
     lines = []
-    for name, texts in rows:
+    for name, texts in summarize(record).items():
         for number, text in enumerate(texts):
             label = f"{'' if number else name:9}"
             lines.append(style.paint(label, name) + style.cut(text, style.width - 9))
     return "\n".join(lines)
+
+
+def summarize(record: Record) -> dict[str, list[str]]:
+    """What a summary says of each thing, at most 24 lines in all."""
+    parameters = get(record, "called_function", "altered_parameters")
+    inputs, outputs = (entries_of(record, kind) for kind in ("inputs", "outputs"))
+    return {
+        "run": [summarize_function(record)],
+        "status": [summarize_status(record)],
+        "error": summarize_error(record),
+        "where": [summarize_place(record)],
+        "code": [summarize_code(record.get("tracked_module"))],
+        "seed": summarize_seed(record),
+        "argument": limit_texts(_assignments(parameters), 4),
+        "input": limit_texts([summarize_file(entry, entry["path"]) for entry in inputs], 3),
+        "output": limit_texts([summarize_file(entry, entry["name"]) for entry in outputs], 3),
+        "files": [clean(record["capture"])] if "capture" in record else [],
+        "result": [clean(record["result"])] if record.get("result") is not None else [],
+        "unusual": limit_texts(list(list_unusual(record)), 2),
+        "record": [format_path(record.get("record_path"))],
+    }
 
 
 def limit_texts(texts: Sequence[str], limit: int) -> list[str]:
