@@ -84,6 +84,7 @@ LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
 TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
 LOAD_LIMIT = 64 * 2**20  # bytes of a record file that is read back
 
+DEEPEST = 2 * DEPTH_LIMIT  # levels of nesting of a record that is read back
 TRACE_LIMIT = 100  # runs that a trace follows back, one after another
 HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
 THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
@@ -1940,16 +1941,27 @@ def redact_patch(lines: list[str], omitted: list[str]) -> list[str]:
     return redacted
 
 
-def redact_file(lines: Sequence[str]) -> list[str]:
+def redact_file(lines: list[str]) -> list[str]:
     """One file's patch without secrets, line for line."""
-    lines = list(lines)
-    is_text = (number for number, line in enumerate(lines) if line.startswith("@@ "))
-    start, is_code = next(is_text, len(lines)), lines[0].endswith(_CODE_SUFFIXES)
-    for number in range(start, len(lines)):
-        if any(word in lines[number].lower() for word in _SUSPICIOUS):
-            end = _find_end(lines, number)
-            lines[number:end] = redact_lines(lines[number:end], is_code)
-    return lines
+    headers = next((n for n, line in enumerate(lines) if line.startswith("@@ ")), len(lines))
+    marks, texts = [line[:1] for line in lines[headers:]], [line[1:] for line in lines[headers:]]
+    is_code = lines[0].endswith(_CODE_SUFFIXES)
+    for number, text in enumerate(texts):
+        if any(word in text.lower() for word in _SUSPICIOUS):
+            end = _find_end(texts, number)
+            texts[number:end] = redact_lines(texts[number:end], is_code)
+        if "-----END" in text:
+            _hide_key(texts, number)
+    return [*lines[:headers], *map("".join, zip(marks, texts))]
+
+
+def _hide_key(lines: list[str], end: int) -> None:
+    """Redact the lines of a key whose beginning a patch doesn't show."""
+    is_key = _pattern(_KEY_LINE).fullmatch
+    for number in range(end - 1, -1, -1):
+        if not is_key(lines[number]):
+            return
+        lines[number] = REDACTED
 
 
 def _find_end(lines: Sequence[str], start: int) -> int:
@@ -1963,15 +1975,13 @@ def _find_end(lines: Sequence[str], start: int) -> int:
 
 
 def redact_lines(lines: list[str], is_code: bool) -> list[str]:
-    """Lines of a patch without secrets; there are as many of them as before."""
+    """Lines without secrets; there are as many of them as before."""
     redacted = redact_text("\n".join(lines), is_code).split("\n")
     if len(redacted) == len(lines):
         return redacted
     start, tail = _count_equal(lines, redacted), _count_equal(lines[::-1], redacted[::-1])
     end = max(start + 1, len(lines) - tail)
-    hidden = [
-        line if line.startswith("@@ ") else line[:1] + REDACTED for line in lines[start + 1 : end]
-    ]
+    hidden = [line if line.startswith("@ -") else REDACTED for line in lines[start + 1 : end]]
     return [*redacted[: start + 1], *hidden, *lines[end:]]
 
 
@@ -3250,6 +3260,7 @@ _SUSPICIOUS = (
 # Languages in which a text has quotes; elsewhere (settings, shells) it may go without.
 _CODE_SUFFIXES = tuple(".py .pyi .pyx .R .jl .m .c .h .cc .cpp .cu .rs .go .js .ts .java".split())
 _BLOCKS = (("-----BEGIN", "-----END"), *zip(('"' * 3, "'" * 3, *"([{"), ('"' * 3, "'" * 3, *")]}")))
+_KEY_LINE = r"[\s\"']*[A-Za-z0-9+/=]{16,}(?:\\n)?[\s\"'+]*"
 _HONEST_VALUES = {"", *"none null true false yes no on off auto".split()}
 _patterns: dict[str, Any] = {}
 
@@ -3350,18 +3361,24 @@ def _redact_named(text: str, is_code: bool) -> str:
         if rating:
             values = _STRONG_VALUES if rating == "strong" else _WEAK_VALUES
             value = _pattern(values).match(text, name.end())
-            if value and not (is_code and _is_expression(value.group())):
+            honest = is_code and value and _is_expression(text, name.end(), value.group())
+            if value and not honest:
                 mark = value.group("mark") or ""
                 kept += text[end : name.end()], mark, REDACTED, mark
                 end = value.end()
     return "".join(kept) + text[end:]
 
 
-def _is_expression(code: str) -> bool:
-    """Whether code says no text but where to get one: `args.key`, `os.environ["API_KEY"]`."""
-    texts = _pattern(r"([\"'])(.*?)(?:\1|$)").findall(code)
-    asks = _pattern(r"\b(?:getpass|input)\(").search(code)
-    return bool(asks) or all(_pattern(r"[A-Z][A-Z0-9_]*|\W*").fullmatch(t) for _, t in texts)
+def _is_expression(code: str, start: int, value: str) -> bool:
+    """Whether code says no text there, but where to get one: `args.key`, `os.environ["KEY"]`."""
+    before = code[code.rfind("\n", 0, start) + 1 : start]
+    if before.count('"') % 2 or before.count("'") % 2:  # within a text
+        return _pattern(r"\w").search(value) is None
+    texts = _pattern(r"([\"'])(.*?)(?:\1|$)").findall(value)
+    if any(not _pattern(r"[A-Z][A-Z0-9_]*|\W*").fullmatch(text) for _, text in texts):
+        return _pattern(r"\b(?:getpass|input)\(").search(value) is not None
+    key = r"\W*\d|.*?(?<!\w)(?=\w*\d)[\w+/=-]{16}"
+    return _pattern(key).match(value) is None
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
@@ -3867,7 +3884,7 @@ def load_records(root: _StrPath) -> list[Record]:
         The folder or file doesn't exist, or can't be read. Files below a folder that aren't
         records are passed over.
     """
-    return sorted(iterate_records(os.fspath(root)), key=_start_of, reverse=True)
+    return sorted(iterate_records(os.fsdecode(root)), key=_start_of, reverse=True)
 
 
 def iterate_records(root: str) -> Iterator[Record]:
@@ -3933,7 +3950,8 @@ def parse_records(text: bytes, path: str) -> list[Record]:
 
     try:
         content = json.loads(text)
-        is_deep = _is_deep(content)
+        brackets = text.count(b"[") + text.count(b"{")
+        is_deep = brackets > DEEPEST and _is_deep(content)
     except RecursionError:
         is_deep = True
     except ValueError as error:
@@ -3949,7 +3967,7 @@ def parse_records(text: bytes, path: str) -> list[Record]:
 def _is_deep(content: object) -> bool:
     """Whether a value from JSON is nested deeper than any record; what is can't be followed."""
     level: list[Any] = [[content]]
-    for _ in range(2 * DEPTH_LIMIT):
+    for _ in range(DEEPEST):
         children = [value.values() if isinstance(value, dict) else value for value in level]
         level = [v for values in children for v in values if isinstance(v, (dict, list))]
         if not level:
@@ -4023,7 +4041,7 @@ def records_in(folder: str) -> list[Record]:
 
 def find_maker(path: str) -> Record | None:
     """The run that made a file, by the records beside it and in the folders above."""
-    maker = _Makers().find(path)
+    maker = _Makers().find(path) or _find_maker_0_4(path)
     return maker.record if maker else None
 
 
@@ -4057,7 +4075,7 @@ class _Makers:
             for claim in self.claims_in(folder).get(path, ())
         ]
         if not claims:
-            return _find_maker_0_4(path)
+            return None
         if sha256 is None and len(claims) > 1:
             sha256 = hash_file(path)
         ranks = [(c.made(sha256) is True, len(f), _start_of(c.record)) for f, c in claims]
@@ -4441,25 +4459,20 @@ def count_commits_apart(a: Record, b: Record) -> tuple[int, int] | None:
     """How many commits each of two runs has that the other hasn't, where the repository is here."""
     commits = [str(get(r, "tracked_module", "git_commit_hash")) for r in (a, b)]
     folder = str(get(b, "tracked_module", "git_working_dir"))
-    if not all(_pattern(r"[0-9a-f]{40,64}$").match(c) for c in commits) or not os.path.isdir(
-        folder
-    ):
+    if not os.path.isdir(folder) or not all(map(_pattern(r"[0-9a-f]{40,64}$").match, commits)):
         return None
     try:
-        range_ = f"{commits[0]}...{commits[1]}"
-        ended = _start_git(folder, "rev-list", "--count", "--left-right", range_).read(GIT_TIMEOUT)
-    except _Unavailable:
+        status, counts = run_git(folder, "rev-list", "--count", "--left-right", "...".join(commits))
+    except RecordError:
         return None
-    if ended is None or ended[0] != 0:
-        return None
-    left, right = ended[1].split()
-    return int(left), int(right)
+    left, _, right = counts.partition("\t")
+    return (int(left), int(right)) if status == 0 else None
 
 
 # -- where a file comes from
 
 
-def trace_file(file: _StrPath, roots: Iterable[_StrPath] = ()) -> Record:
+def trace_file(file: _StrPath, roots: _StrPath | Iterable[_StrPath] = ()) -> Record:
     """Trace a file back to its sources.
 
     Parameters
@@ -4467,7 +4480,7 @@ def trace_file(file: _StrPath, roots: Iterable[_StrPath] = ()) -> Record:
     file
         Any file that is there, or that a record beside it or in a folder above names.
     roots
-        Folders that are searched, by content, for files that were moved and for their records.
+        A folder, or several, searched by content for files that were moved and for their records.
 
     Returns
     -------
@@ -4520,6 +4533,8 @@ class _Tracer(_Makers):
     def trace(self, entry: Record, consumer: Record | None = None, depth: int = 0) -> Record:
         """One file's node of the tree; `consumer` is the run that read it."""
         sha256, maker = entry["sha256"], self.find_maker(entry)
+        if consumer is None and maker is None:
+            maker = _find_maker_0_4(entry["path"])
         state = "missing" if sign_file(entry["path"]) is None else entry.get("state", "ok")
         node = {"path": entry["path"], "sha256": sha256, "state": state, "run": None, "inputs": []}
         if maker is None:
@@ -4677,7 +4692,11 @@ def rerun_record(
     return carry_out(plan_rerun(record, repository), record, directory, keep)
 
 
-def plan_rerun(record: Record, repository: _StrPath | None = None) -> Record:
+def plan_rerun(
+    record: Record,
+    repository: _StrPath | None = None,
+    on_progress: Callable[[int], object] | None = None,
+) -> Record:
     """What a rerun would execute; RecordError where the record doesn't tell enough."""
     if "pycrumbs" not in record:
         raise RecordError("pycrumbs 0.4 wrote this record, which is not enough to run it again")
@@ -4694,7 +4713,7 @@ def plan_rerun(record: Record, repository: _StrPath | None = None) -> Record:
         "outputs": entries_of(record, "outputs"),
     }
     plan["moved"] = list_moved(plan)
-    plan["inputs"] = check_inputs(record, plan)
+    plan["inputs"] = check_inputs(record, plan, on_progress)
     plan["notes"] = list(list_doubts(record, plan))
     return plan
 
@@ -4973,20 +4992,21 @@ def relocate(path: str, plan: Record) -> str:
 def map_path(text: str, plan: Record) -> str:
     """A text; the path that it is, or that follows its first '=', then leads to the copy."""
     for start in (0, text.find("=") + 1):
-        path = text[start:]
-        normal = os.path.normpath(path)
-        if any(normal == moved or is_below(normal, moved) for moved in plan["moved"]):
-            return text[:start] + relocate(path, plan)
+        path = os.path.normpath(text[start:])
+        if any(path == moved or is_below(path, moved) for moved in plan["moved"]):
+            return text[:start] + relocate(path, plan) + os.sep * text.endswith(os.sep)
     return text
 
 
-def check_inputs(record: Record, plan: Record) -> list[Record]:
+def check_inputs(
+    record: Record, plan: Record, on_progress: Callable[[int], object] | None = None
+) -> list[Record]:
     """A run's inputs, with where each is found as it was; RecordError if one can't be.
 
-    What may come with the repository is judged only once that is checked out.
+    What comes with the repository is judged only once that is checked out.
     """
     entries = [entry for entry in entries_of(record, "inputs") if entry.get("size") is not None]
-    judge_files(entries)
+    judge_files(entries, on_progress)
     made = {entry["path"] for entry in plan["outputs"]}
     inputs = []
     for entry in entries:
@@ -4998,18 +5018,27 @@ def check_inputs(record: Record, plan: Record) -> list[Record]:
             places = [other for other in others if hash_file(other) == sha256]
         found = {"found": places[0] if places else None, "made": path in made}
         inputs.append({**_pick(entry, ("path", "size", "sha256", "state")), **found})
-        if not is_below(path, plan["top"]):
+        if not places and not _is_in_code(path, plan):
             _require_input(inputs[-1])
         if places and places[0] != path:
             plan["moved"].append(path)
     return inputs
 
 
+def _is_in_code(path: str, plan: Record) -> bool:
+    """Whether the commit or its patch has that file, with whatever content."""
+    if not is_below(path, plan["top"]):
+        return False
+    name = os.path.relpath(path, plan["top"])
+    status, _ = run_git(plan["repository"], "cat-file", "-e", f"{plan['commit']}:{name}")
+    return status == 0 or f"+++ b/{name}" in plan["patch"]
+
+
 def _require_input(entry: Record) -> None:
     """Raise RecordError if an input is found nowhere; not for one that the run itself overwrote."""
     if not entry["found"] and not entry["made"]:
         state = "is missing" if entry["state"] == "missing" else "has changed since the run"
-        raise RecordError(f"the input {entry['path']} {state}; put it back as it was")
+        raise RecordError(f"the input {format_path(entry['path'])} {state}; put it back as it was")
 
 
 def list_doubts(record: Record, plan: Record) -> Iterator[str]:
@@ -5066,10 +5095,15 @@ def walk_arguments(
         for name, child in value.items():
             yield from walk_arguments(child, kinds, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
-        inner = {f"{path}[{i}]": kind.partition("[")[2][:-1] for i in range(len(value))}
-        below = {**kinds, **inner} if "[" in kind else kinds
+        kinds = _spread_kind(kinds, path, len(value))
         for index, child in enumerate(value):
-            yield from walk_arguments(child, below, f"{path}[{index}]")
+            yield from walk_arguments(child, kinds, f"{path}[{index}]")
+
+
+def _spread_kind(kinds: Mapping[str, Any], path: str, count: int) -> Mapping[str, Any]:
+    """The types with those of a set's elements, which are told with its own: 'set[int]'."""
+    _, inside, inner = str(kinds.get(path, "")).partition("[")
+    return {**kinds, **{f"{path}[{i}]": inner[:-1] for i in range(count)}} if inside else kinds
 
 
 def _normal_kind(kind: object) -> str:
@@ -5114,9 +5148,7 @@ def rebuild(value: Any, kinds: Mapping[str, Any], path: str, plan: Record) -> An
         below = f"{path}." if path else ""
         value = {name: rebuild(v, kinds, f"{below}{name}", plan) for name, v in value.items()}
     elif isinstance(value, list):
-        kind, _, inner = kind.partition("[")
-        if inner:
-            kinds = {**kinds, **{f"{path}[{i}]": inner[:-1] for i in range(len(value))}}
+        kinds, kind = _spread_kind(kinds, path, len(value)), kind.partition("[")[0]
         value = [rebuild(v, kinds, f"{path}[{i}]", plan) for i, v in enumerate(value)]
     if not kind or value is None:  # which the run itself may have replaced: kinds tell of that
         return map_path(value, plan) if isinstance(value, str) else value
@@ -5254,21 +5286,17 @@ def sweep_reruns() -> None:
     import tempfile
 
     machine = _owner().partition("-")[0]
-    root = tempfile.gettempdir()
-    for name in os.listdir(root):
-        found = _pattern(rf"{RERUN_PREFIX}{machine}-(\d+)-(\d+)-").match(name)
+    for entry in _scan_folder(tempfile.gettempdir()):
+        found = _pattern(rf"{RERUN_PREFIX}{machine}-(\d+)-(\d+)-").match(entry.name)
         if found and str(_read_start_time(found[1])) != found[2]:
-            path = os.path.join(root, name)
-            if os.lstat(path).st_uid == os.getuid():
-                _remove_tree(path)
+            _remove_tree(entry.path)  # which fails where it is another user's
 
 
 def lay_out(plan: Record, work: str) -> None:
     """Make the copies: the repository with the patch, the inputs, and the folders around them."""
     plan["root"] = os.path.join(work, "root")
     code = relocate(plan["top"], plan)
-    check_out(plan["repository"], plan["commit"], code)
-    apply_patch(plan, code, work)
+    check_out(plan["repository"], plan["commit"], code, plan["patch"])
     source = os.path.join(code, plan["source"])
     if not os.path.isfile(source):
         raise RecordError(f"commit {plan['commit']} and its patch hold no {plan['source']}")
@@ -5283,13 +5311,23 @@ def lay_out(plan: Record, work: str) -> None:
     plan["protected"] = list_protected(plan, work)
 
 
-def check_out(repository: str, commit: str, code: str) -> None:
-    """Check a commit out into a clone that shares the objects of the repository."""
+def check_out(repository: str, commit: str, code: str, patch: Sequence[str] = ()) -> None:
+    """Check a commit out into a clone that shares the repository's objects; submodules, too."""
     os.makedirs(code, exist_ok=True)
     shared = ("clone", "--quiet", "--shared", "--no-checkout", "--template=")
-    no_push = ("--config", "remote.origin.pushurl=/dev/null")
+    no_push = ("--origin=origin", "--config", "remote.origin.pushurl=/dev/null")
     _require_git("/", *shared, *no_push, repository, code)
     _require_git(code, *_NO_LFS, "checkout", "--quiet", "--detach", commit)
+    if patch:
+        path = os.path.join(code, ".git", "patch")
+        replace_file(path, "\n".join([*patch, ""]), durable=False)
+        exact = ("--whitespace=nowarn", "--no-ignore-whitespace")
+        _require_git(code, *_NO_LFS, "apply", *exact, path)
+    for folder, needed in list_submodules(code, patch):
+        submodule = os.path.join(repository, folder)
+        if os.path.exists(os.path.join(submodule, ".git")):
+            check_commit(submodule, needed)
+            check_out(submodule, needed, os.path.join(code, folder))
 
 
 # What git-lfs holds would come from its server; what the run read of it is among the inputs.
@@ -5305,25 +5343,18 @@ def _require_git(folder: str, *arguments: str) -> str:
     return said
 
 
-def apply_patch(plan: Record, code: str, work: str) -> None:
-    """Apply the patch, and check out the submodules at the commits that it leads to."""
-    if plan["patch"]:
-        path = os.path.join(work, "patch")
-        replace_file(path, "\n".join([*plan["patch"], ""]), durable=False)
-        _require_git(code, *_NO_LFS, "apply", "--whitespace=nowarn", path)
+def list_submodules(code: str, patch: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """A checkout's submodules, and the commits that its patch, else its index, leads to."""
     if not os.path.isfile(os.path.join(code, ".gitmodules")):
         return
-    sections = _pattern(_SECTION).split("\n".join([*plan["patch"], ""]))
-    for line in _require_git(code, "-c", "core.quotePath=false", "ls-files", "--stage").split("\n"):
-        mode, commit, path = (*line.partition("\t")[0].split(" ")[:2], line.partition("\t")[2])
-        if mode == "160000":
-            for section in sections:
-                if section.startswith(f"diff --git a/{path} "):
-                    commit = _pattern(r"(?m)^\+Subproject commit (\w+)").findall(section)[-1]
-            submodule = os.path.join(plan["repository"], path)
-            if os.path.exists(os.path.join(submodule, ".git")):
-                check_commit(submodule, commit)
-                check_out(submodule, commit, os.path.join(code, path))
+    moved = dict(_pattern(_SUBMODULE_MOVE).findall("\n".join(patch)))
+    for entry in _require_git(code, "ls-files", "--stage", "-z").split("\0"):
+        facts, _, path = entry.partition("\t")
+        if facts.startswith("160000 "):
+            yield path, moved.get(path, facts.split(" ")[1])
+
+
+_SUBMODULE_MOVE = r"(?m)^\+\+\+ b/(.*?)\t?\n@@.*\n(?:-.*\n)?\+Subproject commit ([0-9a-f]+)$"
 
 
 def place_input(entry: Record, place: str) -> None:
@@ -5350,12 +5381,12 @@ def place_unrecorded(plan: Record) -> None:
 
     That is what arguments name, and the sources that git ignores.
     """
-    recorded = [plan["directory"], *(e["path"] for e in (*plan["outputs"], *plan["inputs"]))]
+    known = [plan["directory"], *(e["path"] for e in (*plan["outputs"], *plan["inputs"]))]
     sources = [os.path.join(plan["top"], part[len(_IGNORED) :]) for part in plan["ignored"]]
     for text in filter(None, (*sources, *find_paths(plan))):
         path = os.path.normpath(os.path.join(plan["cwd"], text))
         is_needed = map_path(path, plan) != path or not os.path.isabs(text)
-        is_known = any(p == path or is_below(p, path) or is_below(path, p) for p in recorded)
+        is_known = any(other == path or is_below(other, path) for other in known)
         is_missing = is_needed and not is_known and os.path.exists(path)
         if is_missing and link_missing(path, relocate(path, plan)):
             problem = f"neither git nor the record holds {path}"
@@ -5400,6 +5431,9 @@ def run_child(plan: Record, work: str) -> int:
     environment = {**os.environ, **plan["variables"]}
     if len(temporary) < SOCKET_FOLDER_LENGTH:
         environment["TMPDIR"] = temporary
+    if "PYTHONPATH" in environment:  # for the interpreters that the function may start
+        paths = environment["PYTHONPATH"].split(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join(map_path(path, plan) for path in paths)
     command = [sys.executable, *plan["flags"], "-c", _START, os.path.abspath(__file__), path]
     return subprocess.run(  # not a _Process: nothing is read from it, and it may take for ever
         command,
@@ -5476,6 +5510,8 @@ def execute_plan(path: str) -> None:
             problem = str(error) if isinstance(error, RecordError) else _describe_briefly(error)
             replace_file(os.path.join(os.path.dirname(path), "problem"), problem, durable=False)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 def find_import_paths(plan: Record) -> list[str]:
@@ -5485,7 +5521,7 @@ def find_import_paths(plan: Record) -> list[str]:
     if plan["module"] != "__main__":
         levels = plan["module"].count(".") + source.endswith("__init__.py")
     root = os.path.normpath(os.path.join(os.path.dirname(source), *[".."] * levels))
-    recorded = [map_path(path, plan) for path in plan["python_path"]]
+    recorded = [map_path(os.path.join(plan["cwd"], path), plan) for path in plan["python_path"]]
     here = [_map_import(path, plan) for path in sys.path]
     inside = [path for path in recorded if is_below(path, plan["root"])]
     return list(dict.fromkeys([*inside, root, *here]))
@@ -5582,25 +5618,23 @@ def forbid_writing(protected: Sequence[str], work: str) -> None:
         return
     import ctypes
 
-    system = ctypes.CDLL(None).syscall
-    create, add, restrict, version = 444, 445, 446, 1
-    on_files, on_folders = 0x4002, 0x7FF2  # LANDLOCK_ACCESS_FS_*: write, truncate; make, remove
-    found = system(create, None, 0, version)
-    if found < 2:  # which would forbid all renaming from folder to folder
+    system, prctl = ctypes.CDLL(None).syscall, ctypes.CDLL(None).prctl
+    create, add, restrict, is_version, is_path = 444, 445, 446, 1, 1
+    version = system(create, None, 0, is_version)
+    if version < 2:  # none; and the first would forbid all renaming from folder to folder
         return
-    if found < 3:
-        on_files, on_folders = 0x2, 0x3FF2
-    rules = system(create, on_folders.to_bytes(8, sys.byteorder), 8, 0)
+    rights = 0x7FF2 if version > 2 else 0x3FF2  # LANDLOCK_ACCESS_FS_*: write, make, remove ...
+    rules = system(create, rights.to_bytes(8, sys.byteorder), 8, 0)
     for path in [*list_unprotected(protected), work]:
-        rights = on_folders if os.path.isdir(path) else on_files
+        granted = rights if os.path.isdir(path) else rights & 0x4002  # write, truncate
         try:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue
-        rule = rights.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder)
-        system(add, rules, 1, rule, 0)
+        rule = granted.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder)
+        system(add, rules, is_path, rule, 0)
         os.close(descriptor)
-    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, which it asks for
+    prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, which it asks for
     system(restrict, rules, 0)
     os.close(rules)
 
@@ -6286,15 +6320,14 @@ def _draw_trace(node: Record, first: str, others: str) -> Iterator[str]:
     """The lines of one node; the first and the others begin with what joins them to the tree."""
     yield first + describe_node(node)
     sources = [child for child in node["inputs"] if child["run"] is None]
-    left_out = sources[5:] if len(sources) > 6 else []
-    children = [child for child in node["inputs"] if child not in left_out]
+    hidden = {id(child) for child in (sources[5:] if len(sources) > 6 else ())}
+    children = [child for child in node["inputs"] if id(child) not in hidden]
     for child in children:
-        last = child is children[-1] and not left_out
-        yield from _draw_trace(
-            child, others + ("`-- " if last else "|-- "), others + ("    " if last else "|   ")
-        )
-    if left_out:
-        yield f"{others}`-- ... and {len(left_out):,} more sources"
+        is_last = child is children[-1] and not hidden
+        joints = ("`-- ", "    ") if is_last else ("|-- ", "|   ")
+        yield from _draw_trace(child, *(others + joint for joint in joints))
+    if hidden:
+        yield f"{others}`-- ... and {len(hidden):,} more sources"
 
 
 def describe_node(node: Record) -> str:
@@ -6344,8 +6377,9 @@ def format_plan(plan: Record, record: Record) -> str:
     rows = [
         ("execute", f"{clean(plan['qualname'])}() of {clean(plan['source'])}"),
         ("code", f"commit {plan['commit'][:12]} of {clean(plan['repository'])}{patch}"),
-        ("directory", f"{clean(plan['directory'])} (of which the rerun makes a copy)"),
+        ("directory", f"{format_path(plan['directory'])} (of which the rerun makes a copy)"),
         *[("argument", text) for text in _assignments(plan["arguments"])],
+        *[("class", f"{clean(path)} is one of {clean(kind)}") for path, kind in list_classes(plan)],
         *[("argv", clean(" ".join(texts)))][: len(texts)],
         ("seed", str(plan["seed"])),
         *_limit_rows("changed", list(list_changes(plan, record))),
@@ -6354,9 +6388,14 @@ def format_plan(plan: Record, record: Record) -> str:
     return "\n".join(f"{name:10}{text}" for name, text in rows)
 
 
+def list_classes(plan: Record) -> list[tuple[str, str]]:
+    """The arguments, by path, that are made again by calling a class of some module."""
+    kinds = [(path, _normal_kind(kind)) for path, kind in plan["kinds"].items()]
+    return [(path, kind) for path, kind in kinds if "." in kind and kind not in _REPRS]
+
+
 def _limit_rows(name: str, texts: Sequence[str], limit: int = 12) -> list[tuple[str, str]]:
-    more = [f"... and {len(texts) - limit} more"] if len(texts) > limit + 1 else []
-    return [(name, text) for text in [*texts[: limit + 1 - len(more)], *more]]
+    return [(name, text) for text in limit_texts(texts, limit)]
 
 
 def list_changes(plan: Record, record: Record) -> Iterator[str]:
@@ -6389,8 +6428,9 @@ def format_rerun(result: Record, style: _Style) -> str:
     lines += [f"note: {clean(note)}" for note in result["notes"]]
     verdicts = [verdict["verdict"] for verdict in result["verdicts"]]
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in sorted(set(verdicts)))
-    places = [f"made in {clean(result['directory'])}"]
-    places += [f"checkout kept in {clean(result['checkout'])}"] if "checkout" in result else []
+    places = [f"made in {format_path(result['directory'])}"]
+    if "checkout" in result:
+        places.append(f"checkout kept in {format_path(result['checkout'])}")
     return "\n".join([*lines, counts or "nothing to compare", *places])
 
 
@@ -6511,7 +6551,8 @@ def _cmd_rerun(arguments: Any) -> int:
       pycrumbs rerun --yes -o runs/again runs/first
     """
     record = find_record(arguments.target)
-    plan = plan_rerun(record, arguments.repo)
+    with _Progress("hashing") as progress:
+        plan = plan_rerun(record, arguments.repo, progress)
     print(format_plan(plan, record), file=sys.stderr)
     try:
         if not arguments.yes:
@@ -6738,9 +6779,12 @@ def _print_exactly(text: str) -> int:
         return 0
     if _is_terminal(sys.stdout) or not hasattr(sys.stdout, "buffer"):
         return _print("\n".join(clean(line, TEXT_LIMIT) for line in text.split("\n")))
-    text = _pattern("[\ud800-\udc7f\udd00-\udfff]").sub("?", text)  # surrogates that stand for no byte
+    text = _pattern(_HALVES_OF_NO_BYTE).sub("?", text)
     sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
     return 0
+
+
+_HALVES_OF_NO_BYTE = "[\ud800-\udc7f\udd00-\udfff]"  # other surrogates stand for bytes (PEP 383)
 
 
 def _print_json(value: Any) -> int:
