@@ -4041,6 +4041,7 @@ def records_in(folder: str) -> list[Record]:
 
 def find_maker(path: str) -> Record | None:
     """The run that made a file, by the records beside it and in the folders above."""
+    path = os.path.abspath(path)
     maker = _Makers().find(path) or _find_maker_0_4(path)
     return maker.record if maker else None
 
@@ -4068,7 +4069,6 @@ class _Makers:
         One that made this content (by default, what is there now) goes before one that only wrote
         to this path; then the nearest; then the newest.
         """
-        path = os.path.abspath(path)
         claims = [
             (folder, claim)
             for folder in _folders_above(path)
@@ -6713,9 +6713,10 @@ def _execute_script(path: str, main: types.ModuleType) -> None:
 def _print_without_our_frames(
     print_error: Callable[..., None], kind: Any, error: BaseException, traceback: Any
 ) -> None:
-    """An excepthook that leaves out how the program was started."""
-    while traceback and traceback.tb_frame.f_globals is globals():
-        traceback = traceback.tb_next
+    """An excepthook that leaves out how the program was started, down to our last frame there."""
+    for is_ours in (False, True):  # a console script's or runpy's frames may come before ours
+        while traceback and (traceback.tb_frame.f_globals is globals()) is is_ours:
+            traceback = traceback.tb_next
     print_error(kind, error.with_traceback(traceback), traceback)
 
 
