@@ -6810,8 +6810,8 @@ _COMMANDS: dict[str, tuple[Callable[[Any], int], Sequence[Any]]] = {  # lists ex
             _argument("-o", "--output", default=".", metavar="DIR", help="where the record goes"),
             _argument("-s", "--seed", type=int, help="default: one is drawn"),
             _argument("--no-git", action="store_true", help="for what is in no git repository"),
-            _argument("-m", "--module", action="store_true", help="PROGRAM is a module's name"),
-            _argument("program", nargs="...", metavar="PROGRAM [ARG ...]", help="what to run"),
+            _argument("-m", "--module", action="store_true", help="a module's name follows"),
+            _argument("program", nargs="...", metavar="SCRIPT [ARG ...]", help="what to run"),
         ),
     ),
     "show": (
@@ -6893,6 +6893,9 @@ def _report(error: BaseException) -> int:
     return 2
 
 
+_USAGE = {"run": "pycrumbs run [-o DIR] [-s SEED] [--no-git] (-m MODULE | SCRIPT) [ARG...]"}
+
+
 def make_parser() -> Any:
     """The command line's grammar: of each command, its function's docstring is the help."""
     import argparse
@@ -6912,6 +6915,7 @@ def make_parser() -> Any:
         about = f"{inspect.getdoc(run) or ''}\n\n{status}"
         summary = about.partition(".\n")[0]
         command = commands.add_parser(name, help=summary, description=about, formatter_class=raw)
+        command.usage = _USAGE.get(name)  # argparse's own, unless told
         command.set_defaults(command=run)
         for option in options:
             exclusive = isinstance(option, list)  # of these, one may be given
