@@ -77,6 +77,7 @@ GIT_TIMEOUT = 10.0  # seconds; a status of 50,000 files takes 0.1
 PROBE_WAIT = 0.5  # seconds that a probe may hold the function up
 PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
 SOURCE_LIMIT = 2**16  # bytes of the files that are kept where the patch of all would pass that
+SINGLE_DIFF_COST = 1000  # entries of an index that git reads in the time that it starts in
 HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
 OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 SECRET_LINES = 100  # that one secret in a patch may go on for
@@ -1521,6 +1522,8 @@ class _GitProbe:
         self.silence = ""  # why git said nothing
         self.filters: tuple[str, ...] = ()
         self.omitted: list[str] = []  # what the patch will lack
+        self.tracked: set[str] = set()  # what the index lists
+        self.changed: set[str] = set()  # and what the status does
         self.start("top", "rev-parse", "--show-toplevel")
         self.start("config", *_CONFIG, _CONFIG_KEYS)
         # A folder is ignored if whatever it could hold is: git can't be asked about "here".
@@ -1604,10 +1607,10 @@ class _GitProbe:
         self.advance()
         if self.silence:
             raise _GitSilent(self.silence)
-        tracked, hidden, submodules = parse_index(os.fsdecode(self.answer("index")[1]))
-        self.check_ignored(tracked)
+        self.tracked, hidden, submodules = parse_index(os.fsdecode(self.answer("index")[1]))
+        self.check_ignored()
         inner = self.start_submodules(submodules)
-        paths = dict.fromkeys(self.find_untracked(tracked), "untracked")
+        untracked = self.find_untracked()
         state, changed = parse_status(os.fsdecode(self.answer("status")[1]))
         commit = state.get("git_commit_hash")
         state["git_is_dirty"] |= self.read_submodules(inner)
@@ -1615,15 +1618,16 @@ class _GitProbe:
             self.check_clean(commit, state["git_is_dirty"])
         state = {"module_path": self.path, "name": self.name, **state}
         state.update(git_remotes=self.find_remotes(), git_working_dir=self.top)
-        paths.update(self.check_changed(changed))
-        paths.update(self.find_hidden(hidden))  # the index may say of one what isn't so
+        paths = self.check_changed(changed)
+        # Of these the index may say what isn't so, or that they are deleted while they were run.
+        paths.update({**self.find_hidden(hidden), **dict.fromkeys(untracked, "untracked")})
         return {**state, **self.read_patch(commit, paths)}
 
-    def check_ignored(self, tracked: set[str]) -> None:
+    def check_ignored(self) -> None:
         """Raise RuntimeError if git ignores the file, and hasn't been told to track it anyway."""
         own = os.path.relpath(self.asked, self.top).replace(os.sep, "/")
         ignored = "ignored" in self.processes and self.answer("ignored")[0] == 0
-        if ignored and own not in tracked:
+        if ignored and own not in self.tracked:
             raise self.error(f"the repository {self.top} ignores that file")
 
     def check_clean(self, commit: str | None, dirty: bool) -> None:
@@ -1668,12 +1672,12 @@ class _GitProbe:
                 dirty = dirty or state["git_is_dirty"]
         return dirty
 
-    def find_untracked(self, tracked: set[str]) -> list[str]:
+    def find_untracked(self) -> list[str]:
         """The sources in use that git neither tracks nor ignores."""
         sources = [
             path
             for path in loaded_sources(self.top, self.real_path)
-            if path not in tracked and is_own_file(self.top, path)
+            if path not in self.tracked and is_own_file(self.top, path)
         ]
         untracked = set()
         for batch in _in_batches(sources):
@@ -1695,14 +1699,20 @@ class _GitProbe:
     def check_changed(self, changes: Iterable[tuple[str, str]]) -> dict[str, str]:
         """The files whose changes git sees; what their patch can't tell is noted."""
         changed = dict(changes)
-        modes = [value for _, key, value in self.config if key == "core.filemode"]
-        if changed and modes and modes[-1] == "false" and os.name != "nt":
+        self.changed = set(changed)
+        if changed and not self.minds_modes and os.name != "nt":
             self.omitted.append("changed file modes, if any (core.fileMode is false)")
         for path, submodule in changed.items():
             if submodule.startswith("S"):
                 advice = "its commit is in the patch, but git apply doesn't check it out"
                 self.omitted.append(f"the submodule {path} ({advice})")
         return dict.fromkeys(changed, "changed")
+
+    @property
+    def minds_modes(self) -> bool:
+        """Whether git looks at file modes there (core.fileMode)."""
+        modes = [value for _, key, value in self.config if key == "core.filemode"]
+        return modes[-1:] != ["false"]
 
     def read_patch(self, commit: str | None, paths: Mapping[str, str]) -> Record:
         """The patch that leads from the commit to the files as they are, and what it lacks.
@@ -1739,8 +1749,9 @@ class _GitProbe:
             self.start("sizes", "ls-tree", "--full-tree", "-l", "-z", commit, "--", *batch)
             for entry in os.fsdecode(self.answer("sizes")[1]).split("\0")[:-1]:
                 facts, _, path = entry.partition("\t")
-                size = facts.split()[3]
-                sizes[path] = int(size) if size.isdigit() else 0
+                _, kind, _, size = facts.split()
+                if kind == "blob":
+                    sizes[path] = int(size) if size.isdigit() else 0
         return sizes
 
     def select(
@@ -1764,18 +1775,35 @@ class _GitProbe:
     ) -> list[str]:
         """One patch of these files, as lines; `old` are those that the commit has."""
         changed = [path for path, kind in paths.items() if kind == "changed"]
-        diffs: list[tuple[str, ...]]
-        diffs = [(commit, "--", *batch) for batch in _in_batches(changed)]
-        for path, kind in paths.items():
-            if kind == "hidden" and path in old:
-                diffs.append((f"{commit}:{path}", "--", path))
-            elif kind != "changed":
-                diffs.append(("--no-index", "--", "/dev/null", path))
+        single = [path for path, kind in paths.items() if kind != "changed"]
+        diffs: list[tuple[str, ...]] = []
+        if self.is_best_compared_singly(changed):
+            single += changed
+        elif set(changed) == self.changed:
+            diffs.append((commit, "--"))
+        else:
+            diffs += [(commit, "--", *batch) for batch in _in_batches(changed)]
+        for path in single:
+            new = ("--no-index", "--", "/dev/null", path)
+            diffs.append((f"{commit}:{path}", "--", path) if path in old else new)
         patch = self.read_diffs(diffs)
         lines = redact_patch(portable_patch(patch, self.top, omitted), omitted)
         if sum(map(len, lines)) + len(lines) > PATCH_LIMIT:
             raise _Unavailable(f"more than {format_size(PATCH_LIMIT)}")
         return lines
+
+    def is_best_compared_singly(self, changed: Sequence[str]) -> bool:
+        """Whether one git for each of these files is faster than one that reads the whole index.
+
+        A deleted file can't be compared so, nor can modes be that git is told to ignore.
+        """
+        paths = [os.path.join(self.top, path) for path in changed]
+        return (
+            len(paths) * SINGLE_DIFF_COST < len(self.tracked)
+            and self.tracked.issuperset(changed)
+            and self.minds_modes
+            and all(os.path.isfile(path) or os.path.islink(path) for path in paths)
+        )
 
     def read_diffs(self, diffs: Iterable[Sequence[str]]) -> bytes:
         """What these diffs say, which work side by side; `_Unavailable` if that is too much."""
@@ -4757,11 +4785,7 @@ def plan_code(record: Record, repository: _StrPath | None) -> Record:
     """The code of a plan: a commit, the patch to it, and the function's file."""
     module = record["tracked_module"]
     top = _take_folder(record, "tracked_module", "git_working_dir")
-    if module.get("git_commit_hash") is None:
-        raise RecordError("the record names no commit: its repository had none yet")
-    commit = _take(record, str, "tracked_module", "git_commit_hash")
-    if not _pattern(r"[0-9a-f]{40}(?:[0-9a-f]{24})?").fullmatch(commit):
-        raise RecordError(f"the record names no commit, but {commit!r}")
+    commit = _take(record, str, "tracked_module", "git_commit_hash", default="")
     patch = _take_texts(record, "tracked_module", "git_patch")
     check_patch(patch)
     check_patch_is_whole(module)
@@ -4792,6 +4816,10 @@ def locate_source(path: str, top: str) -> tuple[str, str | None]:
 
 def check_commit(repository: str, commit: str) -> None:
     """Make sure that the repository is there and has the commit."""
+    if not commit:
+        raise RecordError("the record names no commit: its repository had none yet")
+    if not _pattern(r"[0-9a-f]{40}(?:[0-9a-f]{24})?").fullmatch(commit):
+        raise RecordError(f"the record names no commit, but {commit!r}")
     advice = "name a clone that has it with --repo"
     if not os.path.isdir(repository):
         raise RecordError(f"the repository {repository} is not there any more; {advice}")
@@ -5253,9 +5281,7 @@ def carry_out(
     """Check the code out, run the function in a child, compare, and leave the rest as it was."""
     import tempfile
 
-    target = os.path.abspath(os.fspath(directory)) if directory is not None else None
-    if target and os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
-        raise RecordError(f"{target}: must be a folder that is empty, or not there yet")
+    target = None if directory is None else check_target(os.path.abspath(os.fspath(directory)))
     sweep_reruns()
     prefix = KEPT_PREFIX if keep else f"{RERUN_PREFIX}{_owner()}-"
     work = os.path.realpath(tempfile.mkdtemp(prefix=prefix))
@@ -5273,6 +5299,13 @@ def carry_out(
             _remove_tree(work)
     result.update(record=made, directory=target)
     return {**result, "checkout": relocate(plan["top"], plan)} if keep else result
+
+
+def check_target(path: str) -> str:
+    """A folder for new files, that doesn't mix them with others."""
+    if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
+        raise RecordError(f"{path}: must be a folder that is empty, or not there yet")
+    return path
 
 
 def _remove_tree(path: str) -> None:
@@ -5503,15 +5536,20 @@ def execute_plan(path: str) -> None:
         arguments = rebuild_arguments(function, plan)
         _rerun.loading = False
         call_again(function, arguments)
+    except RecordError as error:
+        _leave_problem(str(error), path)
     except Exception as error:
-        if not isinstance(error, RecordError):
-            print(*format_traceback(error), sep="\n", file=sys.stderr)
-        if _rerun.loading:
-            problem = str(error) if isinstance(error, RecordError) else _describe_briefly(error)
-            replace_file(os.path.join(os.path.dirname(path), "problem"), problem, durable=False)
-        raise SystemExit(1) from None
+        print(*format_traceback(error), sep="\n", file=sys.stderr)
+        _leave_problem(_describe_briefly(error), path)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _leave_problem(problem: str, path: str) -> None:
+    """Tell the parent why the function could not be called, if that is so; and end."""
+    if _rerun is not None and _rerun.loading:
+        replace_file(os.path.join(os.path.dirname(path), "problem"), problem, durable=False)
+    raise SystemExit(1)
 
 
 def find_import_paths(plan: Record) -> list[str]:
@@ -5627,9 +5665,8 @@ def forbid_writing(protected: Sequence[str], work: str) -> None:
     rules = system(create, rights.to_bytes(8, sys.byteorder), 8, 0)
     for path in [*list_unprotected(protected), work]:
         granted = rights if os.path.isdir(path) else rights & 0x4002  # write, truncate
-        try:
-            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except OSError:
+        descriptor = _attempt(os.open, path, os.O_PATH | os.O_CLOEXEC)
+        if isinstance(descriptor, str):  # it is gone
             continue
         rule = granted.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder)
         system(add, rules, is_path, rule, 0)
@@ -6569,16 +6606,20 @@ def _cmd_rerun(arguments: Any) -> int:
 
 def _ask_to_execute() -> None:
     """Ask on the terminal; RecordError if the answer isn't yes."""
-    if not sys.stdin.isatty():
+    if not _is_terminal(sys.stdin):
         raise RecordError("rerun executes this code: say --yes where nobody can be asked")
     print("Execute it? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise RecordError("nothing was executed")
 
 
 def _print_step(step: str) -> None:
     """Say on a terminal what is being done, as it may take long."""
-    if sys.stderr.isatty():
+    if _is_terminal(sys.stderr):
         print(f"{clean(step)} ...", file=sys.stderr)
 
 
