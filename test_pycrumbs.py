@@ -7999,6 +7999,7 @@ def test_pip_takes_the_requirements(repo: Repo, tmp_path: Path, command: Command
         ],
     }
     pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-index"]
+    pip += ["--src", str(tmp_path / "src")]  # or it would clone into the environment
     for number, (name, origin) in enumerate(
         (n, o) for n, origins in kinds.items() for o in origins
     ):
