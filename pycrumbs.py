@@ -84,6 +84,8 @@ SECRET_LINES = 100  # that one secret in a patch may go on for
 LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
 TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
 LOAD_LIMIT = 64 * 2**20  # bytes of a record file that is read back
+VALUE_LIMIT = 2_000_000  # and the values in it, of which each takes up to 200 bytes of memory
+RUN_LIMIT = 50_000  # and the runs
 
 DEEPEST = 2 * DEPTH_LIMIT  # levels of nesting of a record that is read back
 TRACE_LIMIT = 100  # runs that a trace follows back, one after another
@@ -1687,9 +1689,11 @@ class _GitProbe:
         self.omitted += [f"the ignored {path}" for path in sources if path not in untracked]
         return [path for path in sources if path in untracked]
 
-    def find_hidden(self, paths: Sequence[str]) -> dict[str, str]:
-        """The files that git was told not to look at; most may be left out of the checkout."""
-        present = [path for path in paths if os.path.lexists(os.path.join(self.top, path))]
+    def find_hidden(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """The files that git was told not to look at; many may be left out of the checkout."""
+        present = {path for path in tags if os.path.lexists(os.path.join(self.top, path))}
+        gone = [path for path, tag in tags.items() if tag == "h" and path not in present]
+        self.omitted += [f"the deletion of {path} (marked assume-unchanged)" for path in gone]
         if len(present) <= HIDDEN_LIMIT:
             return dict.fromkeys(present, "hidden")
         count = f"{len(present):,} files that are marked assume-unchanged or skip-worktree"
@@ -1848,16 +1852,16 @@ def parse_config(text: str) -> list[tuple[str, str, str]]:
     return [(scope, *entry.partition("\n")[::2]) for scope, entry in zip(parts[::2], parts[1::2])]
 
 
-def parse_index(text: str) -> tuple[set[str], list[str], list[str]]:
+def parse_index(text: str) -> tuple[set[str], dict[str, str], list[str]]:
     """Parse `git ls-files -v --stage -z`.
 
-    Returns all paths; of those, the ones that git was told not to look at (assume-unchanged,
-    skip-worktree), and the submodules.
+    Returns all paths; of those, the ones that git was told not to look at, with its tag for that
+    ('h' for assume-unchanged; 'S', 's' for skip-worktree), and the submodules.
     """
     entries = text.split("\0")[:-1]
     start = text.find("\t") + 1  # what stands before a path is as long everywhere
     odd = [entry for entry in entries if entry[:3] != "H 1" or entry[2:8] == "160000"]
-    hidden = [e[start:] for e in odd if e[0] not in "HM" and e[2:8] != "160000"]
+    hidden = {e[start:]: e[0] for e in odd if e[0] not in "HM" and e[2:8] != "160000"}
     submodules = {entry[start:] for entry in odd if entry[2:8] == "160000"}
     return {entry[start:] for entry in entries}, hidden, sorted(submodules)
 
@@ -3976,9 +3980,11 @@ def parse_records(text: bytes, path: str) -> list[Record]:
     """Parse what a record file holds: one record, or a list of them."""
     import json
 
+    brackets = text.count(b"[") + text.count(b"{")
+    if brackets + text.count(b",") > VALUE_LIMIT:
+        raise RecordError(f"{path}: holds more than {VALUE_LIMIT:,} values")
     try:
         content = json.loads(text)
-        brackets = text.count(b"[") + text.count(b"{")
         is_deep = brackets > DEEPEST and _is_deep(content)
     except RecursionError:
         is_deep = True
@@ -3989,6 +3995,8 @@ def parse_records(text: bytes, path: str) -> list[Record]:
     records = content if isinstance(content, list) else [content]
     if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
         raise RecordError(f"{path}: is JSON, but not a record of pycrumbs")
+    if len(records) > RUN_LIMIT:
+        raise RecordError(f"{path}: holds more than {RUN_LIMIT:,} runs")
     return records
 
 
@@ -4189,7 +4197,7 @@ def entries_of(record: Record, kind: str, folder: str | None = None) -> list[Rec
         folder = os.path.dirname(os.path.abspath(str(record.get("record_path", "."))))
     entries = record.get(kind)
     found = []
-    for entry in entries if isinstance(entries, list) else ():
+    for entry in entries[:FILE_LIMIT] if isinstance(entries, list) else ():
         name, size, sha256 = (get(entry, key) for key in ("path", "size", "sha256"))
         if isinstance(name, str) and "\0" not in name:
             place = {"path": os.path.normpath(os.path.join(folder, name)), "name": name}
