@@ -807,6 +807,7 @@ class _Signals:
         self.depth = 0
         self.pending: list[tuple[int, types.FrameType | None]] = []
         self.raised: tuple[BaseException | None, Record] = (None, {})
+        self.masks: dict[int, Any] | None = None  # of threads that are forking; None: unwatched
 
     def __enter__(self) -> None:
         if _in_main_thread():
@@ -858,7 +859,45 @@ class _Signals:
             own = signal.default_int_handler
             self.kept.update({n: before for n, before in self.held.items() if before is not own})
             self.held = {n: before for n, before in self.held.items() if before is own}
+            self.watch_forks()
         return True
+
+    def watch_forks(self) -> None:
+        """From now on give forked children the handlers that they would have without us.
+
+        Ours would hear a signal only when C code returns, and never one that comes before Python
+        has seen to the fork, as CPython then forgets what is pending: so that waits for its turn.
+        """
+        if self.masks is None and hasattr(os, "register_at_fork"):
+            self.masks = {}
+            os.register_at_fork(
+                before=self.before_fork,
+                after_in_parent=self.after_fork,
+                after_in_child=self.after_fork_in_child,
+            )
+
+    def before_fork(self) -> None:
+        import signal
+
+        if self.masks is not None and (self.runs or self.depth):
+            numbers = {*self.held, *self.kept}
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+            self.masks[_thread.get_ident()] = mask
+
+    def after_fork(self) -> None:
+        import signal
+
+        mask = (self.masks or {}).pop(_thread.get_ident(), None)
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def after_fork_in_child(self) -> None:
+        """The parent's runs are its own affair: here it is as if the last one had ended."""
+        _runs.clear()
+        self.pending, self.runs, self.depth = [], 1, 0
+        self.uninstall()
+        self.give_back()
+        self.after_fork()
 
     def uninstall(self) -> None:
         """A run has ended: with the last one all signals go back."""

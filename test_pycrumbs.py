@@ -9425,7 +9425,7 @@ def test_help(
         assert "Exit status: " in text
         summary = text.partition("\n\n")[2].partition(".\n")[0]
         assert summary.split()[0] in overview
-        assert name != "run" or "[--no-git] (-m MODULE | SCRIPT_of_reading) [ARG...]" in text
+        assert name != "run" or "[--no-git] (-m MODULE | SCRIPT) [ARG...]" in text
         assert not [line for line in text.splitlines() if len(line) > 80]
 
 
@@ -12286,11 +12286,30 @@ def test_as_init(tmp_path: Path, code: str, name: str, status: int, told: str) -
 # What a tracked function does with child processes, none of which may write its record.
 WORKERS = {
     "killed": """
-        pids = [fork(lambda: time.sleep(60)) for _ in range(8)]
+        begun, begin = os.pipe()  # before Python has seen to the fork, it forgets a SIGINT
+        pids = [fork(lambda: (os.write(begin, b"."), time.sleep(60))) for _ in range(8)]
+        for _ in pids: os.read(begun, 1)
         signals = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL] * 2
         for pid, number in zip(pids, signals):
             os.kill(pid, number)
         return sorted(wait(pid) for pid in pids)
+        """,
+    "killed at once": """
+        def kill(pid):
+            os.kill(pid, signal.SIGTERM)
+            return wait(pid)
+        return [kill(fork(lambda: time.sleep(60))) for _ in range(8)]
+        """,
+    "killed in C code": """
+        import hashlib
+        begun, begin = os.pipe()
+        def child():
+            os.write(begin, b".")
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 300_000_000)
+        pid = fork(child)
+        os.read(begun, 1)
+        os.kill(pid, signal.SIGTERM)
+        return wait(pid)
         """,
     "os._exit": "return wait(fork(lambda: os._exit(3)))",
     "sys.exit": """
@@ -12331,6 +12350,8 @@ WORKERS = {
 }
 WORKERS_RESULTS = {
     "killed": [-15, -15, -9, -9, -1, -1, 130, 130],
+    "killed at once": [-15] * 8,
+    "killed in C code": -15,
     "os._exit": 3,
     "sys.exit": 3,
     "returns": 0,
