@@ -1311,8 +1311,8 @@ def _absolute(path: str) -> str:
 
 
 def _read_bytes(path: str) -> bytes:
-    with open(_Unnoted(path), "rb") as file:
-        return file.read()
+    with open(_Unnoted(path), "rb", buffering=0) as file:
+        return file.readall()
 
 
 _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
@@ -3534,6 +3534,8 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
     """JSON text, indented; json's own encoder takes 8 us to begin with each part of a record."""
     if type(value) is str:
         return quote(value)
+    if type(value) is int:
+        return str(value)
     deeper = f"{indent}    "
     if isinstance(value, dict) and value:
         fixed = value if isinstance(value, _Fixed) and indent == _PART_INDENT else None
@@ -3832,13 +3834,15 @@ class _Folder:
         """
         temporary = f".{name}.{_owner()}.{os.urandom(4).hex()}.tmp"
         descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        how: Any = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
+        data = memoryview(text.encode("utf-8", "surrogateescape"))
         try:
-            with open(descriptor, "w", **how) as file:
-                file.write(text)
-                file.flush()
+            try:
+                while data:
+                    data = data[os.write(descriptor, data) :]
                 if durable:
                     os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
             self.rename(temporary, name)
         except BaseException:
             self.remove(temporary)
@@ -6655,8 +6659,8 @@ def _ask_to_execute() -> None:
     """Ask on the terminal; RecordError if the answer isn't yes."""
     if not _is_terminal(sys.stdin):
         raise RecordError("rerun executes this code: say --yes where nobody can be asked")
-    print("Execute it? [y/N] ", end="", file=sys.stderr, flush=True)
     try:
+        print("Execute it? [y/N] ", end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline()
     except KeyboardInterrupt:
         answer = ""
