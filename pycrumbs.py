@@ -34,6 +34,7 @@ Left out on purpose: metrics, a server, a database, a user interface.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` wraps it, at ten times the cost
 import _thread
 import contextvars
 import errno
@@ -720,11 +721,13 @@ class _Run:
     def read_environment(self) -> Record:
         """The environment; while nothing in it changes, the one of the call before."""
         names = self.options.extra_environment_variables or ()
-        gpus, variables = self.evidence.gpus.read(), read_variables(names)
-        environment = _Fixed(get_process_info(), gpus=gpus, environment_variables=variables)
-        if environment != self.evidence.environment:
-            self.evidence.environment = environment
-        return self.evidence.environment
+        gpus, evidence = self.evidence.gpus.read(), self.evidence
+        state = [*read_process_state(), gpus]
+        if state != evidence.state:
+            info, variables = get_process_info(), read_variables(names)
+            evidence.environment = _Fixed(info, gpus=gpus, environment_variables=variables)
+            evidence.state = state
+        return evidence.environment
 
     def save_first(self) -> None:
         """Write the record of a run that begins; an error here stops it."""
@@ -824,16 +827,14 @@ class _Signals:
 
     def take(self) -> None:
         """Take over the signals that would end the process: that nobody ignores, and C has not."""
-        import signal
-
-        harmless = [signal.SIG_IGN, None, self.handle]
+        harmless = [_signal.SIG_IGN, None, self.handle]
         if os.getpid() == 1:  # the kernel spares it what has no handler
-            harmless.append(signal.SIG_DFL)
-        for number in (getattr(signal, name) for name in self.names if hasattr(signal, name)):
-            before = signal.getsignal(number)
+            harmless.append(_signal.SIG_DFL)
+        for number in (getattr(_signal, name) for name in self.names if hasattr(_signal, name)):
+            before = _signal.getsignal(number)
             if before not in harmless:
                 try:
-                    signal.signal(number, self.handle)
+                    _signal.signal(number, self.handle)
                 except ValueError:  # a subinterpreter, which gets no signals
                     return
                 self.held[number] = before
@@ -841,11 +842,9 @@ class _Signals:
     def give_back(self) -> None:
         """Give the signals back that nobody else has taken meanwhile."""
         if self.held and not self.depth:
-            import signal
-
             for number, before in list(self.held.items()):
-                if signal.getsignal(number) == self.handle:
-                    signal.signal(number, before)
+                if _signal.getsignal(number) == self.handle:
+                    _signal.signal(number, before)
                 del self.held[number]
 
     def install(self) -> bool:
@@ -854,9 +853,7 @@ class _Signals:
             return False
         self.runs += 1
         if self.runs == 1:
-            import signal
-
-            own = signal.default_int_handler
+            own = _signal.default_int_handler
             self.kept.update({n: before for n, before in self.held.items() if before is not own})
             self.held = {n: before for n, before in self.held.items() if before is own}
             self.watch_forks()
@@ -877,19 +874,15 @@ class _Signals:
             )
 
     def before_fork(self) -> None:
-        import signal
-
         if self.masks is not None and (self.runs or self.depth):
             numbers = {*self.held, *self.kept}
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+            mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, numbers)
             self.masks[_thread.get_ident()] = mask
 
     def after_fork(self) -> None:
-        import signal
-
         mask = (self.masks or {}).pop(_thread.get_ident(), None)
         if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
     def after_fork_in_child(self) -> None:
         """The parent's runs are its own affair: here it is as if the last one had ended."""
@@ -920,15 +913,13 @@ class _Signals:
                 self.deliver()
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
-        import signal
-
-        before = self.held.get(number, self.kept.get(number, signal.SIG_DFL))
-        if before is signal.default_int_handler:
+        before = self.held.get(number, self.kept.get(number, _signal.SIG_DFL))
+        if before is _signal.default_int_handler:
             before(number, frame)
         outcome = describe_signal(number, frame)
         self.complete_records(outcome)
         if not callable(before):
-            signal.signal(number, signal.SIG_DFL)
+            _signal.signal(number, _signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
         try:
@@ -942,7 +933,7 @@ class _Signals:
         self.depth += 1
         try:
             for run in list(_runs.values()):
-                if run.pid == os.getpid():  # a forked child has its parent's runs, too
+                if run.pid == os.getpid():  # a child that C code has forked has its parent's runs, too
                     run.terminate(outcome)
         finally:
             self.depth -= 1
@@ -1066,6 +1057,7 @@ class _Evidence:
         options = tracker.options
         self.packages = self.origins = self.tracked_module = None
         self.environment: Record = {}
+        self.state: list[Any] = []  # of the process, when the environment was read
         probes.extend(_probe_module(module) for module in options.extra_modules or ())
         if not options.disable_git_tracking:
             probes.append(_GitProbe(tracker.function.__module__, tracker.source_file))
@@ -1186,6 +1178,13 @@ def get_process_info() -> Record:
     """The part of the environment that costs nothing to read again."""
     info = {key: _attempt(read) for key, read in _PROCESS_FACTS.items()}
     return _without_none(info)
+
+
+def read_process_state() -> list[Any]:
+    """All in the environment that can change while a process runs, as it is: quick to read."""
+    variables = getattr(os.environ, "_data", os.environ)  # without decoding them, in CPython
+    lists = [list(getattr(sys, name, ())) for name in ("argv", "path")]
+    return [os.getpid(), _attempt(os.getcwd), dict(variables), *lists]
 
 
 def _attempt(read: Callable[..., Any], *arguments: Any, **named: Any) -> Any:

@@ -8179,8 +8179,8 @@ def test_log_of_ten_thousand(tmp_path: Path) -> None:
         run = text.replace('"SHARE"', str(number)).replace(RUN["timing"]["start_time"], start)
         (folder / "r.json").write_text(run)
     code = (
-        "import resource, pycrumbs; pycrumbs.main(['log', '.']); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)"
+        "import pycrumbs; pycrumbs.main(['log', '.']); "
+        "print(pycrumbs.read_resources(0)['max_rss_bytes'] / 1e6)"
     )
     *lines, peak = run_python("-c", code, cwd=tmp_path, env=PLAIN_of_reading).stdout.splitlines()
     starts = [line[:19] for line in lines]
@@ -11920,7 +11920,7 @@ KILLED_AT_EVERY_SYSTEM_CALL = """
         if not is_killed:
             break
     assert seen == {(0, "completed"), (1, "died"), (1, "completed")}, seen
-    assert count > 100 and strays > 10, (count, strays)
+    assert count > 100 and strays > 5, (count, strays)
     wait(fork(lambda: work(2)))
     assert not any(name.endswith(".tmp") for name in os.listdir("out"))
 """
@@ -12024,9 +12024,10 @@ SIGNALLED_AT_RANDOM = """
 def test_signals_at_any_moment(tmp_path: Path) -> None:
     """The record says how the run ended, unless there was none yet, or it had completed."""
     code = PRELUDE + textwrap.dedent(SIGNALLED_AT_RANDOM)
-    seen = {
-        tuple(ended) for ended in json.loads(run_python("-c", code, "500", cwd=tmp_path).stdout)
-    }
+    # Where an exception comes at any moment, coverage can leave a lock of its own behind.
+    unmeasured = {"COVERAGE_PROCESS_CONFIG": ""}
+    done = run_python("-c", code, "500", cwd=tmp_path, env=unmeasured)
+    seen = {tuple(ended) for ended in json.loads(done.stdout)}
     told = {
         *((name, "terminated", name, -getattr(signal, name)) for name in ("SIGTERM", "SIGHUP")),
         ("SIGINT", "interrupted", None, 130),
@@ -12966,7 +12967,7 @@ SLOTS = {
         "config extensions.worktreeConfig true; config --worktree core.fsmonitor PROGRAM", "status",
     ),
     "hook": ("link .git/hooks/post-index-change", "status"),
-    "core.hooksPath": ("link evil/post-index-change_of_faults; config core.hooksPath evil", "status"),
+    "core.hooksPath": ("link evil/post-index-change; config core.hooksPath evil", "status"),
     "diff.external": ("config diff.external PROGRAM", "diff"),
     "diff driver": ("attribute diff=x; config diff.x.command PROGRAM", "diff"),
     "textconv": ("attribute diff=x; config diff.x.textconv PROGRAM", "diff"),
