@@ -11800,6 +11800,9 @@ def kill_at_random(child, number, seconds):
 def warm_up(): "Has all that is needed imported, so that children don't spend their time on that."
 
 """
+# Where an exception comes at any moment, coverage can leave a lock of its own behind; and it
+# renames files as the process ends.
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
 # A machine's parts can be replaced in a namespace of its own, which ends with the process.
 UNSHARE = ["unshare", *(["--user", "--map-root-user"] if os.geteuid() else []), "--mount"]
 
@@ -12024,9 +12027,7 @@ SIGNALLED_AT_RANDOM = """
 def test_signals_at_any_moment(tmp_path: Path) -> None:
     """The record says how the run ended, unless there was none yet, or it had completed."""
     code = PRELUDE + textwrap.dedent(SIGNALLED_AT_RANDOM)
-    # Where an exception comes at any moment, coverage can leave a lock of its own behind.
-    unmeasured = {"COVERAGE_PROCESS_CONFIG": ""}
-    done = run_python("-c", code, "500", cwd=tmp_path, env=unmeasured)
+    done = run_python("-c", code, "500", cwd=tmp_path, env=UNMEASURED)
     seen = {tuple(ended) for ended in json.loads(done.stdout)}
     told = {
         *((name, "terminated", name, -getattr(signal, name)) for name in ("SIGTERM", "SIGHUP")),
@@ -12472,7 +12473,7 @@ def test_a_lock_does_not_pass_to_children(tmp_path: Path) -> None:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
     """
-    run_code(tmp_path, code)
+    run_code(tmp_path, code, env=UNMEASURED)
     assert len(read(tmp_path / "out")) == 2
 
 
