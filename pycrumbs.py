@@ -472,7 +472,8 @@ class _Run:
         self.hash_room = self.options.hash_limit
         self.capture = _Capture(tracker.function) if self.options.capture_files else None
         self.bound = tracker.bind(args, kwargs)
-        self.parameters, _ = describe_arguments(self.bound.arguments)
+        self.given = dict(self.bound.arguments)
+        self.described = describe_arguments(self.given)  # as the caller passed them
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -681,14 +682,17 @@ class _Run:
         """The record as it is before the function runs."""
         self.evidence = self.tracker.read_evidence()
         function = self.tracker.function
-        altered, kinds = describe_arguments(self.bound.arguments)
+        arguments = self.bound.arguments.items()
+        altered = {name: value for name, value in arguments if value is not self.given[name]}
+        final = {**self.described, **describe_arguments(altered)}
+        kinds = {path: kind for _, found in final.values() for path, kind in found.items()}
         called = {
             "name": function.__name__,
             "qualname": self.tracker.name,
             "module": function.__module__,
             "source_file": self.tracker.source_file,
-            "parameters": self.parameters,
-            "altered_parameters": altered,
+            "parameters": {name: value for name, (value, _) in self.described.items()},
+            "altered_parameters": {name: value for name, (value, _) in final.items()},
             "parameter_types": kinds or None,
             "run_as": self.options.run_as,
             "directory": self.directory,
@@ -814,8 +818,12 @@ class _Signals:
 
     def __enter__(self) -> None:
         if _in_main_thread():
-            self.take()
             self.depth += 1
+            try:
+                self.take()
+            except BaseException:  # Ctrl-C, before that was taken over
+                self.__exit__()
+                raise
 
     def __exit__(self, *error: object) -> None:
         if _in_main_thread():
@@ -833,11 +841,11 @@ class _Signals:
         for number in (getattr(_signal, name) for name in self.names if hasattr(_signal, name)):
             before = _signal.getsignal(number)
             if before not in harmless:
+                self.held[number] = before  # first: it is asked for as soon as ours is in place
                 try:
                     _signal.signal(number, self.handle)
                 except ValueError:  # a subinterpreter, which gets no signals
                     return
-                self.held[number] = before
 
     def give_back(self) -> None:
         """Give the signals back that nobody else has taken meanwhile."""
@@ -933,7 +941,8 @@ class _Signals:
         self.depth += 1
         try:
             for run in list(_runs.values()):
-                if run.pid == os.getpid():  # a child that C code has forked has its parent's runs, too
+                # A child that C code has forked has its parent's runs, too.
+                if run.pid == os.getpid():
                     run.terminate(outcome)
         finally:
             self.depth -= 1
@@ -1009,18 +1018,20 @@ def read_resources(since: float) -> Record:
 def _read_peak_memory() -> int | None:
     """The peak of this process's resident memory, in bytes.
 
-    Linux's own figure for this program first (proc(5), VmHWM): getrusage(2) there also counts
-    what the process was before it started the interpreter.
+    On Linux that is proc(5)'s VmHWM: getrusage(2) there also counts what the process was before it
+    started the interpreter.
     """
-    if sys.platform == "linux":
-        status = _read_bytes("/proc/self/status").partition(b"VmHWM:")[2]
-        return int(status.split()[0]) * 1024
     if sys.platform == "win32":
         return None
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    peak *= 1 if sys.platform == "darwin" else 1024
+    # While getrusage's, which is no less, says what VmHWM did, that can't have changed.
+    if sys.platform == "linux" and peak != _remembered.get("peak"):
+        status = _read_bytes("/proc/self/status").partition(b"VmHWM:")[2]
+        peak = _remembered["peak"] = int(status.split()[0]) * 1024
+    return peak
 
 
 def format_span(seconds: float) -> str:
@@ -2516,6 +2527,7 @@ _seed_on_import = _SeedOnImport()
 CAPTURE_COVERAGE = "partial: what was opened through Python, not by C libraries or child processes"
 _SKIPPED_FOLDERS = (".git", "__pycache__")
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+_NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux's
 _SUSPENDABLE = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
@@ -2638,12 +2650,22 @@ def scan_tree(root: str, links: bool = False) -> tuple[dict[str, tuple[int, ...]
 
 
 def _scan_folder(path: str) -> Iterator[os.DirEntry[str]]:
-    """The entries of a folder; none if it was removed meanwhile, or is not ours to read."""
+    """The entries of a folder; none if it was removed meanwhile, or is not ours to read.
+
+    That it was read is noted nowhere: it is none of the program's doing, and slows the next fsync.
+    """
     try:
-        with os.scandir(path) as entries:
+        descriptor = os.open(_Unnoted(path), os.O_RDONLY | _NO_ATIME) if _NO_ATIME else None
+    except OSError:  # only its owner may ask for that
+        descriptor = None
+    try:
+        with os.scandir(path if descriptor is None else descriptor) as entries:
             yield from entries
     except OSError:
         return
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def find_outputs(
@@ -2922,17 +2944,15 @@ class _TooLong(Exception):
     """The text passed its limit."""
 
 
-def describe_arguments(arguments: Mapping[str, Any]) -> tuple[Record, dict[str, str]]:
-    """Describe a call's arguments; and the types of all in them that isn't plain JSON, by path."""
-    described, kinds = {}, {}
-    for name, value in arguments.items():
-        described[name], found = describe(value, name)
-        kinds.update(found)
-    return described, kinds
+def describe_arguments(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, dict[str, str]]]:
+    """Describe each of a call's arguments."""
+    return {name: describe(value, name) for name, value in arguments.items()}
 
 
 def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
     """Describe one value as JSON, or as SUPPRESSED if that takes more than TEXT_LIMIT characters.
+
+    Returns that, and the types of all in it that isn't plain JSON, by path.
 
     Parameters
     ----------
@@ -3738,6 +3758,9 @@ _STEP = _STEP_ONLY | getattr(os, "O_DIRECTORY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
+_known_folders: set[tuple[str, int, int]] = set()  # that no link of others led to
+
+
 class _Folder:
     """A folder to write in, opened step by step so that no link can lead elsewhere.
 
@@ -3755,10 +3778,10 @@ class _Folder:
 
     def __enter__(self) -> _Folder:
         if os.open in os.supports_dir_fd:
-            start = "/" if os.path.isabs(self.base) else "."
-            self.descriptor = os.open(_Unnoted(start if _STEP_ONLY else self.base), _STEP)
+            self.descriptor = os.open(_Unnoted(self.base), _STEP)
             try:
-                self.go(self.base if _STEP_ONLY else "")
+                if _STEP_ONLY and self.identity() not in _known_folders:
+                    self.walk()
                 self.links = 0
                 self.go(self.path[len(self.base) :])
             except BaseException:
@@ -3769,6 +3792,21 @@ class _Folder:
     def __exit__(self, *error: object) -> None:
         if self.descriptor is not None:
             os.close(self.descriptor)
+
+    def identity(self) -> tuple[str, int, int]:
+        """What tells that a path still leads to the folder that it was found to lead to."""
+        found = os.fstat(self.descriptor)
+        return self.base, found.st_dev, found.st_ino
+
+    def walk(self) -> None:
+        """Go to `base` step by step; once that has gone well, the next time needn't."""
+        start = os.open(_Unnoted("/" if os.path.isabs(self.base) else "."), _STEP)
+        os.close(self.descriptor)
+        self.descriptor = start
+        self.go(self.base)
+        if len(_known_folders) >= FILE_LIMIT:
+            _known_folders.clear()
+        _known_folders.add(self.identity())
 
     def go(self, path: str) -> None:
         """Go on along a path, and the links on it."""
@@ -5372,7 +5410,8 @@ def sweep_reruns() -> None:
     for entry in _scan_folder(tempfile.gettempdir()):
         found = _pattern(rf"{RERUN_PREFIX}{machine}-(\d+)-(\d+)-").match(entry.name)
         if found and str(_read_start_time(found[1])) != found[2]:
-            _remove_tree(entry.path)  # which fails where it is another user's
+            # Fails where it is another user's.
+            _remove_tree(os.path.join(tempfile.gettempdir(), entry.name))
 
 
 def lay_out(plan: Record, work: str) -> None:
