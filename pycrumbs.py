@@ -78,7 +78,7 @@ GIT_TIMEOUT = 10.0  # seconds; a status of 50,000 files takes 0.1
 PROBE_WAIT = 0.5  # seconds that a probe may hold the function up
 PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
 SOURCE_LIMIT = 2**16  # bytes of the files that are kept where the patch of all would pass that
-SINGLE_DIFF_COST = 1000  # entries of an index that git reads in the time that it starts in
+FEW_PATHS = 50  # that git finds in a large index faster than it looks at every file
 HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
 OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 SECRET_LINES = 100  # that one secret in a patch may go on for
@@ -1573,13 +1573,12 @@ class _GitProbe:
         self.silence = ""  # why git said nothing
         self.filters: tuple[str, ...] = ()
         self.omitted: list[str] = []  # what the patch will lack
-        self.tracked: set[str] = set()  # what the index lists
-        self.changed: set[str] = set()  # and what the status does
-        self.start("top", "rev-parse", "--show-toplevel")
-        self.start("config", *_CONFIG, _CONFIG_KEYS)
+        self.index = ""  # what git says of all that is tracked
+        self.changed: set[str] = set()  # what differs from the commit
         # A folder is ignored if whatever it could hold is: git can't be asked about "here".
         self.asked = os.path.join(self.folder, file or "pyproject.toml")
-        self.start("ignored", "check-ignore", "--no-index", "--quiet", self.asked)
+        self.start("config", *_CONFIG, _CONFIG_KEYS)
+        self.start("top", "rev-parse", "--show-toplevel")
 
     def start(self, key: str, *arguments: str) -> None:
         try:
@@ -1627,6 +1626,7 @@ class _GitProbe:
         self.filters = self.choose_filters()
         self.start("status", *self.filters, *_STATUS)
         self.start("index", *_INDEX)
+        self.start("ignored", "check-ignore", "--no-index", "--quiet", self.asked)
 
     def choose_filters(self) -> tuple[str, ...]:
         """Arguments that have git run the user's filters (git-lfs), but not the repository's."""
@@ -1658,7 +1658,8 @@ class _GitProbe:
         self.advance()
         if self.silence:
             raise _GitSilent(self.silence)
-        self.tracked, hidden, submodules = parse_index(os.fsdecode(self.answer("index")[1]))
+        self.index = os.fsdecode(self.answer("index")[1])
+        hidden, submodules = parse_index(self.index)
         self.check_ignored()
         inner = self.start_submodules(submodules)
         untracked = self.find_untracked()
@@ -1678,7 +1679,7 @@ class _GitProbe:
         """Raise RuntimeError if git ignores the file, and hasn't been told to track it anyway."""
         own = os.path.relpath(self.asked, self.top).replace(os.sep, "/")
         ignored = "ignored" in self.processes and self.answer("ignored")[0] == 0
-        if ignored and own not in self.tracked:
+        if ignored and not find_tracked(self.index, {own}):
             raise self.error(f"the repository {self.top} ignores that file")
 
     def check_clean(self, commit: str | None, dirty: bool) -> None:
@@ -1725,11 +1726,9 @@ class _GitProbe:
 
     def find_untracked(self) -> list[str]:
         """The sources in use that git neither tracks nor ignores."""
-        sources = [
-            path
-            for path in loaded_sources(self.top, self.real_path)
-            if path not in self.tracked and is_own_file(self.top, path)
-        ]
+        loaded = loaded_sources(self.top, self.real_path)
+        new = set(loaded) - find_tracked(self.index, set(loaded))
+        sources = [path for path in loaded if path in new and is_own_file(self.top, path)]
         untracked = set()
         for batch in _in_batches(sources):
             options = ("--others", "--exclude-standard", "-z")
@@ -1829,13 +1828,9 @@ class _GitProbe:
         """One patch of these files, as lines; `old` are those that the commit has."""
         changed = [path for path, kind in paths.items() if kind == "changed"]
         single = [path for path, kind in paths.items() if kind != "changed"]
-        diffs: list[tuple[str, ...]] = []
-        if self.is_best_compared_singly(changed):
-            single += changed
-        elif set(changed) == self.changed:
-            diffs.append((commit, "--"))
-        else:
-            diffs += [(commit, "--", *batch) for batch in _in_batches(changed)]
+        is_all = len(changed) > FEW_PATHS and set(changed) == self.changed
+        batches = [[]] if is_all else _in_batches(changed)
+        diffs: list[tuple[str, ...]] = [(commit, "--", *batch) for batch in batches]
         for path in single:
             new = ("--no-index", "--", "/dev/null", path)
             diffs.append((f"{commit}:{path}", "--", path) if path in old else new)
@@ -1844,19 +1839,6 @@ class _GitProbe:
         if sum(map(len, lines)) + len(lines) > PATCH_LIMIT:
             raise _Unavailable(f"more than {format_size(PATCH_LIMIT)}")
         return lines
-
-    def is_best_compared_singly(self, changed: Sequence[str]) -> bool:
-        """Whether one git for each of these files is faster than one that reads the whole index.
-
-        A deleted file can't be compared so, nor can modes be that git is told to ignore.
-        """
-        paths = [os.path.join(self.top, path) for path in changed]
-        return (
-            len(paths) * SINGLE_DIFF_COST < len(self.tracked)
-            and self.tracked.issuperset(changed)
-            and self.minds_modes
-            and all(os.path.isfile(path) or os.path.islink(path) for path in paths)
-        )
 
     def read_diffs(self, diffs: Iterable[Sequence[str]]) -> bytes:
         """What these diffs say, which work side by side; `_Unavailable` if that is too much."""
@@ -1901,18 +1883,30 @@ def parse_config(text: str) -> list[tuple[str, str, str]]:
     return [(scope, *entry.partition("\n")[::2]) for scope, entry in zip(parts[::2], parts[1::2])]
 
 
-def parse_index(text: str) -> tuple[set[str], dict[str, str], list[str]]:
-    """Parse `git ls-files -v --stage -z`.
+def parse_index(text: str) -> tuple[dict[str, str], list[str]]:
+    """Parse what is special in the output of `git ls-files -v --stage -z`.
 
-    Returns all paths; of those, the ones that git was told not to look at, with its tag for that
-    ('h' for assume-unchanged; 'S', 's' for skip-worktree), and the submodules.
+    Returns the paths that git was told not to look at, with its tag for that ('h' for
+    assume-unchanged; 'S', 's' for skip-worktree), and the submodules.
     """
-    entries = text.split("\0")[:-1]
-    start = text.find("\t") + 1  # what stands before a path is as long everywhere
-    odd = [entry for entry in entries if entry[:3] != "H 1" or entry[2:8] == "160000"]
-    hidden = {e[start:]: e[0] for e in odd if e[0] not in "HM" and e[2:8] != "160000"}
-    submodules = {entry[start:] for entry in odd if entry[2:8] == "160000"}
-    return {entry[start:] for entry in entries}, hidden, sorted(submodules)
+    hidden, submodules = {}, set()
+    # Of the lines, which may be a hundred thousand, the plain ones never become Python objects.
+    for tag, mode, path in _pattern(_ODD_ENTRY).findall(f"\0{text}"):
+        if mode == "160000":
+            submodules.add(path)
+        elif tag not in "HM":
+            hidden[path] = tag
+    return hidden, sorted(submodules)
+
+
+_ODD_ENTRY = r"\0(?!H 1(?!60000))(.) (\d+) [^\0\t]*\t([^\0]*)"
+
+
+def find_tracked(index: str, paths: set[str]) -> set[str]:
+    """Which of these paths the output of `git ls-files --stage -z` lists."""
+    if len(paths) > 20:  # more take longer to look for than all of it takes to be taken apart
+        return paths & {entry.partition("\t")[2] for entry in index.split("\0")}
+    return {path for path in paths if any(f" {n}\t{path}\0" in index for n in range(4))}
 
 
 def add_late_sources(module: Record) -> Record:

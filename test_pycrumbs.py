@@ -5063,30 +5063,13 @@ def test_patch_is_exact_under_any_settings(dirty: Repo, tmp_path: Path, name: st
     check_rebuilt(dirty, module, tmp_path / "rebuilt", name)
 
 
-@pytest.mark.parametrize("name", ATTRIBUTES)
-def test_patch_is_exact_under_any_attributes(dirty: Repo, tmp_path: Path, name: str) -> None:
-    """The drivers and filters that attributes name don't run, where the repository defines them."""
-    mark = be_hostile(dirty, tmp_path, DRIVERS, ATTRIBUTES[name])
-    before = read_storage(dirty.path / ".git")
-    module = record_of(dirty, tmp_path / "out")["tracked_module"]
-    assert read_storage(dirty.path / ".git") == before
-    assert not mark.exists()
-    assert "git_patch_omitted" not in module
-    check_rebuilt(dirty, module, tmp_path / "rebuilt", name)
-
-
+@pytest.mark.parametrize("few", [0, 50], ids=["all at once", "by name"])
 @pytest.mark.parametrize("name", ["none", *ATTRIBUTES])
-def test_patch_is_exact_where_files_are_compared_singly(
-    dirty: Repo, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+def test_patch_is_exact_under_any_attributes(
+    dirty: Repo, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    """As they are in large repositories, where no file is deleted."""
-    monkeypatch.setattr(pycrumbs, "SINGLE_DIFF_COST", 0)
-    shutil.rmtree(dirty.path / "to_folder")
-    (dirty.path / "folder").unlink()
-    for file in dirty.git("diff", "--name-only", "--diff-filter=D", "HEAD").split("\n"):
-        dirty.write(file).write_bytes(OLD[file])
-        dirty.git("add", file)
-    assert not dirty.git("diff", "--diff-filter=D", "HEAD")
+    """The drivers and filters that attributes name don't run, where the repository defines them."""
+    monkeypatch.setattr(pycrumbs, "FEW_PATHS", few)
     mark = be_hostile(dirty, tmp_path, DRIVERS, ATTRIBUTES.get(name, ""))
     before = read_storage(dirty.path / ".git")
     module = record_of(dirty, tmp_path / "out")["tracked_module"]
@@ -5443,12 +5426,12 @@ def test_a_script_without_a_suffix(repo: Repo, tmp_path: Path) -> None:
     check_rebuilt_all(repo, module, tmp_path / "new")
 
 
-@pytest.mark.parametrize("cost", [0, 1000])
+@pytest.mark.parametrize("few", [0, 50])
 def test_a_source_that_left_the_index_but_ran(
-    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: int
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     """Files that git was told to forget are deleted in the patch, but for sources in use."""
-    monkeypatch.setattr(pycrumbs, "SINGLE_DIFF_COST", cost)
+    monkeypatch.setattr(pycrumbs, "FEW_PATHS", few)
     repo.write("train.py", "def train(): pass")
     repo.write("other.py", "A = 1")
     repo.write("data.csv", "1")
