@@ -506,6 +506,10 @@ class _Run:
         """Write the first record, and make all ready for the function."""
         self.save_first()
         _runs[self.uuid] = self
+        if not _exit_hook:
+            import atexit
+
+            _exit_hook.append(atexit.register(_end_with_program))
         self.guarded = _signals.install()
         self.tree = scan_tree(self.directory)
         options = self.options
@@ -514,7 +518,7 @@ class _Run:
             self.capture.begin()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if os.getpid() != self.pid:
+        if os.getpid() != self.pid or self.uuid not in _runs or sys.is_finalizing():
             return
         try:
             with _signals:
@@ -540,7 +544,7 @@ class _Run:
                 f"{_describe_briefly(problem)}"
             )
         finally:
-            del _runs[self.uuid]
+            _runs.pop(self.uuid, None)
             if not _runs:
                 _seed_on_import.forget()
             if self.guarded:
@@ -572,7 +576,7 @@ class _Run:
 
     def thrown(self, error: BaseException) -> None:
         """Note that its consumer closed the generator, if that is what was thrown into it."""
-        if isinstance(error, GeneratorExit):
+        if isinstance(error, GeneratorExit) and self.uuid in _runs:
             self.outcome = describe_outcome(GeneratorExit("closed before it was exhausted"))
 
     def fail(self, kind: type[Exception], problem: str) -> Exception:
@@ -745,13 +749,14 @@ class _Run:
 
     def completed(self, outcome: Record, hash_room: int | None) -> Record:
         """The record with what is known once the function has ended."""
-        end, elapsed = time.time(), time.perf_counter() - self.clock
+        end, elapsed = time.time(), max(0.0, time.perf_counter() - self.clock)
         timing = {"end_time": format_time(end), "run_time": format_span(elapsed)}
         record = {**self.record, "timing": {**self.record["timing"], **timing}, **outcome}
         gpus = self.evidence.gpus.read()
         if gpus != record["environment"].get("gpus"):
             record["environment"] = _Fixed(record["environment"], gpus=gpus)
-        record.update(self.find_files(hash_room))
+        files = _attempt(self.find_files, hash_room)  # after which the record is still worth most
+        record.update({"outputs_omitted": files} if isinstance(files, str) else files)
         record["resources"] = read_resources(since=self.cpu_seconds)
         return record
 
@@ -792,6 +797,20 @@ class _Active:
 
 
 _runs: dict[str, _Run] = {}  # in progress, by uuid
+
+
+_exit_hook: list[object] = []  # registered by the first run
+
+
+def _end_with_program() -> None:
+    """End the runs that the program's end cuts off: suspended generators, and daemon threads'.
+
+    Later, when Python closes the generators, nothing can be imported any more.
+    """
+    for run in reversed(list(_runs.values())):
+        error = {"type": "Exit", "message": "the program ended before it did", "traceback": []}
+        run.outcome = {"status": "interrupted", "error": error}
+        run.__exit__(None, None, None)
 
 
 class _Signals:
@@ -977,7 +996,7 @@ def _without_none(mapping: Mapping[str, Any]) -> Record:
 def _warn(message: str) -> None:
     """Warn once, at the caller's line; where that can't be, print: recording must not raise."""
     frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+    while frame.f_back is not None and _is_own(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
     try:
         import warnings
@@ -985,6 +1004,11 @@ def _warn(message: str) -> None:
         warnings.warn(f"pycrumbs: {message}", RuntimeWarning, stacklevel=level)
     except Exception:  # this warning made an error, or what a closed stderr raises
         _say(message)
+
+
+def _is_own(file: str) -> bool:
+    """Whether code is from this file, which in a frozen program is called otherwise, or nothing."""
+    return file == _is_own.__code__.co_filename
 
 
 def _say(message: str) -> None:
@@ -997,11 +1021,14 @@ def _say(message: str) -> None:
 
 
 def format_time(seconds: float) -> str:
-    """Seconds since the epoch as local time with its UTC offset."""
+    """Seconds since the epoch as local time with its UTC offset; in UTC where that is no zone's."""
     import datetime
 
-    local = datetime.datetime.fromtimestamp(seconds).astimezone()
-    return local.isoformat(" ", "microseconds")
+    utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    try:
+        return utc.astimezone().isoformat(" ", "microseconds")
+    except ValueError:  # TZ can be anything: a day and more
+        return utc.isoformat(" ", "microseconds")
 
 
 def read_cpu_seconds() -> float:
@@ -1057,9 +1084,8 @@ class _Evidence:
         try:
             self.gather(tracker, probes)
         except BaseException:
-            self.gpus.stop()
-            for probe in probes:
-                probe.abandon()
+            for end in (self.gpus.stop, *(probe.abandon for probe in probes)):
+                _attempt(end)
             raise
         self.gpus.wait()
 
@@ -1076,8 +1102,10 @@ class _Evidence:
         for probe in probes:
             probe.advance()
         if options.include_package_inventory:
-            packages, origins = read_packages()
-            self.packages, self.origins = _Fixed(packages), read_origins(origins, probes)
+            found = _attempt(read_packages)  # where a finder of somebody else's breaks: why
+            packages, origins = (found, {}) if isinstance(found, str) else found
+            self.packages = found if packages is found else _Fixed(packages)
+            self.origins = _attempt(read_origins, origins, probes)
         states = [_Fixed(probe.describe(options.allow_dirty_repo)) for probe in probes]
         if not options.disable_git_tracking:
             edited = tracker.is_source_edited() or None
@@ -1102,8 +1130,9 @@ class _Process:
             self.popen = subprocess.Popen(
                 command, env=env, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True
             )
-        except OSError as error:
-            raise _Unavailable(f"{self.name} could not be started: {error.strerror}") from None
+        except (OSError, RuntimeError) as error:  # in a subinterpreter; as Python ends
+            reason = getattr(error, "strerror", None) or error
+            raise _Unavailable(f"{self.name} could not be started: {reason}") from None
 
     def read(self, timeout: float) -> tuple[int, bytes, str] | None:
         """Exit status, output and error text; None if it hasn't ended within `timeout` s."""
@@ -1245,8 +1274,8 @@ def _read_hostname() -> str:
 
 
 @_remember
-def _read_cpu_count() -> int | None:
-    return os.cpu_count()
+def _read_cpu_count() -> int | str:
+    return os.cpu_count() or "unavailable: Python can't tell"
 
 
 @_remember
@@ -1332,7 +1361,7 @@ _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
     "platform_info": _read_platform_info,
     "python_version": lambda: sys.version,
     "python_implementation": lambda: sys.implementation.name,
-    "python_executable": lambda: sys.executable,
+    "python_executable": lambda: sys.executable or "unavailable: Python can't tell",
     "cwd": os.getcwd,
     "hostname": _read_hostname,
     "python_path": lambda: [str(entry) for entry in sys.path],
@@ -2208,11 +2237,12 @@ def find_distributions() -> Iterator[Callable[[str], str | None]]:
     entries are folders it needn't be asked: importing it takes longer than all the rest.
     """
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
-    entries = [entry or "." for entry in sys.path]
+    folders = [entry for entry in sys.path if isinstance(entry, str)]  # as imports do
+    entries = [folder or "." for folder in folders]
     if len(finders) > 1 or any(os.path.isfile(e) or e.endswith(".egg") for e in entries):
         import importlib.metadata
 
-        for distribution in importlib.metadata.distributions():
+        for distribution in importlib.metadata.distributions(path=folders):
             if not _is_leftover(os.path.basename(str(getattr(distribution, "_path", "")))):
                 yield distribution.read_text
         return
@@ -2334,13 +2364,16 @@ def find_editable_folder(origin: Record) -> str | None:
     """The folder of a package that is installed in editable mode."""
     if not get(origin, "dir_info", "editable"):
         return None
-    from urllib.parse import urlsplit
-    from urllib.request import url2pathname
+    from urllib.parse import unquote, urlsplit
 
     try:
-        folder = url2pathname(urlsplit(str(origin.get("url"))).path)
+        folder = unquote(urlsplit(str(origin.get("url"))).path)
     except ValueError:
         return None
+    if sys.platform == "win32":
+        from urllib.request import url2pathname  # which imports all that the Web needs
+
+        folder = url2pathname(folder)
     return os.path.realpath(folder) if os.path.isdir(folder) else None
 
 
@@ -2719,7 +2752,7 @@ def hash_files(
         room = room if room is None else room - entry["size"]
         chosen.append(entry)
     total = sum(map(_entry_size, chosen))
-    workers = min(len(chosen), _count_cores()) if total > THREADED_HASHING else 1
+    helpers = min(len(chosen), _count_cores()) - 1 if total > THREADED_HASHING else 0
     chosen.reverse()  # the largest first, so that the threads end together
 
     def work() -> None:
@@ -2730,15 +2763,12 @@ def hash_files(
                 return
             entry["sha256"] = hash_file(os.path.join(root, entry["path"]), on_progress)
 
-    if workers < 2:
-        work()
-        return room
     import threading
 
-    threads = [threading.Thread(target=work) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    threads = [threading.Thread(target=work) for _ in range(helpers)]
+    started = [thread for thread in threads if _attempt(thread.start) is None]  # there are limits
+    work()
+    for thread in started:
         thread.join()
     return room
 
@@ -3232,7 +3262,7 @@ def format_stack(frame: types.FrameType) -> list[str]:
         import traceback
 
         stack = traceback.extract_stack(frame, TRACEBACK_LINES)
-        lines = traceback.format_list([entry for entry in stack if entry.filename != __file__])
+        lines = traceback.format_list([entry for entry in stack if not _is_own(entry.filename)])
         return _clean_traceback("".join(lines))
     except Exception as problem:
         return [f"unavailable: {_describe_briefly(problem)}"]
@@ -3264,7 +3294,7 @@ def _clean_traceback(text: str) -> list[str]:
 
 def _drop_own_frames(report: Any) -> None:
     """Remove this file's frames from a `TracebackException`, its causes and its group's members."""
-    report.stack[:] = [frame for frame in report.stack if frame.filename != __file__]
+    report.stack[:] = [frame for frame in report.stack if not _is_own(frame.filename)]
     members = getattr(report, "exceptions", None) or ()
     for other in (report.__cause__, report.__context__, *members):
         if other is not None:
@@ -3644,12 +3674,12 @@ def _owner() -> str:
     """This process in the names of its temporary files: machine (boot, container), pid, start."""
     pid, name = _remembered.get("owner", (0, ""))
     if pid != os.getpid():
-        import zlib
+        import binascii
 
-        identity = _read_process_identity()
-        boot = f"{identity.get('boot_id')}{identity.get('pid_namespace')}{_read_hostname()}"
+        identity, host = _read_process_identity(), _attempt(_read_hostname)
+        boot = f"{identity.get('boot_id')}{identity.get('pid_namespace')}{host}"
         pid, start = identity["pid"], identity.get("start_time")
-        name = f"{zlib.crc32(boot.encode()):08x}-{pid}-{start}"
+        name = f"{binascii.crc32(boot.encode()):08x}-{pid}-{start}"
         _remembered["owner"] = pid, name
     return str(name)
 
