@@ -84,9 +84,13 @@ OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 SECRET_LINES = 100  # that one secret in a patch may go on for
 LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
 TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
-LOAD_LIMIT = 64 * 2**20  # bytes of a record file that is read back
-VALUE_LIMIT = 2_000_000  # and the values in it, of which each takes up to 200 bytes of memory
+LOAD_LIMIT = 32 * 2**20  # bytes of a record file that is read back
+VALUE_LIMIT = 1_000_000  # and the values in it; a list or mapping counts as two
 RUN_LIMIT = 50_000  # and the runs
+ARGUMENT_LIMIT = 50_000  # and the values in the arguments of a call that is run again
+LOOK_TIMEOUT = 4.0  # seconds, for a look at the repository that a record names
+COMPARE_LIMIT = 64 * 2**20  # bytes of an output of which a rerun tells where it differs
+PATH_LIMIT = 4096  # characters of a recorded path or of a class's name, as long as systems allow
 
 DEEPEST = 2 * DEPTH_LIMIT  # levels of nesting of a record that is read back
 TRACE_LIMIT = 100  # runs that a trace follows back, one after another
@@ -1349,9 +1353,9 @@ def _absolute(path: str) -> str:
         return path
 
 
-def _read_bytes(path: str) -> bytes:
-    with open(_Unnoted(path), "rb", buffering=0) as file:
-        return file.readall()
+def _read_bytes(path: str, limit: int = -1) -> bytes:
+    with open(_Unnoted(path), "rb") as file:
+        return file.read(limit)
 
 
 _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
@@ -2158,7 +2162,7 @@ def _unquote(name: str) -> bytes:
 
     import re
 
-    return re.sub(rb"\\([0-7]{3}|.)", replace, name.encode())
+    return re.sub(rb"\\([0-7]{3}|.)", replace, os.fsencode(name))
 
 
 def _size_of(path: str) -> int:
@@ -2367,13 +2371,14 @@ def find_editable_folder(origin: Record) -> str | None:
     from urllib.parse import unquote, urlsplit
 
     try:
-        folder = unquote(urlsplit(str(origin.get("url"))).path)
+        path = urlsplit(str(origin.get("url"))).path
     except ValueError:
         return None
+    folder = unquote(path)
     if sys.platform == "win32":
         from urllib.request import url2pathname  # which imports all that the Web needs
 
-        folder = url2pathname(folder)
+        folder = url2pathname(path)
     return os.path.realpath(folder) if os.path.isdir(folder) else None
 
 
@@ -2795,12 +2800,13 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
     key = (path, signature)
     if signature is None or key in _hashes:
         return _hashes.get(key)
-    digest = hashlib.sha256()
+    digest, left = hashlib.sha256(), signature[2]  # below /proc are files of size 0 without an end
     try:
         with open(_Unnoted(path), "rb", buffering=0) as file:
-            buffer = memoryview(bytearray(min(2**20, signature[2] + 1)))
-            while size := file.readinto(buffer):
+            buffer = memoryview(bytearray(min(2**20, left)))
+            while size := file.readinto(buffer[:left]):
                 digest.update(buffer[:size])
+                left -= size
                 if on_progress:
                     on_progress(size)
                 if _signals.pending:
@@ -4052,8 +4058,7 @@ def _looks_like_record(path: str) -> bool:
     try:
         if not os.path.isfile(path):
             return False  # opening a named pipe would wait for whoever writes to it
-        with open(path, "rb") as file:
-            head = file.read(100).decode("utf-8", "replace")
+        head = _read_bytes(path, min(100, os.path.getsize(path))).decode("utf-8", "replace")
     except OSError:
         return False
     return _pattern(r'\s*\[?\s*\{\s*"(pycrumbs|uuid)": "').match(head) is not None
@@ -4073,9 +4078,10 @@ def _load_text(path: str) -> bytes:
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             raise RecordError(f"{path}: is not a file")
-        if os.path.getsize(path) > LOAD_LIMIT:
+        size = os.path.getsize(path)
+        if size > LOAD_LIMIT:
             raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT)}")
-        return _read_bytes(path)
+        return _read_bytes(path, size)  # below /proc are files of size 0 without an end
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -4084,18 +4090,19 @@ def parse_records(text: bytes, path: str) -> list[Record]:
     """Parse what a record file holds: one record, or a list of them."""
     import json
 
-    brackets = text.count(b"[") + text.count(b"{")
-    if brackets + text.count(b",") > VALUE_LIMIT:
+    if count_values(text) > VALUE_LIMIT:
         raise RecordError(f"{path}: holds more than {VALUE_LIMIT:,} values")
+    if len(text) > LOAD_LIMIT // 4 and not text.isascii():  # what four bytes a character then take
+        raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT // 4)}, and not ASCII")
     try:
         content = json.loads(text)
-        is_deep = brackets > DEEPEST and _is_deep(content)
+        problem = find_excess(content, may_be_long=len(text) > PATCH_LIMIT)
     except RecursionError:
-        is_deep = True
+        problem = _TOO_DEEP
     except ValueError as error:
         raise RecordError(f"{path}: is not JSON, or cut short: {error}") from None
-    if is_deep:
-        raise RecordError(f"{path}: is nested too deeply to be a record")
+    if problem:
+        raise RecordError(f"{path}: {problem}")
     records = content if isinstance(content, list) else [content]
     if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
         raise RecordError(f"{path}: is JSON, but not a record of pycrumbs")
@@ -4104,15 +4111,40 @@ def parse_records(text: bytes, path: str) -> list[Record]:
     return records
 
 
-def _is_deep(content: object) -> bool:
-    """Whether a value from JSON is nested deeper than any record; what is can't be followed."""
+def count_values(text: bytes) -> int:
+    """How many values a JSON text holds, before they take any memory; exactly only if too many."""
+    import re
+
+    count = text.count(b",") + 2 * (text.count(b"[") + text.count(b"{"))
+    if count <= VALUE_LIMIT:
+        return count
+    count, bare = 0, text.replace(b"\\\\", b"").replace(b'\\"', b"")  # texts hold commas, too
+    for number, token in enumerate(re.finditer(rb'"[^"]*"?|(,)|[\[{]', bare)):
+        count += 0 if token[0].startswith(b'"') else 1 if token[1] else 2
+        if max(count, number // 2) > VALUE_LIMIT:
+            return VALUE_LIMIT + 1
+    return count
+
+
+_TOO_DEEP = "is nested too deeply to be a record"
+
+
+def find_excess(content: object, may_be_long: bool) -> str | None:
+    """What no record has and not all code can follow: deep nesting, or an endless text."""
     level: list[Any] = [[content]]
     for _ in range(DEEPEST):
         children = [value.values() if isinstance(value, dict) else value for value in level]
+        if may_be_long:
+            texts = (v for values in (*children, *level) for v in values if isinstance(v, str))
+            if max(map(len, texts), default=0) > PATCH_LIMIT:
+                return _TOO_LONG
         level = [v for values in children for v in values if isinstance(v, (dict, list))]
         if not level:
-            return False
-    return True
+            return None
+    return _TOO_DEEP
+
+
+_TOO_LONG = f"holds a text of more than {PATCH_LIMIT:,} characters"
 
 
 def find_record(target: _StrPath) -> Record:
@@ -4244,10 +4276,12 @@ class _Makers:
 
 def _folders_above(path: str) -> Iterator[str]:
     """The folder that a path is in, and those above it."""
-    while path != os.path.dirname(path):
-        path = os.path.dirname(path)
-        if os.path.isdir(path):
-            yield path
+    import itertools
+    import pathlib
+
+    above = reversed(pathlib.PurePath(path).parents)  # what is below no folder isn't looked for
+    folders = itertools.takewhile(os.path.isdir, map(str, above))
+    yield from reversed([*folders])
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -4303,9 +4337,9 @@ def entries_of(record: Record, kind: str, folder: str | None = None) -> list[Rec
     found = []
     for entry in entries[:FILE_LIMIT] if isinstance(entries, list) else ():
         name, size, sha256 = (get(entry, key) for key in ("path", "size", "sha256"))
-        if isinstance(name, str) and "\0" not in name:
+        if isinstance(name, str) and len(name) <= PATH_LIMIT and _is_text(name):
             place = {"path": os.path.normpath(os.path.join(folder, name)), "name": name}
-            size = size if isinstance(size, int) else None
+            size = size if isinstance(size, int) and 0 <= size < 2**63 else None
             sha256 = sha256 if isinstance(sha256, str) else None
             found.append({**entry, **place, "size": size, "sha256": sha256})
     return found
@@ -4429,10 +4463,14 @@ def diff_records(a: Record, b: Record) -> list[Record]:
         'result', 'status', 'environment'), path within it, and the values `a` and `b`; one of
         them is missing where only one run has it.
     """
+    import itertools
+
     differences = []
     for section, view in _DIFF_SECTIONS.items():
         compare = diff_files if section in ("inputs", "outputs") else diff_values
-        for path, x, y in compare(view(a), view(b)):
+        views = view(a), view(b)
+        found = list(itertools.islice(compare(*views), 2 * FILE_LIMIT + 1))
+        for path, x, y in found if len(found) <= 2 * FILE_LIMIT else [("", *views)]:
             difference = {"section": section, "path": path, "a": x, "b": y}
             differences.append({k: v for k, v in difference.items() if v is not _ABSENT})
     sections = {difference["section"] for difference in differences}
@@ -4458,19 +4496,21 @@ def forget_directory(value: Any, directory: str) -> Any:
         return {key: forget_directory(item, directory) for key, item in value.items()}
     if isinstance(value, list):
         return [forget_directory(item, directory) for item in value]
-    if not isinstance(value, str) or os.sep not in value:
+    if not isinstance(value, str) or os.sep not in value or len(value) > PATH_LIMIT:
         return value
-    before, path, after = _pattern(_PATH_IN_TEXT).match(value).groups()
+    before = _pattern(_BEFORE_PATH).match(value)[0]
+    after = "')" if value.endswith("')") else ""
+    path = value[len(before) : len(value) - len(after)]
     parts = [part for part in os.path.normpath(path).split(os.sep) if part != ".."]
-    own = directory.split(os.sep)
-    for length in range(len(parts), 0, -1):
+    own = directory.split(os.sep)[-DEPTH_LIMIT:]
+    for length in range(min(len(parts), len(own)), 0, -1):
         if own[-length:] == parts[:length]:
             return before + os.sep.join([OWN_DIRECTORY, *parts[length:]]) + after
     return value
 
 
 OWN_DIRECTORY = "<the run's directory>"
-_PATH_IN_TEXT = r"(?s)((?:\w+Path\('|--?[\w-]+=)?)(.*?)((?:'\))?)$"
+_BEFORE_PATH = r"(?:\w+Path\('|--?[\w-]+=)?"
 
 
 def directory_of(record: Record) -> str:
@@ -4584,6 +4624,7 @@ _DIFF_SECTIONS: dict[str, Callable[[Record], Any]] = {  # what is compared of ea
 
 def diff_values(a: Any, b: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
     """The paths into two JSON values at which they differ, with what is there."""
+    depth = DEPTH_LIMIT if len(path) > 500 else depth  # not the same long path a thousand times
     if isinstance(a, dict) and isinstance(b, dict) and depth < DEPTH_LIMIT:
         for key in sorted({**a, **b}):
             below = f"{path}.{key}" if path else key
@@ -4602,7 +4643,8 @@ def count_commits_apart(a: Record, b: Record) -> tuple[int, int] | None:
     if not os.path.isdir(folder) or not all(map(_pattern(r"[0-9a-f]{40,64}$").match, commits)):
         return None
     try:
-        status, counts = run_git(folder, "rev-list", "--count", "--left-right", "...".join(commits))
+        count = ("rev-list", "--count", "--left-right", "...".join(commits))
+        status, counts = run_git(folder, *count, timeout=LOOK_TIMEOUT)
     except RecordError:
         return None
     left, _, right = counts.partition("\t")
@@ -4657,6 +4699,8 @@ class _Tracer(_Makers):
         self.seen: set[str] = set()
         self.by_content: dict[str, tuple[float, str, int]] = {}  # newest: start, path, number
         self.by_size: dict[int, list[str]] = {}
+        self.alike: dict[int, dict[str | None, str]] = {}
+        self.files: dict[str, list[Record]] = {}
         for root in roots:
             self.add_root(root)
 
@@ -4698,24 +4742,29 @@ class _Tracer(_Makers):
         maker = self.find(entry["path"], sha256)
         if sha256 in self.by_content and not (maker and maker.made(sha256)):
             _, path, number = self.by_content[sha256]
-            return _Maker(record=read_records(path)[number - 1], sha256=sha256)
+            if path not in self.files:
+                self.files[path] = read_records(path)
+            return _Maker(record=self.files[path][number - 1], sha256=sha256)
         return maker
 
     def find_inputs(self, record: Record) -> list[Record]:
         """A run's inputs, each with the path where it is now, and its state."""
         entries = entries_of(record, "inputs")
+        above = list_above(record["record_path"])
         for entry in entries:
-            entry["path"] = self.locate(entry, record["record_path"])
+            entry["path"] = self.locate(entry, above)
         judge_files(entries)
         return entries
 
-    def locate(self, entry: Record, consumer: str) -> str:
+    def locate(self, entry: Record, above: Mapping[str, set[str]]) -> str:
         """Where an input is now: at its place, moved with its record, or below a root."""
-        path: str = find_moved(entry["path"], entry["sha256"], consumer)
-        if entry["sha256"] is None or not self.by_size or hash_file(path) == entry["sha256"]:
+        path = find_moved(entry, above)
+        size, sha256 = entry["size"], entry["sha256"]
+        if sha256 is None or size not in self.by_size or is_as_recorded(entry, path):
             return path
-        alike = self.by_size.get(entry["size"], ())
-        return next((other for other in alike if hash_file(other) == entry["sha256"]), path)
+        if size not in self.alike:
+            self.alike[size] = {hash_file(path): path for path in reversed(self.by_size[size])}
+        return self.alike[size].get(sha256, path)
 
 
 def describe_maker(maker: _Maker, sha256: str | None) -> Record:
@@ -4732,19 +4781,33 @@ def describe_maker(maker: _Maker, sha256: str | None) -> Record:
     }
 
 
-def find_moved(path: str, sha256: str | None, consumer: str) -> str:
-    """Where a recorded path leads after it moved together with the record that names it.
+def is_as_recorded(entry: Record, path: str) -> bool:
+    """Whether a file has the content of a record's entry; only one of the right size is read."""
+    signature = sign_file(path)
+    is_alike = signature is not None and signature[2] == entry["size"]
+    return is_alike and entry["sha256"] is not None and hash_file(path) == entry["sha256"]
+
+
+def list_above(path: str) -> dict[str, set[str]]:
+    """The names in each folder above a path, nearest first."""
+    above = [*_folders_above(os.path.abspath(path))][:12]
+    return {folder: {entry.name for entry in _scan_folder(folder)} for folder in above}
+
+
+def find_moved(entry: Record, above: Mapping[str, set[str]]) -> str:
+    """Where an entry's path leads after it moved together with the record that names it.
 
     The end of the path is looked for below each folder above that record; only the same content
     counts.
     """
-    if not consumer or sha256 is None or hash_file(path) == sha256:
+    path: str = entry["path"]
+    if entry["sha256"] is None or is_as_recorded(entry, path):
         return path
-    parts = path.split(os.sep)
-    for folder in _folders_above(os.path.abspath(consumer)):
-        for length in range(min(len(parts) - 1, 12), 0, -1):
-            candidate = os.path.join(folder, *parts[-length:])
-            if hash_file(candidate) == sha256:
+    parts = path.split(os.sep)[1:][-12:]
+    for folder, names in above.items():
+        for start in (start for start, name in enumerate(parts) if name in names):
+            candidate = os.path.join(folder, *parts[start:])
+            if is_as_recorded(entry, candidate):
                 return candidate
     return path
 
@@ -4885,7 +4948,7 @@ def _take_texts(record: Record, *keys: str) -> list[str]:
 
 def _take_folder(record: Record, *keys: str) -> str:
     path: str = _take(record, str, *keys)
-    if not os.path.isabs(path):
+    if not os.path.isabs(path) or len(path) > PATH_LIMIT:
         raise RecordError(f"the record's {'.'.join(keys)} is no absolute path, but {path!r}")
     return os.path.normpath(path)
 
@@ -4935,7 +4998,8 @@ def check_commit(repository: str, commit: str) -> None:
     advice = "name a clone that has it with --repo"
     if not os.path.isdir(repository):
         raise RecordError(f"the repository {repository} is not there any more; {advice}")
-    status, said = run_git(repository, "cat-file", "-e", f"{commit}^{{commit}}")
+    look = ("cat-file", "-e", f"{commit}^{{commit}}")
+    status, said = run_git(repository, *look, timeout=LOOK_TIMEOUT)
     if status != 0:
         reason = "" if "Not a valid object name" in said else f" ({said})"
         raise RecordError(f"{repository} has no commit {commit}{reason}; fetch it, or {advice}")
@@ -4975,8 +5039,10 @@ _DOUBTFUL = ("changed file modes", "what may be ")
 
 
 _SECTION = r"(?m)^(?=diff --git )"
-_SECTION_NAME = r'diff --git ("?)a/(.+)\1 \1b/\2\1'
-_SECTION_MODE = r"(?m)^(?:(?:old|new|deleted file|new file) mode |index \S*\.\.\S* )(.*)$"
+# In hashes git takes whatever is no longer than one.
+_SECTION_MODE = (
+    r"(?m)^(?:(?:old|new|deleted file|new file) mode |index [^.\n]{0,64}\.\.[^ \n]{0,64} )(.*)$"
+)
 
 
 def check_patch(patch: Sequence[str]) -> None:
@@ -4987,9 +5053,7 @@ def check_patch(patch: Sequence[str]) -> None:
         raise RecordError("the record's patch is none that git makes")
     for section in sections:
         header = section.partition("\n")[0]
-        found = _pattern(_SECTION_NAME).fullmatch(header)
-        name = found[2] if found else ""
-        name = os.fsdecode(_unquote(name)) if found and found[1] else name
+        name = read_name(header)
         parts = name.lower().split("/")
         if "" in parts or {".git", ".."} & set(parts):
             raise RecordError(f"the record's patch leads elsewhere: {header}")
@@ -4998,6 +5062,17 @@ def check_patch(patch: Sequence[str]) -> None:
             raise RecordError(f"the record's patch sets a mode that git never does: {name}")
         if "120000" in modes:
             check_link(name, section)
+
+
+def read_name(header: str) -> str:
+    """The name that a header `diff --git a/NAME b/NAME` gives twice; '' if it is none of that."""
+    twice = header.partition("diff --git ")[2]
+    quote = '"' if twice.startswith('"') else ""
+    half = len(twice) // 2
+    name = twice[len(f"{quote}a/") : half - len(quote)]
+    if header != f"diff --git {quote}a/{name}{quote} {quote}b/{name}{quote}":
+        return ""
+    return os.fsdecode(_unquote(name)) if quote else name
 
 
 def check_link(name: str, section: str) -> None:
@@ -5024,6 +5099,11 @@ def plan_call(record: Record) -> Record:
         raise RecordError(f"{name}() is defined inside another function and cannot be reached")
     arguments = _take(record, dict, *called, "parameters", default={})
     kinds = _take(record, dict, *called, "parameter_types", default={})
+    if any(len(str(kind)) > PATH_LIMIT for kind in kinds.values()):
+        raise RecordError("the record's called_function.parameter_types are no names of classes")
+    walk = walk_arguments(arguments, kinds)
+    if any(n >= ARGUMENT_LIMIT or len(path) > PATH_LIMIT for n, (path, *_) in enumerate(walk)):
+        raise RecordError("the record's called_function.parameters are more than a record holds")
     unknown = list_unrebuildable(arguments, kinds)
     if unknown:
         advice = "plain values, paths and dataclasses can be given back"
@@ -5104,12 +5184,14 @@ def list_moved(plan: Record) -> list[str]:
     The repository, the record's directory, and what was written elsewhere: an argument that
     names such a file, or a folder of such files, is to lead to the copy.
     """
-    elsewhere = [entry["path"] for entry in plan["outputs"] if os.path.isabs(entry["name"])]
-    folders = {
-        path
-        for path in map(os.path.normpath, find_paths(plan))
-        if any(path == output or is_below(output, path) for output in elsewhere)
-    }
+    import bisect
+
+    elsewhere = sorted(e["path"] for e in plan["outputs"] if os.path.isabs(e["name"]))
+    folders = set()
+    for path in map(os.path.normpath, find_paths(plan)):
+        start = bisect.bisect(elsewhere, os.path.join(path, ""))
+        if any(is_below(output, path) for output in elsewhere[start : start + 1]):
+            folders.add(path)
     alias = [plan["alias"]] if plan["alias"] else []
     return [plan["top"], *alias, plan["directory"], *sorted(folders), *elsewhere]
 
@@ -5148,30 +5230,38 @@ def check_inputs(
     entries = [entry for entry in entries_of(record, "inputs") if entry.get("size") is not None]
     judge_files(entries, on_progress)
     made = {entry["path"] for entry in plan["outputs"]}
+    above = list_above(str(record.get("record_path")))
     inputs = []
     for entry in entries:
         path, sha256 = entry["path"], entry.get("sha256")
         places = [path] if entry["state"] in ("ok", "unhashed") else []
         if sha256 and not places:
             moved = os.path.join(plan["repository"], os.path.relpath(path, plan["top"]))
-            others = (moved, find_moved(path, sha256, str(record.get("record_path"))))
-            places = [other for other in others if hash_file(other) == sha256]
+            others = (moved, find_moved(entry, above))
+            places = [other for other in others if is_as_recorded(entry, other)]
         found = {"found": places[0] if places else None, "made": path in made}
         inputs.append({**_pick(entry, ("path", "size", "sha256", "state")), **found})
-        if not places and not _is_in_code(path, plan):
-            _require_input(inputs[-1])
         if places and places[0] != path:
             plan["moved"].append(path)
+    lost = [entry for entry in inputs if not entry["found"]]
+    known = find_in_code([entry["path"] for entry in lost], plan)
+    for entry in lost:
+        if entry["path"] not in known:
+            _require_input(entry)
     return inputs
 
 
-def _is_in_code(path: str, plan: Record) -> bool:
-    """Whether the commit or its patch has that file, with whatever content."""
-    if not is_below(path, plan["top"]):
-        return False
-    name = os.path.relpath(path, plan["top"])
-    status, _ = run_git(plan["repository"], "cat-file", "-e", f"{plan['commit']}:{name}")
-    return status == 0 or f"+++ b/{name}" in plan["patch"]
+def find_in_code(paths: Iterable[str], plan: Record) -> set[str]:
+    """Which files the commit or its patch has, with whatever content."""
+    top, lines = plan["top"], set(plan["patch"])
+    names = sorted({os.path.relpath(path, top) for path in paths if is_below(path, top)})
+    found = [name for name in names if f"+++ b/{name}" in lines]
+    for start in range(0, len(names), 100):  # not one process for each, nor a line without end
+        look = ("ls-tree", "--full-tree", "--name-only", "-z", plan["commit"], "--")
+        chunk = names[start : start + 100]
+        status, listed = run_git(plan["repository"], *look, *chunk, timeout=LOOK_TIMEOUT)
+        found += listed.split("\0") if status == 0 else []
+    return {os.path.join(top, name) for name in found}
 
 
 def _require_input(entry: Record) -> None:
@@ -5226,24 +5316,22 @@ _NUMBERS = ("nan", "inf", "-inf")
 
 
 def walk_arguments(
-    value: Any, kinds: Mapping[str, Any], path: str = ""
+    value: Any, kinds: Mapping[str, Any], path: str = "", inherited: str = ""
 ) -> Iterator[tuple[str, Any, str]]:
     """All values in described arguments, containers included: their paths, values and types."""
-    kind = _normal_kind(kinds.get(path, ""))
+    kind = _normal_kind(kinds.get(path, inherited))
     yield path, value, kind
     if isinstance(value, dict):
         for name, child in value.items():
             yield from walk_arguments(child, kinds, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
-        kinds = _spread_kind(kinds, path, len(value))
         for index, child in enumerate(value):
-            yield from walk_arguments(child, kinds, f"{path}[{index}]")
+            yield from walk_arguments(child, kinds, f"{path}[{index}]", _inner_kind(kind))
 
 
-def _spread_kind(kinds: Mapping[str, Any], path: str, count: int) -> Mapping[str, Any]:
-    """The types with those of a set's elements, which are told with its own: 'set[int]'."""
-    _, inside, inner = str(kinds.get(path, "")).partition("[")
-    return {**kinds, **{f"{path}[{i}]": inner[:-1] for i in range(count)}} if inside else kinds
+def _inner_kind(kind: str) -> str:
+    """The type of a set's elements, which is told with its own: 'set[int]'."""
+    return kind.partition("[")[2][:-1]
 
 
 def _normal_kind(kind: object) -> str:
@@ -5277,19 +5365,22 @@ def _tells_all(text: str, kind: str) -> bool:
             return False
         return True
     is_class = _pattern(r"<class '[\w.]+'>").fullmatch(text)
-    is_member = _pattern(rf"<{name}\.\w+: .*>").fullmatch(text)
+    start = f"<{name}."
+    is_member = text.startswith(start) and _pattern(r"\w+: .*>").fullmatch(text, len(start))
     return bool(is_class or is_member) or not text.startswith(("<", f"{name}(", "functools."))
 
 
-def rebuild(value: Any, kinds: Mapping[str, Any], path: str, plan: Record) -> Any:
+def rebuild(
+    value: Any, kinds: Mapping[str, Any], path: str, plan: Record, inherited: str = ""
+) -> Any:
     """Make a value again from its description; paths of the first run lead to their copies."""
-    kind = _normal_kind(kinds.get(path, ""))
+    kind = _normal_kind(kinds.get(path, inherited))
     if isinstance(value, dict):
         below = f"{path}." if path else ""
         value = {name: rebuild(v, kinds, f"{below}{name}", plan) for name, v in value.items()}
     elif isinstance(value, list):
-        kinds, kind = _spread_kind(kinds, path, len(value)), kind.partition("[")[0]
-        value = [rebuild(v, kinds, f"{path}[{i}]", plan) for i, v in enumerate(value)]
+        inner, kind = _inner_kind(kind), kind.partition("[")[0]
+        value = [rebuild(v, kinds, f"{path}[{i}]", plan, inner) for i, v in enumerate(value)]
     if not kind or value is None:  # which the run itself may have replaced: kinds tell of that
         return map_path(value, plan) if isinstance(value, str) else value
     try:
@@ -5362,6 +5453,7 @@ def evaluate(text: str, find: Callable[[str], Any]) -> Any:
     ValueError for everything else.
     """
     import ast
+    import warnings
 
     kinds = {kind.rpartition(".")[2]: kind for kind in _REPRS}
 
@@ -5375,7 +5467,10 @@ def evaluate(text: str, find: Callable[[str], Any]) -> Any:
         return ast.literal_eval(node)
 
     try:
-        return value_of(ast.parse(text[: TEXT_LIMIT + 1], mode="eval").body)
+        with warnings.catch_warnings():  # of odd literals, with what is in them
+            warnings.simplefilter("ignore")
+            parsed = ast.parse(text[: TEXT_LIMIT + 1], mode="eval")
+        return value_of(parsed.body)
     except (SyntaxError, LookupError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f"{clean(text, 80)} is no value's text: {error}") from None
 
@@ -5957,7 +6052,7 @@ def compare_outputs(old: Record | None, new: Record | None, path: str) -> Record
 def describe_difference(a: str, b: str) -> str:
     """Where two files first differ, in words: numbers by their largest difference, else by line."""
     sizes = f"{os.path.getsize(a):,} and {os.path.getsize(b):,} bytes"
-    if max(os.path.getsize(a), os.path.getsize(b)) > LOAD_LIMIT:
+    if max(os.path.getsize(a), os.path.getsize(b)) > COMPARE_LIMIT:
         return sizes
     if a.endswith(".npy"):
         return compare_arrays(a, b)
@@ -6047,7 +6142,11 @@ def clean(value: object, limit: int = 500) -> str:
     """A value as one line of text without control characters, escape sequences or bidi marks."""
     import json
 
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else ""
+    for chunk in () if value is text else json.JSONEncoder(ensure_ascii=False).iterencode(value):
+        text += chunk
+        if len(text) > limit:  # of a long value, the rest isn't even written
+            break
     text = text if len(text) <= limit else f"{text[:limit]}..."
     return str(_pattern(_UNPRINTABLE).sub(_escape, text))
 
@@ -6124,12 +6223,13 @@ class _Style:
 
     def cut(self, text: str, width: int | None = None) -> str:
         """As much of a text as fits into a line, or into so many columns."""
+        import itertools
+
         width = max(0, self.width if width is None else width)
         if count_columns(text) <= width:
             return text
-        end = min(len(text), max(0, width - 3))
-        while count_columns(text[:end]) > width - 3 > 0:
-            end -= 1
+        ends = itertools.accumulate(map(count_columns, text))
+        end = sum(1 for _ in itertools.takewhile(max(0, width - 3).__ge__, ends))
         return text[:end] + "..."[:width]
 
     def join(self, cells: Sequence[str], widths: Sequence[int], words: Mapping[int, str]) -> str:
@@ -6225,7 +6325,7 @@ def summarize_place(record: Record) -> str:
     text = f"{clean(get(environment, 'user'))} on {clean(get(environment, 'hostname'))}"
     gpus = get(environment, "gpus")
     if isinstance(gpus, list) and gpus:
-        names = [clean(get(gpu, "name")) for gpu in gpus]
+        names = [clean(get(gpu, "name")) for gpu in gpus[:LIST_LIMIT]]
         text += ", " + ", ".join(f"{names.count(name)} x {name}" for name in sorted(set(names)))
     return f"{text}, Python {python}, in {clean(get(environment, 'cwd'))}"
 
@@ -6298,7 +6398,8 @@ def format_requirement(name: str, version: str, origin: object) -> str:
         fragments.append(str(get(origin, "hash")))
     if url:
         return f"{name} @ {'#'.join([url, *(['&'.join(fragments)] if fragments else [])])}"
-    return f"{name}{'==' if _pattern(_VERSION).match(version.lower()) else '==='}{version}"
+    is_usual = len(version) < 100 and _pattern(_VERSION).match(version.lower())
+    return f"{name}{'==' if is_usual else '==='}{version}"
 
 
 def format_editable(name: str, url: str, origin: object) -> str:
@@ -6321,12 +6422,12 @@ def _to_url(remote: str) -> str:
     if "://" in remote:
         return remote
     if remote.startswith("/"):
-        return f"file://{quote(remote)}"
+        return f"file://{quote(remote, errors='surrogatepass')}"
     host, colon, path = remote.partition(":")
     return f"ssh://{host}/{path.lstrip('/')}" if colon else ""
 
 
-_REQUIREMENT = r"(?:-e |[A-Za-z0-9][\w.-]*(?: @ |===?(?!=)))[\w.+!:/@#&=%~,?*()\[\]-]+$"
+_REQUIREMENT = r"(?:-e (?!-)|[A-Za-z0-9][\w.-]*(?: @ |===?(?!=)))[\w.+!:/@#&=%~,?*()\[\]-]+\Z"
 _VERSION = (  # of PEP 440; others can only be asked for to the letter
     r"v?(\d+!)?\d+(\.\d+)*([-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?"
     r"(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?([-_.]?dev[-_.]?\d*)?(\+[a-z0-9]+([-_.][a-z0-9]+)*)?$"
@@ -6378,7 +6479,7 @@ def format_log(runs: Sequence[Record], style: _Style) -> str:
             format_duration(run["run_time"]),
             clean(run["function"]),
             target,
-            arguments,
+            arguments[: style.width + 1],
         )
         for run, target, arguments in zip(runs, name_runs(runs), list_varying_arguments(runs))
     ]
@@ -6921,10 +7022,10 @@ def _is_terminal(stream: Any) -> bool:
     return stream is not None and bool(stream.isatty())
 
 
-def _print(text: str) -> int:
+def _print(text: str, end: str = "\n") -> int:
     if hasattr(sys.stdout, "reconfigure"):  # whatever the locale, printing doesn't fail
         sys.stdout.reconfigure(errors="backslashreplace")
-    print(text)
+    print(text, end=end)
     return 0
 
 
@@ -6943,9 +7044,13 @@ _HALVES_OF_NO_BYTE = "[\ud800-\udc7f\udd00-\udfff]"  # other surrogates stand fo
 
 
 def _print_json(value: Any) -> int:
+    import itertools
     import json
 
-    return _print(json.dumps(value, indent=4).replace("\x7f", "\\u007f"))
+    chunks = json.JSONEncoder(indent=4).iterencode(value)
+    while text := "".join(itertools.islice(chunks, 10_000)):  # never all of it at once
+        _print(text.replace("\x7f", "\\u007f"), end="")
+    return _print("")
 
 
 _TARGET = "a record, a directory, or any file a run made; PATH@N: the N-th run of a chained record"

@@ -7515,7 +7515,7 @@ NOT_FOUND = {
     "null.json": "null.json: is JSON, but not a record of pycrumbs",
     "deep.json": "deep.json: is nested too deeply to be a record",
     "deeper.json": "deeper.json: is nested too deeply to be a record",
-    "huge.json": "huge.json: is larger than 64.0 MiB",
+    "huge.json": "huge.json: is larger than 32.0 MiB",
     "digits.json": NOT_JSON,
 }
 
@@ -13484,6 +13484,429 @@ def test_folders_that_cannot_be_listed(tmp_path: Path) -> None:
         assert os.path.exists("/mnt/a/b/work_record.json")
     """
     run_unshared(tmp_path, code)
+
+
+# ------------------------------------------------------------------------------
+# Faults: hostile records
+# ------------------------------------------------------------------------------
+
+# R is the hostile record, P a harmless one, M a file that both claim to have made, D their folder.
+READING = """
+    show R|show --json R|show --patch R|show --requirements R|show --checksums R|show M|log D
+    log --json D|diff R P|diff P R|diff --json R P|verify R|verify --json D|trace M|trace --json M
+    trace --dot M|trace --root D M|rerun R|rerun --yes R
+"""
+STANDS_FOR = {"R": "d/r.json", "P": "d/p.json", "Q": "d/q.json", "M": "d/model.pt", "D": "d"}
+READING_LINES = re.findall(r"[^|\s][^|\n]*", READING)
+
+
+class Screen(io.StringIO):
+    """A terminal: what is exact for other programs is escaped there."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def complain(line: str) -> str:
+    """Run a command as on a terminal; what is wrong with how it ends, '' if nothing."""
+    out, err, start = Screen(), io.StringIO(), time.monotonic()
+    words = [STANDS_FOR.get(word, word) for word in line.split()]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = pycrumbs.main(words)
+    except BaseException:
+        return f"{line}: {traceback.format_exc()}"
+    return judge_ending(line, status, out.getvalue(), err.getvalue(), time.monotonic() - start)
+
+
+def judge_ending(line: str, status: int, out: str, err: str, seconds: float) -> str:
+    """What is wrong with how a command ended: 0 or 1, or 2 and a line that says why."""
+    said = err if "rerun" not in line else "".join(err.splitlines(keepends=True)[-1:])
+    is_fine = re.fullmatch(r"pycrumbs: [^\n]+\n", said) and not out if status == 2 else not err
+    wrong = "" if is_fine and status in (0, 1, 2) else f"status {status}, {err[:500]!r}; "
+    raw = {hex(ord(character)) for character in FORBIDDEN.findall(out + err)}
+    return (wrong + f"raw {raw}; " * bool(raw) + f"{seconds:.1f} s" * (seconds > 5)) and (
+        f"{line}: {wrong}raw {raw}, {seconds:.1f} s"
+    )
+
+
+RECORDING = """
+    import pathlib, sys
+    from pycrumbs import tracked
+
+    @tracked(directory_parameter="out", seed_parameter="seed", input_parameters=["data"],
+             create_parents=True, chain_records="chained" in sys.argv)
+    def main(out, data, path=pathlib.Path("x"), share=0.5, layers=(64, {"drop": 0.1}), seed=None):
+        pathlib.Path(out, "model.pt").write_text("x")
+        assert "failed" not in sys.argv, "it failed"
+        return {"loss": share}
+
+    with open("data.txt", "a" if "dirty" in sys.argv else "r") as file:
+        "dirty" in sys.argv and file.write("# dirty")
+    try:
+        main("out/" + sys.argv[1], "data.txt")
+    except AssertionError:
+        pass
+"""
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What record files hold: of a plain run, a dirty one, chained, one that failed, and 0.4's."""
+    repo = Repo(tmp_path_factory.mktemp("recorded") / "repo")
+    repo.write("main.py", RECORDING)
+    repo.write("data.txt", "1\n")
+    repo.write(".gitignore", "out")
+    repo.commit()
+    texts = {"0.4": RECORD_0_4}
+    for kind in ("plain", "failed", "dirty", "chained", "chained"):
+        repo.run("main.py", kind)
+        texts[kind] = next((repo.path / "out" / kind).glob("*.json")).read_text()
+    return texts
+
+
+@pytest.fixture
+def feed(
+    recorded: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """A function that has commands read a record, and tells what they print, execute or write."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "p.json").write_text(recorded["plain"])
+    (tmp_path / "d" / "model.pt").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary(tmp_path)))
+    for name, value in {**PLAIN_of_reading, "NO_COLOR": "1", "COLUMNS": "4000"}.items():
+        monkeypatch.setenv(name, value)
+    ran: list[Any] = []
+
+    class Popen(subprocess.Popen[Any]):
+        def __init__(self, command: Any, *arguments: Any, **options: Any) -> None:
+            super().__init__(command, *arguments, **options)
+            ran.extend([command] if os.path.basename(command[0]) not in GIT_AND_PROBES else [])
+
+    def refuse(*arguments: Any) -> Any:
+        raise pycrumbs.RecordError("nothing more is executed here")
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(pycrumbs, "carry_out", refuse)
+    monkeypatch.setattr(os, "system", ran.append)
+
+    def call(text: str | bytes, lines: Sequence[str] = READING_LINES) -> list[str]:
+        Path("d/r.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+        before = list_all(tmp_path)
+        wrong = [*filter(None, map(complain, lines)), *(f"executed {command}" for command in ran)]
+        return wrong + [f"changed {path}" for path, _ in before ^ list_all(tmp_path)]
+
+    return call
+
+
+GIT_AND_PROBES = ("git", "nvidia-smi")
+
+
+def list_all(folder: Path) -> set[tuple[str, Any]]:
+    """All there is below a folder, with what tells whether it was changed."""
+    found = [*folder.rglob("*"), folder]
+    return {(str(p), (s.st_mode, s.st_size, s.st_mtime_ns)) for p in found for s in [p.lstat()]}
+
+
+ODD: list[Any] = [
+    None, True, 0, -1, 7, 10**4000, -(10**4000), 1e308, -0.0, float("nan"), float("inf"), "", "x", "\0",
+    "\ud800", "\udc80", "a/\udfff", NASTY, "/", "..", "../" * 50 + "etc/passwd", "/a" * 3000, "-x", "a\nb",
+    "--upload-pack=touch x", "/dev/zero", "/proc/self/mem", "/proc/self/pagemap", "9999-12-31T23:59:59",
+    "0001-01-01", "running", "set[", "(", "(a+)+$", "<(: >", "os.system", "builtins.eval", "{x", "\\",
+    "'\\\x1b'", "diff --git a/x b/x", 'diff --git "a/\udc80" "b/\udc80"', "0" * 40, "é漢\U0001f600" * 99,
+    [], [[]], [None] * 9, ["/a", {"b": NASTY}], {}, {"": {"": None}}, {"path": "x", "size": -(10**4000)},
+    [{"path": "/proc/self/pagemap", "size": 0, "sha256": "0" * 64}], {"name": 5, "x": [1e400]},
+]  # fmt: skip
+
+
+def put(record: Any, changes: dict[str, Any]) -> Any:
+    """A copy of a record with other values under dotted names."""
+    return change(record, **{name.replace(".", "__"): value for name, value in changes.items()})
+
+
+def fill_with(value: Any, odd: Any, depth: int) -> Any:
+    """A record in which everything at that depth, or every text and number, is something odd."""
+    if isinstance(value, dict) and depth:
+        return {k: v if k == "pycrumbs" else fill_with(v, odd, depth - 1) for k, v in value.items()}
+    if isinstance(value, list) and depth:
+        return [fill_with(item, odd, depth - 1) for item in value]
+    return odd
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(ODD)))
+def test_a_record_that_is_odd_throughout(
+    recorded: dict[str, str], feed: Callable[..., list[str]], number: int
+) -> None:
+    """The same odd value in all places at once, or in all of one level."""
+    for depth in (1, 2, 3, 99):
+        record = fill_with(put(FULL, {}), ODD[number], depth)
+        assert feed(json.dumps({"pycrumbs": "1", "called_function": 1, **record})) == []
+    record = json.loads(recorded["plain"])
+    for path in ("parameters", "parameter_types", "qualname", "module", "directory"):
+        value = {"data": ODD[number], "x": ODD[number]} if path.startswith("param") else ODD[number]
+        assert feed(json.dumps(put(record, {f"{CALL}.{path}": value})), ["rerun R"]) == []
+
+
+REAL = f"{CODE}.git_working_dir"
+CLASSES = {
+    "os.system": ["touch x"], "builtins.eval": "1", "builtins.exec": {"x": 1}, "posix.system": "touch x",
+    "subprocess.Popen": {"args": ["touch", "x"]}, "importlib.import_module": "x", "m.(a+)+$": "<aaa: b>",
+    "m.[": "<[.x: 1>", "set[" * 1000: [1], "decimal.Decimal": "'\\\x1b'", "pathlib.PosixPath": "P(" * 2000,
+    "bytes": "-" * 4000 + "1", "uuid.UUID": "\ud800", "complex": "1" * 5000,
+}  # fmt: skip
+CRAFTED: dict[str, dict[str, Any] | str | bytes] = {  # changes of a record, or all that a file holds
+    **{f"a class {kind[:30]}": {f"{CALL}.parameters.data": value, f"{CALL}.parameter_types.data": kind}
+       for kind, value in CLASSES.items()},
+    **{f"commit {text}": {f"{CODE}.git_commit_hash": text}
+       for text in ("--upload-pack=touch x", "HEAD", "-h", "0" * 40 + "\n", "a" * 41, "\0" * 40)},
+    **{f"a name like {name!r}"[:40]: {"package_inventory": {name: "1.0"}, "package_origins": {name: {
+            "url": f"x{name}", "editable": True, "git_remotes": {"origin": f"/{name}"},
+            "git_commit_hash": "a" * 40, "git_working_dir": f"/{name}"}}}
+       for name in ("--index-url=http://x", "a\n-r x", "a @ http://x", "a#\r\n-e .", "\ud800", "-e ..")},
+    **{f"a version like {text!r}"[:40]: {"package_inventory": {"a": text}}
+       for text in ("1\n--index-url=http://x", "1 -r x", "1\\", "1;", "${HOME}", "1" * 99_999, "1.1" * 9999)},
+    **{f"seen at {text}": {"timing": {"start_time": text, "end_time": text, "run_time": text}}
+       for text in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1e400", "2026-02-30")},
+    **{f"a file {path}"[:40]: {"inputs": [{"path": path, "size": 5, "sha256": "0" * 64}] * 9, "outputs": [
+            {"path": path, "size": 0, "sha256": "0" * 64}, {"path": "model.pt", "size": 1, "sha256": "a\nb"}]}
+       for path in ("/dev/zero", "/proc/self/mem", "/proc/self/pagemap", "pipe", "loop", "sparse", ".", "/",
+                    "../" * 99 + "etc/passwd", "x\0y", "a\n" + "b" * 64 + "  /etc/passwd", "/" + "a/" * 9999)},
+    **{f"a patch {name}": {f"{CODE}.git_patch": lines} for name, lines in {
+        "of two names": ["diff --git a/x" + " b/x" * 20_000 + "y"], "of dots": ["diff --git a/x b/x", "index " + "." * 99_999],
+        "with a half": ['diff --git "a/\udc80" "b/\udc80"'], "of escapes": ['diff --git "a/\\1" "b/\\1"'],
+        "of links": link("x", "../y", "120000") * 99, "of newlines": ["\n" * 9999, "diff --git a/../x b/../x"]}.items()},
+    "a code folder that is odd": {REAL: "/proc/self/root/" * 9, f"{CODE}.module_path": "/proc/self/root/x"},
+    "a process of ours": {"status": "running", "environment.hostname": platform.node(), "environment.process": {
+        **get_environment_info()["process"], "pid": -1, "start_time": [NASTY]}},
+    "a rank": {"environment.rank": {"rank": NASTY, "world_size": [NASTY] * 99}},
+    "a seed": {"seed": "9" * 4000}, "flags": {"environment.orig_argv": ["-c", "x", "-X", "-W", "-m", "os;x", NASTY]},
+    "a cycle": {"inputs": [{"path": "model.pt", "size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}] * 9},
+    "many graphics cards": {"environment.gpus": [{"name": f"{n}"} for n in range(30_000)]},
+    "wide arguments": {f"{CALL}.parameters": {f"{n}": "漢" * 400 for n in range(900)}},
+    "one key twice": '{"pycrumbs": "1", "called_function": 1, "called_function": {"name": [], "name": {}}}',
+    "no list": "[]", "lists in a list": "[[[]], [{}]]", "a number": "1e999", "a huge number": "9" * 9999,
+    "nothing": b"", "zeros": b"\0" * 9999, "UTF-16": '{"pycrumbs": "1", "called_function": 1}'.encode("utf-16"),
+    "a byte order mark": b'\xef\xbb\xbf{"pycrumbs": "1", "called_function": 1}', "no UTF-8": b'{"pycrumbs": "\xff"}',
+    "a constant": '{"pycrumbs": "1", "called_function": NaN, "inputs": -Infinity, "seed": Infinity}',
+    "half a record": '{"pycrumbs": "1", "called_function": {"name": "', "brackets": "[" * 10**6, "braces": '{"":' * 10**6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_a_crafted_record(
+    recorded: dict[str, str], feed: Callable[..., list[str]], name: str
+) -> None:
+    """Every command ends well, at once, and does nothing but tell."""
+    os.mkfifo("d/pipe")
+    os.symlink("loop", "d/loop")
+    os.truncate(os.open("d/sparse", os.O_CREAT | os.O_WRONLY), 2**42)
+    made = CRAFTED[name]
+    record = json.loads(recorded["plain"])
+    assert feed(json.dumps(put(record, made)) if isinstance(made, dict) else made) == []
+
+
+@pytest.mark.parametrize("path", ["/proc/self/pagemap", "/dev/zero", "pipe", "loop", "d", "sparse"])
+def test_a_record_file_that_is_none(feed: Callable[..., list[str]], path: str) -> None:
+    """Where a link leads that bears a record's name is looked at before it is read."""
+    os.mkfifo("pipe")
+    os.symlink("loop", "loop")
+    os.truncate(os.open("sparse", os.O_CREAT | os.O_WRONLY), 2**42)
+    os.symlink(os.path.abspath(path), "d/l.json")
+    assert feed("", ["show d/l.json", "log D", "verify D", "trace --root D M", "rerun d/l.json"]) == []
+
+
+M_ENTRY = {"path": "model.pt", "size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
+def wrap(value: Any, name: str, depth: int) -> Any:
+    """A value below so many mappings."""
+    return {name: wrap(value, name, depth - 1)} if depth else value
+
+
+@pytest.mark.slow
+def test_a_repository_that_never_answers(
+    recorded: dict[str, str], feed: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """git gets 4 seconds for a look at what a record names."""
+    (tmp_path / "d" / ".git").mkdir()
+    os.mkfifo("d/.git/HEAD")
+    code = {REAL: str(tmp_path / "d"), f"{CODE}.module_path": str(tmp_path / "d" / "main.py")}
+    text = json.dumps(put(json.loads(recorded["plain"]), code))
+    assert feed(text, ["diff P R", "rerun R"]) == []
+
+
+def test_commas_in_a_patch_are_no_values(recorded: dict[str, str]) -> None:
+    """Only what JSON takes memory for counts against the limit, not the text of a table."""
+    lines = ["+" + '1,"2",{3},' * 10_000] * 40
+    record = put(json.loads(recorded["plain"]), {f"{CODE}.git_patch": lines})
+    assert pycrumbs.parse_records(json.dumps(record).encode(), "x") == [record]
+
+
+# What takes long or much, just as much as is let through and more; the number tells two apart.
+HEAVY_RECORDS: dict[str, Callable[[int], Any]] = {
+    "a long text": lambda n: {"result": f"{n}" * 60_000_000},
+    "a long text to be escaped": lambda n: {"result": "\x7f" * 60_000_000},
+    "a wide text": lambda n: f'{{"pycrumbs": "1", "called_function": 1, "x": "\U0001f600{"x" * 60_000_000}"}}',
+    "wide texts": lambda n: {"result": [f"\U0001f600{n}" + "x" * 4000] * 15_000},
+    "paths of many parts": lambda n: dict.fromkeys(
+        (f"{CALL}.directory", f"{CALL}.parameters.data", f"{CODE}.module_path", REAL, "environment.cwd"),
+        "/a" * 1_900_000 + f"/{n}"),
+    "arguments like the directory": lambda n: {
+        f"{CALL}.directory": "/a" * 2000, f"{CALL}.parameters.data": ["/a" * 999 + f"/{n}" + "/a" * 999] * 9000},
+    "values": lambda n: {f"{CALL}.parameters.data": [n + 0.5] * 990_000},
+    "more values": lambda n: {"result": [n + 0.5] * 3_000_000},
+    "names": lambda n: {"result": {f"{i:09}": i + n for i in range(480_000)}},
+    "more names": lambda n: {f"{CALL}.parameters": {f"{i:09}": i + n for i in range(3_000_000)}},
+    "nested": lambda n: {"result": [wrap(n, "", 70)] * 5000},
+    "long names, nested": lambda n: {"result": wrap([n + 0.5] * 100_000, "x" * 9999, 38)},
+    "long arguments, nested": lambda n: {f"{CALL}.parameters.data": wrap([n + 0.5] * 100_000, "x" * 9999, 38)},
+    "runs": lambda n: [{"pycrumbs": "1", "called_function": {"name": f"{n}"}, "status": "running"}] * 50_000,
+    "more runs": lambda n: [{"pycrumbs": "1", "called_function": n}] * 100_000,
+    "lost files": lambda n: {kind: [
+        {"path": f"/x{i}" + f"/{n}" * 1000, "size": 5, "sha256": f"{i:064}"} for i in range(9999)]
+        for kind in ("inputs", "outputs")},
+    "files by content": lambda n: {"outputs": [
+        {"path": f"{i}", "size": 1, "sha256": f"{i:064}"} for i in range(9999)] + [M_ENTRY],
+        "inputs": [{"path": f"../{i}", "size": 1, "sha256": f"{i:064}"} for i in range(9999)]},
+    "arguments and outputs": lambda n: {
+        f"{CALL}.parameters.data": [f"/x{i}" for i in range(50_000)],
+        "outputs": [{"path": f"/y/{i}", "size": 1} for i in range(9999)]},
+    "types of sets": lambda n: {
+        f"{CALL}.parameters.data": [[1] for _ in range(20_000)],
+        f"{CALL}.parameter_types": {f"data[{i}]": "set[int]" for i in range(20_000)}},
+    "a long type": lambda n: {
+        f"{CALL}.parameters.data": [1] * 100_000, f"{CALL}.parameter_types.data": "set[" + "x" * 3_000_000},
+    "a type to be searched for": lambda n: {
+        f"{CALL}.parameters.data": "<" + "a" * 40 + "!", f"{CALL}.parameter_types.data": "m.(a+)+$"},
+    "a version": lambda n: {"package_inventory": {"a": "1" + ".1" * 2_000_000}},
+    "arguments of a log": lambda n: {f"{CALL}.parameters": {f"{i}": f"漢{n}" for i in range(200_000)}},
+    "names in a patch": lambda n: {f"{CODE}.git_patch": ["diff --git a/x" + " b/x" * 900_000 + "y"]},
+    "dots in a patch": lambda n: {f"{CODE}.git_patch": ["diff --git a/x b/x", "index " + "." * 3_000_000]},
+}  # fmt: skip
+HEAVY_LINES = """
+    show R|show --json R|show --requirements R|log D|diff R Q|diff --json R Q|verify D|trace M
+    trace --json --root D M|rerun R
+"""
+MEASURE = """
+import sys, pycrumbs
+status = pycrumbs.main()
+sys.stdout.flush()
+with open("../peak", "w") as file:
+    file.write(next(line.split()[1] for line in open("/proc/self/status") if "VmHWM" in line))
+sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HEAVY_RECORDS)
+def test_a_heavy_record(recorded: dict[str, str], tmp_path: Path, name: str) -> None:
+    """No command takes 5 seconds or 500 MB, whatever the record makes it do."""
+    folder = tmp_path / "x"
+    (folder / "d").mkdir(parents=True)
+    (folder / "d" / "model.pt").write_text("x")
+    record = {"outputs": [M_ENTRY], **json.loads(recorded["plain"])}
+    for number, place in enumerate("RQ"):
+        made = HEAVY_RECORDS[name](number)
+        text = json.dumps(put(record, made) if isinstance(made, dict) else made)
+        (folder / STANDS_FOR[place]).write_text(made if isinstance(made, str) else text)
+    before, wrong = list_all(folder), []
+    env = clean_environment(**PLAIN_of_reading, TMPDIR=str(folder))
+    for line in re.findall(r"[^|\s][^|\n]*", HEAVY_LINES):
+        words, start = [STANDS_FOR.get(word, word) for word in line.split()], time.monotonic()
+        with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
+            done = subprocess.run(
+                [sys.executable, "-c", MEASURE, *words],
+                cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            )  # fmt: skip
+            seconds, peak = time.monotonic() - start, int((tmp_path / "peak").read_text()) / 1024
+            said, told = (os.pread(file.fileno(), 2**20, 0).decode() for file in (out, err))
+        wrong.append(judge_ending(line, done.returncode, said, told, seconds))
+        wrong.append(f"{line}: {peak:.0f} MB" * (peak > 500))
+        print(f"{name}: {line}: {done.returncode}, {seconds:.1f} s, {peak:.0f} MB {told[:90]}")
+    assert not [*filter(None, wrong)]
+    assert list_all(folder) == before
+
+
+def pick(record: Any, path: Sequence[Any]) -> Any:
+    """What stands at a path into a record."""
+    return functools.reduce(lambda place, name: place[name], path, record)
+
+
+def mutate(text: str, others: Sequence[str], dice: random.Random) -> bytes:
+    """A record file's text with a few things changed: values, names, places; or some of its bytes."""
+    if dice.random() < 0.3:
+        data, at = bytearray(text.encode()), dice.randrange(len(text))
+        kind = dice.randrange(4)
+        if kind == 0:
+            for _ in range(dice.randrange(1, 9)):
+                data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        elif kind == 1:
+            del data[at:]
+        elif kind == 2:
+            data[at : at + dice.randrange(99)] = dice.choice(others).encode()[at : at + 99]
+        else:
+            data[at:at] = dice.choice(('"', "\\", "[", "{", ",", "\0", "\x1b", "1e999", "null", "]")).encode()
+        return bytes(data)
+    record = json.loads(text)
+    for _ in range(dice.randrange(1, 4)):
+        found = [*paths_into(record)]
+        (*parents, key), (*theirs, other) = dice.choice(found), dice.choice(found)
+        place, there = pick(record, parents), pick(record, theirs)
+        kind = dice.randrange(5)
+        if kind < 2:
+            place[key] = dice.choice(ODD)
+        elif kind == 2:
+            del place[key]
+        elif kind == 3:
+            place[key] = json.loads(json.dumps(there[other]))
+        elif isinstance(place, list):
+            place.append(place[key])
+        else:
+            place[dice.choice(("", "path", "size", "sha256", "\ud800", NASTY))] = place.pop(key)
+    return json.dumps(record).encode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "dirty", "chained", "failed", "0.4"])
+def test_mutated_records(
+    recorded: dict[str, str],
+    feed: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """2,000 changed records of each kind, each read by 5 of the commands, drawn anew."""
+    parser = pycrumbs.make_parser()
+    monkeypatch.setattr(pycrumbs, "make_parser", lambda: parser)
+    monkeypatch.setattr(pycrumbs, "run_git", lambda *arguments, **options: (0, "1\t2"))
+    monkeypatch.setattr(pycrumbs, "get_installed_packages", dict)
+    monkeypatch.setattr(pycrumbs, "get_environment_info", dict)
+    for seed in range(2000):
+        dice = random.Random(f"{kind} {seed}")
+        text, lines = mutate(recorded[kind], [*recorded.values()], dice), dice.sample(READING_LINES, 5)
+        assert feed(text, lines) == [], f"{kind} {seed}: {text!r}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setup", [setup for setup, _ in SLOTS.values()], ids=SLOTS)
+def test_programs_of_a_repository_that_a_record_names(
+    repo: Repo, recorded: dict[str, str], feed: Callable[..., list[str]], tmp_path: Path, setup: str
+) -> None:
+    """Reading a record runs no program of the repository that it says it is from."""
+    (tmp_path / "hostile").mkdir()
+    hostile = Hostile(repo, tmp_path / "hostile")
+    for line in setup.split("; "):
+        hostile.obey(line)
+    hostile.age()
+    code = {REAL: str(repo.path), f"{CODE}.module_path": str(repo.path / "work.py")}
+    commits = [repo.git("rev-parse", "HEAD"), "a" * 40]
+    for index, commit in enumerate(commits):
+        record = put(json.loads(recorded["plain"]), {**code, f"{CODE}.git_commit_hash": commit})
+        record["inputs"] = [{"path": str(repo.path / "lost.txt"), "size": 1, "sha256": "0" * 64}]
+        with contextlib.ExitStack() as stack:
+            for name, value in hostile.environment.items():
+                stack.enter_context(mock.patch.dict(os.environ, {name: value.strip("'")}))
+            assert feed(json.dumps(record)) == [], index
+    assert not hostile.canary.exists(), hostile.canary.read_text()
 
 
 # ------------------------------------------------------------------------------
