@@ -12937,6 +12937,377 @@ def test_nvidia_smi_that_cannot_be_ended(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------
+# Faults: bad surroundings
+# ------------------------------------------------------------------------------
+
+# A script that runs beside one that isn't tracked, in whatever a row puts around it.
+SURROUNDED = """
+{before}
+import os, sys
+sys.path.append({here!r})
+from pycrumbs import tracked
+{after}
+@tracked(literal_directory={out!r}, {options})
+def work():
+    "Makes a file."
+    os.makedirs({out!r}, exist_ok=True)
+    with open({out!r} + "/made", "wb") as file:
+        file.write(b"made")
+    {within}
+    return 42
+
+{call}
+"""
+# In a row: `start`, the command (default: the script); Python code `before` the import of pycrumbs,
+# `after` it, `within` the function, and that `call`s it; `files`, what lies beside the script;
+# `options` of tracked; and what is `missing` in the record, with the beginning of the reason.
+IN_THREAD = "import threading\nthreading.stack_size(32768)\nthread = threading.Thread(target=work)"
+NO_STREAMS = "import sys\nsys.stdin = sys.stdout = sys.stderr = "
+NO_GIT = "disable_git_tracking=True"
+BAD_FINDER = """
+import sys
+class Finder:
+    def find_spec(self, *_): return None
+    def find_distributions(self, context): raise OSError("not mounted")
+"""
+NOT_IMPORTED = "ModuleNotFoundError: import of "
+BACKWARDS = """
+import itertools, time
+steps = itertools.count()
+real, exact = time.time, time.perf_counter
+time.time, time.perf_counter = lambda: real() - next(steps), lambda: exact() - next(steps)
+"""
+ASCII = "env LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 {python} {script} Käse"
+LATIN_1 = """
+localedef --no-archive -i en_US -f ISO-8859-1 ./latin-1 || exit 77
+LOCPATH=. LC_ALL=latin-1 PYTHONUTF8=0 exec {python} {script} Käse"""
+FULL_OF_THREADS = """
+import pycrumbs, threading
+pycrumbs.THREADED_HASHING = 0
+def start(self): raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+ROOT = "unshare --user --map-root-user --uts "
+SURROUNDINGS: dict[str, dict[str, Any]] = {
+    "nothing set": {"start": "env -i {python} {script}"},
+    "no user": {
+        "start": "env -i unshare --user --map-user=54321 {python} {script}",
+        "missing": {"environment.user": r"\w+Error: "},
+    },
+    "no home to write in": {"start": "env HOME=/proc TMPDIR=/none XDG_CACHE_HOME=/none {python} {script}"},
+    "no working directory": {
+        "start": "mkdir gone; cd gone; rmdir ../gone; exec {python} {script}",
+        "missing": {"environment.cwd": "FileNotFoundError: "},
+    },
+    "no name of the host": {
+        "start": ROOT + "{python} {script}", "before": "import socket; socket.sethostname('')",
+    },
+    "closed descriptors": {"start": "exec {python} {script} <&- >&- 2>&-"},
+    "no streams": {"before": NO_STREAMS + "None"},
+    "closed streams": {"before": NO_STREAMS + "open(0, closefd=False)\nsys.stdin.close()"},
+    "no argv": {
+        "before": "import sys; del sys.argv", "missing": {"environment.argv": "AttributeError: "},
+    },
+    "argv of anything": {"before": "import sys; sys.argv = [None, 3, b'x', chr(0xdc80)]"},
+    **{
+        flags: {"start": "exec {python} " + flags + " {script}"}
+        for flags in ("-I", "-S", "-I -S", "-O", "-OO", "-E -B", "-bb -W error -X dev")
+    },
+    "a safe path": {"start": "env PYTHONSAFEPATH=1 {python} {script}"},
+    "warnings are errors": {"start": "env PYTHONWARNINGS=error {python} {script}"},
+    "ASCII": {"start": ASCII},
+    "Latin-1": {"start": LATIN_1},
+    "no such zone": {"start": "env TZ=Atlantis/Poseidonis:1 {python} {script}"},
+    "a zone of more than a day": {"start": "env TZ=XXX+25:61 {python} {script}"},
+    "time goes backwards": {"after": BACKWARDS},
+    "nobody counts processors": {
+        "after": "os.cpu_count = lambda: None", "missing": {"environment.cpu_count": "Python can't"},
+    },
+    "no executable": {
+        "before": "import sys; sys.executable = None",
+        "missing": {"environment.python_executable": "Python can't"},
+    },
+    "a finder that breaks": {
+        "before": BAD_FINDER, "after": "sys.meta_path.append(Finder())",
+        "missing": {"package_inventory": "OSError: not mounted"},
+    },
+    "odd entries of sys.path": {
+        "before": "import pathlib, sys; sys.path[:0] = [None, b'/x', pathlib.Path('/y'), 3, '']",
+    },
+    "odd entries of sys.modules": {
+        "before": "import sys; sys.modules.update(dict.fromkeys(['platform', 'getpass', 'zlib']), odd=3)",
+        "missing": {
+            "environment.platform_info": NOT_IMPORTED, "environment.hostname": NOT_IMPORTED,
+            "environment.user": NOT_IMPORTED,
+        },
+    },
+    "modules named like Python's": {
+        "files": ["platform.py", "getpass.py", "stat.py", "http.py", "email.py", "secrets.py"],
+        "missing": {
+            "environment.platform_info": "AttributeError: ", "environment.user": "AttributeError: ",
+            "environment.hostname": "AttributeError: ",
+        },
+    },
+    "no file of the main module": {"after": "del sys.modules['__main__'].__file__"},
+    "no main module": {"after": "del sys.modules['__main__']"},
+    "a small stack": {"call": IN_THREAD + "\nthread.start()\nthread.join()"},
+    "no more threads": {"after": FULL_OF_THREADS, "within": "open(file.name + '2', 'w').close()"},
+    "little memory": {
+        "after": "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))",
+    },
+    "imports that break meanwhile": {
+        "within": "sys.path.clear(); sys.meta_path.clear(); sys.modules['hashlib'] = None",
+        "missing": {"outputs_omitted": NOT_IMPORTED},
+    },
+    "as a module": {"start": "exec {python} -m work"},
+    "as a command": {"start": 'exec {python} -c "$(cat {script})"', "options": NO_GIT},
+    "from standard input": {"start": "exec {python} - <{script}", "options": NO_GIT},
+    "in a notebook": {
+        "start": 'exec {python} -c "exec(compile(open(\'{script}\').read(), \'/tmp/ipykernel_7/8.py\', \'exec\'))"',
+        "options": NO_GIT,
+    },
+}  # fmt: skip
+
+
+def run_surrounded(
+    repo: Repo, out: Path, is_bare: bool, case: dict[str, Any]
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a row of SURROUNDINGS."""
+    parts = {"before": "", "after": "", "within": "", "options": "", "call": "work()", **case}
+    text = SURROUNDED.format(here=str(HERE), out=str(out), **parts)
+    if is_bare:
+        bare = "def tracked(**_): return lambda function: function"
+        text = text.replace("from pycrumbs import tracked", bare)
+    script = repo.write("work.py", text)
+    for name in case.get("files", ()):
+        repo.write(name, "# the project's own\n")
+    repo.commit()
+    start = case.get("start", "exec {python} {script}")
+    command = start.format(python=shlex.quote(sys.executable), script=shlex.quote(str(script)))
+    return subprocess.run(
+        ["sh", "-c", command], cwd=repo.path, env=clean_environment(), capture_output=True
+    )
+
+
+def find_missing(record: dict[str, Any], path: str = "") -> dict[str, str]:
+    """What a record says is unavailable, and why."""
+    found: dict[str, str] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            found.update(find_missing(value, f"{path}{key}."))
+        elif isinstance(value, str) and value.startswith("unavailable: "):
+            found[path + key] = value[len("unavailable: ") :]
+    return found
+
+
+@pytest.mark.parametrize("case", SURROUNDINGS.values(), ids=SURROUNDINGS)
+def test_bad_surroundings(tmp_path: Path, case: dict[str, Any]) -> None:
+    """The program goes on as it does untracked; the record says all that could be had."""
+    repo, out = Repo(tmp_path / "répo"), tmp_path / "öut"
+    bare = run_surrounded(repo, out, True, case)
+    if bare.returncode == 77 or b"unshare" in bare.stderr:
+        pytest.skip("there is no such locale, or there are no user namespaces")
+    shutil.rmtree(out)
+    done = run_surrounded(repo, out, False, case)
+    assert (
+        (done.returncode, done.stdout, done.stderr)
+        == (0, bare.stdout, bare.stderr)
+        == (0, b"", b"")
+    )
+    record = read(out)
+    missing, expected = find_missing(record), case.get("missing", {})
+    assert missing.keys() == expected.keys()
+    assert all(re.match(expected[key], reason) for key, reason in missing.items()), missing
+    assert (record["status"], record["result"]) == ("completed", 42)
+    assert re.fullmatch(r"0:\d\d:\d\d(\.\d+)?", record["timing"]["run_time"])
+    assert {"argv", "orig_argv", "hostname", "user", "cpu_count"} <= record["environment"].keys()
+    if "options" not in case:
+        assert len(record["tracked_module"]["git_commit_hash"]) == 40
+    if "outputs_omitted" not in expected:
+        sums = {entry["path"]: entry["sha256"] for entry in record["outputs"]}
+        assert sums.pop("made") == hashlib.sha256(b"made").hexdigest()
+        assert set(sums.values()) <= {hashlib.sha256().hexdigest()}
+
+
+@pytest.mark.parametrize("name", "inspect json signal subprocess threading".split())
+def test_module_that_hides_one_of_python_s(repo: Repo, out: Path, name: str) -> None:
+    """Without what Python's own module does there is no record: that is said, and nothing runs."""
+    done = run_surrounded(repo, out, False, {"files": [f"{name}.py"]})
+    assert done.returncode == 1
+    assert re.search(rf"\nAttributeError: module '{name}' has no attribute ".encode(), done.stderr)
+    assert not out.exists()
+
+
+def test_module_named_like_ours(repo: Repo, out: Path) -> None:
+    """A project may have its own `pycrumbs`, and ours in another place."""
+    repo.write("pycrumbs.py", "TRAIL = 'of its own'\n")
+    shutil.copy(pycrumbs.__file__, repo.write("lab/pycrumbs.py"))
+    script = TRACKED_SCRIPT.replace("from pycrumbs", "import pycrumbs\nfrom lab.pycrumbs")
+    repo.write("work.py", script.replace("pass", "return pycrumbs.TRAIL"))
+    repo.commit()
+    repo.run("work.py", str(out))
+    assert read(out)["result"] == "of its own"
+    assert run_python("lab/pycrumbs.py", "show", "../out", cwd=repo.path).stdout
+
+
+def test_help_without_docstrings(tmp_path: Path) -> None:
+    """With `-OO` there is less of it, and all options are still there."""
+    for command in ([], ["show"]):
+        shown = run_python("-OO", pycrumbs.__file__, *command, "--help", cwd=tmp_path).stdout
+        assert ("--patch" if command else "rerun") in shown
+
+
+# How a program that vendors this file may be packed: without sources, without files, in an archive.
+PACKED = {
+    "compiled": "compileall.compile_file('pycrumbs.py', legacy=True, quiet=1); os.unlink('pycrumbs.py')",
+    "frozen": """
+        class Frozen:
+            def find_spec(self, name, path, target=None):
+                return importlib.machinery.ModuleSpec(name, self) if name == "pycrumbs" else None
+            def create_module(self, spec): pass
+            def exec_module(self, module):
+                exec(compile(open("pycrumbs.py").read(), "<frozen pycrumbs>", "exec"), vars(module))
+        sys.meta_path.insert(0, Frozen())
+    """,
+    "zipped": """
+        with zipfile.ZipFile("packed.zip", "w") as archive:
+            archive.write("pycrumbs.py")
+        os.unlink("pycrumbs.py")
+        sys.path.insert(0, "packed.zip")
+    """,
+}
+
+
+@pytest.mark.parametrize("pack", PACKED.values(), ids=PACKED)
+def test_packed_program(tmp_path: Path, pack: str) -> None:
+    """Wherever our code is from, records and warnings don't mistake it for the program's."""
+    shutil.copy(pycrumbs.__file__, tmp_path)
+    script = f"""
+import compileall, importlib.machinery, os, shutil, sys, zipfile
+sys.path.insert(0, "")
+{textwrap.dedent(pack)}
+from pycrumbs import tracked
+
+@tracked(directory_parameter="out", disable_git_tracking=True, include_package_inventory=False)
+def work(out, remove):
+    if remove: shutil.rmtree(out)
+    raise ValueError
+
+for remove in (False, True):
+    try:
+        work(f"out-{{remove}}", remove)
+    except ValueError as error:
+        own = error.__traceback__.tb_next.tb_frame
+print(own.f_code.co_filename)
+"""
+    done = run_python("-c", script, cwd=tmp_path, env={"PYTHONPATH": ""})
+    frames = re.findall(
+        r'File "(.*?)"', "".join(read(tmp_path / "out-False")["error"]["traceback"])
+    )
+    assert frames
+    assert done.stdout.strip() not in frames
+    assert re.match(r"<string>:\d+: RuntimeWarning: pycrumbs: ", done.stderr)
+
+
+EMBEDDING = r"""
+#include <Python.h>
+int main(int count, char **arguments) {
+    Py_InitializeEx(%d);
+    int failed = PyRun_SimpleFile(fopen(arguments[1], "r"), arguments[1]);
+    return Py_FinalizeEx() || failed;
+}
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("handles_signals", [False, True])
+def test_embedded_interpreter(repo: Repo, out: Path, handles_signals: bool) -> None:
+    """In a C program there is a record, too; there may be nothing on any command line."""
+    build, program = sysconfig.get_config_var, repo.path / "program"
+    repo.write("program.c", EMBEDDING % handles_signals)
+    library = f"-L{build('LIBDIR')} -Wl,-rpath,{build('LIBDIR')} -lpython{build('LDVERSION')}"
+    flags = f"-I{sysconfig.get_path('include')} {library} {build('LIBS')} -lm -rdynamic"
+    subprocess.run(["cc", "program.c", "-o", program, *flags.split()], cwd=repo.path, check=True)
+    done = run_surrounded(repo, out, False, {"start": f"exec {program} {{script}}"})
+    assert (done.returncode, done.stderr) == (0, b"")
+    record = read(out)
+    assert (record["status"], record["environment"]["argv"]) == ("completed", [""])
+    assert find_missing(record) == {}
+
+
+SUBINTERPRETER = """
+try:
+    import _interpreters as interpreters
+except ImportError:  # before Python 3.13
+    import _xxsubinterpreters as interpreters
+print(interpreters.run_string(interpreters.create(), open("{script}").read()) or "")
+"""
+
+
+def test_subinterpreter(repo: Repo, out: Path) -> None:
+    """Where it may start no process, the record says what is unknown for that."""
+    repo.write(
+        "bin/nvidia-smi", "#!/bin/sh\necho '0, GPU-1, A100, 550.1, 4096, 8.0, N/A, 0:1'\n"
+    ).chmod(0o755)
+    start = "PATH=$PWD/bin:$PATH exec {python} -c '" + SUBINTERPRETER + "'"
+    done = run_surrounded(repo, out, False, {"start": start, "options": NO_GIT})
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\n", b"")
+    record = read(out)
+    reason = "could not be started: subprocess not supported for isolated subinterpreters"
+    gpus = record["environment"]["gpus"]
+    assert gpus == f"unavailable: nvidia-smi {reason}" or gpus[0]["name"] == "A100"
+    assert record["status"] == "completed"
+
+
+# What a program may leave unfinished: how it is made, what begins it.
+UNFINISHED = {
+    "a generator": ("def", "yield", "unfinished = work(); next(unfinished)"),
+    "a generator of a module": ("def", "yield", "sys.left = work(); next(sys.left)"),
+    "an async generator": (
+        "async def", "yield", "left = work(); step = left.__anext__().send\n"
+        "try: step(None)\nexcept StopIteration: pass",
+    ),
+    "a coroutine": ("async def", "await Pause()", "left = work(); left.send(None)"),
+    "a daemon's thread": (
+        "def", "begun.set(), time.sleep(60)",
+        "threading.Thread(target=work, daemon=True).start(); begun.wait()",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("define", "wait", "begin"), UNFINISHED.values(), ids=UNFINISHED)
+def test_end_of_the_program(tmp_path: Path, define: str, wait: str, begin: str) -> None:
+    """What is unfinished when the program ends was interrupted; nothing else is said of it."""
+    program = f"""
+import sys, threading, time
+from pycrumbs import tracked
+begun = threading.Event()
+class Pause:
+    def __await__(self): yield
+
+@tracked(literal_directory="out", disable_git_tracking=True, include_package_inventory=False)
+{define} work():
+    open("out/made", "w").close()
+    try:
+        {wait}
+    finally:
+        print("tidied up")
+
+{begin}
+"""
+    (tmp_path / "script.py").write_text(program)
+    done = run_python("script.py", cwd=tmp_path)
+    bare = "def tracked(**_): return lambda function: function\n"
+    bare = program.replace("from pycrumbs import tracked\n", bare)
+    expected = run_python("-c", bare, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == (expected.stdout, expected.stderr)
+    record = read(tmp_path / "out")
+    assert record["status"] == "interrupted"
+    assert record["error"]["message"] == "the program ended before it did"
+    assert record["outputs"][0]["sha256"] == hashlib.sha256().hexdigest()
+
+
+# ------------------------------------------------------------------------------
 # Faults: a hostile repository
 # ------------------------------------------------------------------------------
 
