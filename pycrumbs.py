@@ -815,6 +815,8 @@ def _end_with_program() -> None:
         error = {"type": "Exit", "message": "the program ended before it did", "traceback": []}
         run.outcome = {"status": "interrupted", "error": error}
         run.__exit__(None, None, None)
+    # Through it a suspended coroutine's run would outlive the streams that its `finally` prints on.
+    _active_run.set(None)
 
 
 class _Signals:
@@ -868,6 +870,7 @@ class _Signals:
                 try:
                     _signal.signal(number, self.handle)
                 except ValueError:  # a subinterpreter, which gets no signals
+                    del self.held[number]  # another interpreter's object
                     return
 
     def give_back(self) -> None:

@@ -12946,12 +12946,13 @@ SURROUNDED = """
 import os, sys
 sys.path.append({here!r})
 from pycrumbs import tracked
+OUT = os.fsdecode({out!r})
 {after}
-@tracked(literal_directory={out!r}, {options})
+@tracked(literal_directory=OUT, {options})
 def work():
     "Makes a file."
-    os.makedirs({out!r}, exist_ok=True)
-    with open({out!r} + "/made", "wb") as file:
+    os.makedirs(OUT, exist_ok=True)
+    with open(OUT + "/made", "wb") as file:
         file.write(b"made")
     {within}
     return 42
@@ -13057,13 +13058,14 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
     },
     "imports that break meanwhile": {
         "within": "sys.path.clear(); sys.meta_path.clear(); sys.modules['hashlib'] = None",
-        "missing": {"outputs_omitted": NOT_IMPORTED},
+        "missing": {"outputs_omitted": NOT_IMPORTED, "resources.max_rss_bytes": "ModuleNotFoundError: "},
     },
     "as a module": {"start": "exec {python} -m work"},
     "as a command": {"start": 'exec {python} -c "$(cat {script})"', "options": NO_GIT},
     "from standard input": {"start": "exec {python} - <{script}", "options": NO_GIT},
     "in a notebook": {
-        "start": 'exec {python} -c "exec(compile(open(\'{script}\').read(), \'/tmp/ipykernel_7/8.py\', \'exec\'))"',
+        "start": "exec {python} -c 'import sys; "
+        'exec(compile(open(sys.argv[1]).read(), "/tmp/ipykernel_7/8.py", "exec"))\' {script}',
         "options": NO_GIT,
     },
 }  # fmt: skip
@@ -13074,7 +13076,7 @@ def run_surrounded(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a row of SURROUNDINGS."""
     parts = {"before": "", "after": "", "within": "", "options": "", "call": "work()", **case}
-    text = SURROUNDED.format(here=str(HERE), out=str(out), **parts)
+    text = SURROUNDED.format(here=str(HERE), out=os.fsencode(out), **parts)
     if is_bare:
         bare = "def tracked(**_): return lambda function: function"
         text = text.replace("from pycrumbs import tracked", bare)
@@ -13129,7 +13131,7 @@ def test_bad_surroundings(tmp_path: Path, case: dict[str, Any]) -> None:
         assert set(sums.values()) <= {hashlib.sha256().hexdigest()}
 
 
-@pytest.mark.parametrize("name", "inspect json signal subprocess threading".split())
+@pytest.mark.parametrize("name", "inspect json subprocess threading".split())
 def test_module_that_hides_one_of_python_s(repo: Repo, out: Path, name: str) -> None:
     """Without what Python's own module does there is no record: that is said, and nothing runs."""
     done = run_surrounded(repo, out, False, {"files": [f"{name}.py"]})
@@ -14085,10 +14087,14 @@ def test_a_record_file_that_is_none(feed: Callable[..., list[str]], path: str) -
     os.symlink("loop", "loop")
     os.truncate(os.open("sparse", os.O_CREAT | os.O_WRONLY), 2**42)
     os.symlink(os.path.abspath(path), "d/l.json")
-    assert feed("", ["show d/l.json", "log D", "verify D", "trace --root D M", "rerun d/l.json"]) == []
+    assert (
+        feed("", ["show d/l.json", "log D", "verify D", "trace --root D M", "rerun d/l.json"]) == []
+    )
 
 
 M_ENTRY = {"path": "model.pt", "size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
+
+
 def wrap(value: Any, name: str, depth: int) -> Any:
     """A value below so many mappings."""
     return {name: wrap(value, name, depth - 1)} if depth else value
@@ -14098,7 +14104,7 @@ def wrap(value: Any, name: str, depth: int) -> Any:
 def test_a_repository_that_never_answers(
     recorded: dict[str, str], feed: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    """git gets 4 seconds for a look at what a record names."""
+    """A git that hangs gets 4 seconds for a look at what a record names."""
     (tmp_path / "d" / ".git").mkdir()
     os.mkfifo("d/.git/HEAD")
     code = {REAL: str(tmp_path / "d"), f"{CODE}.module_path": str(tmp_path / "d" / "main.py")}
@@ -14216,7 +14222,9 @@ def mutate(text: str, others: Sequence[str], dice: random.Random) -> bytes:
         elif kind == 2:
             data[at : at + dice.randrange(99)] = dice.choice(others).encode()[at : at + 99]
         else:
-            data[at:at] = dice.choice(('"', "\\", "[", "{", ",", "\0", "\x1b", "1e999", "null", "]")).encode()
+            data[at:at] = dice.choice(
+                ('"', "\\", "[", "{", ",", "\0", "\x1b", "1e999", "null", "]")
+            ).encode()
         return bytes(data)
     record = json.loads(text)
     for _ in range(dice.randrange(1, 4)):
@@ -14253,7 +14261,10 @@ def test_mutated_records(
     monkeypatch.setattr(pycrumbs, "get_environment_info", dict)
     for seed in range(2000):
         dice = random.Random(f"{kind} {seed}")
-        text, lines = mutate(recorded[kind], [*recorded.values()], dice), dice.sample(READING_LINES, 5)
+        text, lines = (
+            mutate(recorded[kind], [*recorded.values()], dice),
+            dice.sample(READING_LINES, 5),
+        )
         assert feed(text, lines) == [], f"{kind} {seed}: {text!r}"
 
 
