@@ -12266,6 +12266,115 @@ def test_as_init(tmp_path: Path, code: str, name: str, status: int, told: str) -
     assert read(tmp_path / "out")["status"] == told
 
 
+# What a job in a real SLURM does, and what SLURM does to it.
+JOB = """
+    import os, signal, sys, time
+    from pathlib import Path
+    try:
+        from pycrumbs import tracked
+    except ImportError:  # the control
+        def tracked(**_): return lambda function: function
+
+    def checkpoint(*_):
+        Path("checkpoint").touch()
+        os.system("scontrol requeue $SLURM_JOB_ID")
+
+    @tracked(literal_directory="out", chain_records=True, disable_git_tracking=True)
+    def work():
+        signal.signal(signal.SIGUSR1, checkpoint)
+        Path("begun").touch()
+        while not Path("checkpoint").exists() or "SLURM_RESTART_COUNT" not in os.environ:
+            time.sleep(0.05)
+        return "resumed"
+
+    work()
+"""
+JOB_ENDINGS = {  # how it is submitted, and what ends it (nothing: its time limit)
+    "scancel of a batch job": ("", "exec {python} job.py", "scancel {job}"),
+    "scancel of a step": ("", "srun {python} job.py", "scancel {job}.0"),
+    "scancel of a job with a step": ("", "srun {python} job.py", "scancel {job}"),
+    "scancel of a task of an array": ("--array=7", "exec {python} job.py", "scancel {job}_7"),
+    "time limit": ("--time=1", "exec {python} job.py", ""),
+}
+
+
+def wait_until(is_so: Callable[[], Any], seconds: float = 30) -> None:
+    """Wait for something that SLURM is to do."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "SLURM didn't do it in time"
+        time.sleep(0.1)
+
+
+class Job:
+    """A job of SLURM, in a folder of its own."""
+
+    def __init__(self, folder: Path, variables: dict[str, str], *options: str, start: str) -> None:
+        folder.mkdir()
+        (folder / "job.py").write_text(textwrap.dedent(JOB))
+        self.folder, self.environment = folder, clean_environment(**variables)
+        start = start.format(python=shlex.quote(sys.executable))
+        self.number = self.call("sbatch", "--parsable", *options, "--wrap", start).strip()
+        wait_until((folder / "begun").exists)
+
+    def call(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, check=True
+        )
+        return done.stdout.decode()
+
+    def ending(self) -> tuple[str, ...]:
+        """The state and exit status that SLURM tells."""
+        told = self.call("scontrol", "show", "job", self.number)
+        return tuple(re.findall(r"(?:JobState|DerivedExitCode|ExitCode)=(\S+)", told))
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.xdist_group("slurm")
+@pytest.mark.parametrize(("option", "start", "end"), JOB_ENDINGS.values(), ids=JOB_ENDINGS)
+def test_slurm_ends_a_job(
+    tmp_path: Path, slurm: dict[str, str], option: str, start: str, end: str
+) -> None:
+    """The record says by which signal; to SLURM the job ended as it would have without us.
+
+    A step that is cancelled alone gets no warning, but SIGKILL at once.
+    """
+    options = option.split()
+    bare = Job(tmp_path / "bare", {**slurm, "PYTHONPATH": ""}, *options, start=start)
+    job = Job(tmp_path / "ours", slurm, *options, start=start)
+    for each in (bare, job):
+        each.call(*end.format(job=each.number).split() or ["true"])
+    over = ("CANCELLED", "TIMEOUT", "FAILED")
+    wait_until(lambda: bare.ending()[0] in over and job.ending()[0] in over, 150)
+    assert job.ending() == bare.ending()
+    record = read(job.folder / "out")
+    told = pycrumbs.judge_status(record), record.get("error", {}).get("signal")
+    assert told == (("died", None) if end.endswith(".0") else ("terminated", "SIGTERM"))
+    variables = record["environment"]["environment_variables"]
+    assert variables.get("SLURM_ARRAY_TASK_ID") == ("7" if "array" in option else None)
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.xdist_group("slurm")
+def test_slurm_requeues_a_job(tmp_path: Path, slurm: dict[str, str]) -> None:
+    """A program's own handler of USR1 works on, and each of the two runs has its record."""
+    job = Job(tmp_path / "ours", slurm, "--requeue", start="exec {python} job.py")
+    job.call("scancel", "--signal=USR1", "--full", job.number)
+    wait_until(lambda: job.ending()[0] == "PENDING")
+    job.call("scontrol", "update", f"JobId={job.number}", "StartTime=now")
+    wait_until(lambda: job.ending()[0] == "COMPLETED")
+    first, second = json.loads((job.folder / "out" / "work_record.json").read_text())
+    assert (first["status"], first["error"]["signal"]) == ("terminated", "SIGTERM")
+    assert (second["status"], second["result"]) == ("completed", "resumed")
+    numbers = [
+        [record["environment"]["environment_variables"].get(name) for record in (first, second)]
+        for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT")
+    ]
+    assert numbers == [[job.number] * 2, [None, "1"]]
+
+
 # ------------------------------------------------------------------------------
 # Faults: forked workers
 # ------------------------------------------------------------------------------
