@@ -4935,9 +4935,9 @@ def _take(record: Record, kind: type, *keys: str, default: Any = None) -> Any:
 
 
 def _is_text(text: str) -> bool:
-    """Whether a text from JSON can be passed to the system."""
+    """Whether a text from JSON can be passed to a system, if perhaps not to one of this locale."""
     try:
-        return b"\0" not in os.fsencode(text)
+        return b"\0" not in text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return False
 

@@ -3643,7 +3643,7 @@ print(json.dumps(pycrumbs.get_environment_info().get("git_hash_at_docker_build")
 
 SUPPRESSED = "<suppressed due to excessive length>"
 REDACTED = "<redacted>"
-QUIET_of_values: dict[str, Any] = {"disable_git_tracking": True, "include_package_inventory": False}
+QUIET_RUN: dict[str, Any] = {"disable_git_tracking": True, "include_package_inventory": False}
 
 
 def read_strictly(text: str | bytes) -> Any:
@@ -3658,7 +3658,7 @@ def read_strictly(text: str | bytes) -> Any:
 def record_call(folder: Path, value: Any) -> dict[str, Any]:
     """Pass a value to a tracked function; return what its record says of the call."""
 
-    @tracked(literal_directory=folder, **QUIET_of_values)
+    @tracked(literal_directory=folder, **QUIET_RUN)
     def function(value: Any) -> bool:
         return value is received[0]
 
@@ -3821,7 +3821,7 @@ def test_what_the_function_does_to_its_arguments_is_not_recorded(tmp_path: Path)
     """The record holds the values of before, while the function runs and afterwards."""
     path, seen = tmp_path / "function_record.json", []
 
-    @tracked(literal_directory=tmp_path, **QUIET_of_values)
+    @tracked(literal_directory=tmp_path, **QUIET_RUN)
     def function(items: list[Any], options: argparse.Namespace, *rest: Any, **more: Any) -> None:
         for thing in (items[1], items, vars(options), rest[0]):
             thing.clear()
@@ -4025,7 +4025,7 @@ def test_a_text_of_4096_characters_is_the_longest(tmp_path: Path, short: Any, lo
 def test_one_long_argument_hides_no_other(tmp_path: Path) -> None:
     """The limit is each parameter's own."""
 
-    @tracked(literal_directory=tmp_path, **QUIET_of_values)
+    @tracked(literal_directory=tmp_path, **QUIET_RUN)
     def function(a: str, b: str, c: int = 3) -> None: ...
 
     function("x" * 4000, "y" * 5000)
@@ -4035,16 +4035,16 @@ def test_one_long_argument_hides_no_other(tmp_path: Path) -> None:
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT
-KEYS_of_values = PLAIN | st.binary() | st.dates() | st.tuples(st.integers(), ANY_TEXT)
+SECRET_KEYS = PLAIN | st.binary() | st.dates() | st.tuples(st.integers(), ANY_TEXT)
 LEAVES = PLAIN | st.binary() | st.decimals(allow_nan=False) | st.complex_numbers() | st.uuids()
 ANYTHING = st.recursive(
     LEAVES | st.sampled_from([Color.RED, print, np.zeros(2), object(), np.float32(1), Options]),
     lambda inner: (
         st.lists(inner)
         | st.lists(inner).map(tuple)
-        | st.dictionaries(KEYS_of_values, inner)
+        | st.dictionaries(SECRET_KEYS, inner)
         | st.dictionaries(ANY_TEXT, inner).map(lambda fields: types.SimpleNamespace(**fields))
-        | st.sets(KEYS_of_values)
+        | st.sets(SECRET_KEYS)
         | st.frozensets(LEAVES)
         | st.lists(inner).map(collections.deque)
         | st.builds(Options, inner, inner)
@@ -4252,7 +4252,7 @@ def assert_clean(raw: bytes, planted: dict[str, str]) -> None:
 def writes_of(folder: Path, *args: Any, act: Any = None, **kwargs: Any) -> list[bytes]:
     """Call a tracked function; return its record's bytes from within the call, and afterwards."""
 
-    @tracked(literal_directory=folder, **QUIET_of_values)
+    @tracked(literal_directory=folder, **QUIET_RUN)
     def function(*args: Any, **kwargs: Any) -> Any:
         writes.append((folder / "function_record.json").read_bytes())
         return act() if act else None
@@ -4420,9 +4420,7 @@ def test_no_secret_in_the_environment(tmp_path: Path, monkeypatch: pytest.Monkey
     for name, value in {**variables, "UNLISTED": "not to be recorded"}.items():
         monkeypatch.setenv(name, value)
 
-    @tracked(
-        literal_directory=tmp_path, extra_environment_variables=[*NAMED, *TEXTS], **QUIET_of_values
-    )
+    @tracked(literal_directory=tmp_path, extra_environment_variables=[*NAMED, *TEXTS], **QUIET_RUN)
     def function() -> bytes:
         return (tmp_path / "function_record.json").read_bytes()
 
@@ -6408,9 +6406,9 @@ def write_x(path: str) -> None:
     opened("w")(path)
 
 
-numbers_of_rebuild = numpy.arange(4.0)
+SAMPLE = numpy.arange(4.0)
 FRAME = {"a": [1.0, 2.0]}
-WAYS_of_rebuild: dict[str, tuple[Way | None, Way | None]] = {  # to read, to write
+OPENINGS: dict[str, tuple[Way | None, Way | None]] = {  # to read, to write
     '`open(path)`, `open(path, "w")`': (opened("r"), opened("w")),
     '`open(path, "rb")`, `"wb"`': (opened("rb"), opened("wb")),
     '`open(path, "x")`': (None, opened("x")),
@@ -6442,13 +6440,13 @@ WAYS_of_rebuild: dict[str, tuple[Way | None, Way | None]] = {  # to read, to wri
     "in a folder that is renamed afterwards": (None, replace_folder),
     "`numpy.load`, `numpy.save`": (
         numpy.load,
-        lambda path: numpy.save(path, numbers_of_rebuild),
+        lambda path: numpy.save(path, SAMPLE),
     ),
     "`numpy.loadtxt`, `numpy.savetxt`": (
         numpy.loadtxt,
-        lambda path: numpy.savetxt(path, numbers_of_rebuild),
+        lambda path: numpy.savetxt(path, SAMPLE),
     ),
-    "`numpy.fromfile`, `ndarray.tofile`": (numpy.fromfile, numbers_of_rebuild.tofile),
+    "`numpy.fromfile`, `ndarray.tofile`": (numpy.fromfile, SAMPLE.tofile),
     "`numpy.memmap`": (
         lambda path: numpy.memmap(path, "u1", "r"),
         lambda path: numpy.memmap(path, "u1", "w+", shape=9),
@@ -6461,7 +6459,7 @@ WAYS_of_rebuild: dict[str, tuple[Way | None, Way | None]] = {  # to read, to wri
         lambda path: run_child(CHILD, path),
     ),
 }
-HEAVY_WAYS: dict[str, tuple[Way | None, Way | None]] = {
+HEAVY_OPENINGS: dict[str, tuple[Way | None, Way | None]] = {
     "pandas, CSV": (
         with_library("pandas", lambda pandas, path: pandas.read_csv(path)),
         with_library("pandas", lambda pandas, path: pandas.DataFrame(FRAME).to_csv(path)),
@@ -6579,26 +6577,26 @@ def read_table() -> dict[str, tuple[str, str]]:
     return {row[0]: (row[1], row[2]) for row in rows if len(row) == 3 and "---" not in row[0]}
 
 
-@pytest.mark.parametrize("name", WAYS_of_rebuild)
+@pytest.mark.parametrize("name", OPENINGS)
 def test_capture_sees_what_the_readme_says(tmp_path: Path, out: Path, name: str) -> None:
     """The table is neither too modest nor a promise that isn't kept."""
-    assert see(WAYS_of_rebuild[name], tmp_path, out) == read_table()[name]
+    assert see(OPENINGS[name], tmp_path, out) == read_table()[name]
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("name", HEAVY_WAYS)
+@pytest.mark.parametrize("name", HEAVY_OPENINGS)
 def test_capture_sees_what_the_readme_says_of_libraries(
     tmp_path: Path, out: Path, name: str
 ) -> None:
     """The libraries' own ways to read and write, too."""
-    assert see(HEAVY_WAYS[name], tmp_path, out) == read_table()[name]
+    assert see(HEAVY_OPENINGS[name], tmp_path, out) == read_table()[name]
 
 
 def test_readme_tells_of_every_way() -> None:
     """The table has a row for each way that is tested, and no other."""
     heading, *rows = read_table()
     assert heading == "way of opening"
-    assert rows == [*WAYS_of_rebuild, *HEAVY_WAYS]
+    assert rows == [*OPENINGS, *HEAVY_OPENINGS]
 
 
 def capture(function: Callable[[], Any], out: Path, **options: Any) -> tuple[list[str], list[str]]:
@@ -6941,7 +6939,7 @@ def test_hook_leaves_the_program_alone(tmp_path: Path, out: Path) -> None:
 
 
 @dataclasses.dataclass
-class Model_of_rebuild:
+class Weights:
     """Something that isn't JSON."""
 
     weights: Any
@@ -6957,12 +6955,12 @@ RESULTS: dict[str, tuple[Any, Any]] = {  # what is returned, what is recorded
     "longest": ("x" * 4094, "x" * 4094),
     "text": ("\u00e9\n", "\u00e9\n"),
 }
-CYCLE_of_rebuild: list[Any] = []
-CYCLE_of_rebuild.append(CYCLE_of_rebuild)
+A_CYCLE: list[Any] = []
+A_CYCLE.append(A_CYCLE)
 NO_RESULTS = {
     "array": numpy.eye(2),
-    "model": Model_of_rebuild(numpy.eye(2)),
-    "list of models": [1, Model_of_rebuild(object())],
+    "model": Weights(numpy.eye(2)),
+    "list of models": [1, Weights(object())],
     "object": object(),
     "path": Path("x"),
     "not a number": float("nan"),
@@ -6972,7 +6970,7 @@ NO_RESULTS = {
     "function": ignore,
     "too long": "x" * 4095,
     "many": list(range(2000)),
-    "cycle": CYCLE_of_rebuild,
+    "cycle": A_CYCLE,
 }
 
 
@@ -7187,14 +7185,14 @@ def test_rebuilding_a_real_project(repo: Repo, tmp_path: Path) -> None:
 
 
 Command = Callable[..., str]
-SCRIPT_of_reading = [sys.executable, pycrumbs.__file__]
-PLAIN_of_reading = {"COLUMNS": "", "NO_COLOR": "", "FORCE_COLOR": ""}  # as if nobody had set them
+COMMAND_LINE = [sys.executable, pycrumbs.__file__]
+PLAIN_OUTPUT = {"COLUMNS": "", "NO_COLOR": "", "FORCE_COLOR": ""}  # as if nobody had set them
 
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command line: takes arguments and the status to expect, returns what it prints."""
-    for name, value in PLAIN_of_reading.items():
+    for name, value in PLAIN_OUTPUT.items():
         monkeypatch.setenv(name, value)
 
     def call(*arguments: object, status: int = 0) -> str:
@@ -7216,9 +7214,9 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 def start_command(*arguments: object, cwd: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Start the command line in a process of its own."""
-    env = clean_environment(**{**PLAIN_of_reading, **options.pop("env", {})})
+    env = clean_environment(**{**PLAIN_OUTPUT, **options.pop("env", {})})
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen([*SCRIPT_of_reading, *map(str, arguments)], cwd=cwd, env=env, **pipes)
+    return subprocess.Popen([*COMMAND_LINE, *map(str, arguments)], cwd=cwd, env=env, **pipes)
 
 
 RUN: dict[str, Any] = {  # a record as a run leaves it, with something in most of its places
@@ -7303,7 +7301,7 @@ def change(record: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return record
 
 
-def leave_of_reading(path: Path, *others: dict[str, Any], **changes: Any) -> Path:
+def leave_record(path: Path, *others: dict[str, Any], **changes: Any) -> Path:
     """Leave a record like RUN, or a chain of them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     records = [*others, change(RUN, **changes)]
@@ -7475,14 +7473,14 @@ def test_content_decides_between_runs(tmp_path: Path, command: Command) -> None:
     model.write_text("first")
     made_it = [entry(model, "b/model.pt")]
     other = [{"path": "model.pt", "size": 5, "sha256": "0" * 64}]
-    leave_of_reading(tmp_path / "a/outer_record.json", seed=1, outputs=made_it)
-    leave_of_reading(
+    leave_record(tmp_path / "a/outer_record.json", seed=1, outputs=made_it)
+    leave_record(
         tmp_path / "a/b/newer_record.json",
         seed=2,
         outputs=other,
         timing__start_time="2027-01-01 00:00:00",
     )
-    leave_of_reading(tmp_path / "a/b/older_record.json", seed=3, outputs=other)
+    leave_record(tmp_path / "a/b/older_record.json", seed=3, outputs=other)
     assert "seed     1" in command("show", model)
     model.write_text("other")
     assert "seed     2" in command("show", model)
@@ -7584,8 +7582,8 @@ def test_loads_newest_first(tmp_path: Path) -> None:
         "c/d": "2026-01-01 00:00:00",
     }
     for name, start in times.items():
-        leave_of_reading(tmp_path / name / "x.json", timing__start_time=start)
-    leave_of_reading(
+        leave_record(tmp_path / name / "x.json", timing__start_time=start)
+    leave_record(
         tmp_path / "e/y.json",
         change(RUN, timing__start_time="2025-05-05 05:05:05"),
         timing__start_time="2024",
@@ -7629,7 +7627,7 @@ record   old_record.json
 def test_summary(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """A summary says what ran, how it ended, where, on which code, with what, and what it made."""
     monkeypatch.chdir(tmp_path)
-    leave_of_reading(
+    leave_record(
         tmp_path / "train_record.json", called_function__source_file=str(tmp_path / "train.py")
     )
     assert command("show", ".") == SUMMARY
@@ -7653,7 +7651,7 @@ def test_summary_of_0_4(tmp_path: Path, command: Command, monkeypatch: pytest.Mo
         command("trace", "model.pt") == "model.pt  <- made by my_train_fun, 2023-01-16 22:38:54\n"
     )
     Path("made").write_text("from it")
-    leave_of_reading(
+    leave_record(
         Path("x.json"), inputs=[entry(Path("model.pt").absolute())], outputs=[entry(Path("made"))]
     )
     assert command("trace", "made").splitlines()[1] == "`-- model.pt"
@@ -7722,7 +7720,7 @@ def test_summary_says(
     tmp_path: Path, command: Command, changes: dict[str, Any], told: list[str]
 ) -> None:
     """What is unusual of a run, and where it stands."""
-    leave_of_reading(tmp_path / "train_record.json", **changes)
+    leave_record(tmp_path / "train_record.json", **changes)
     lines = command("show", tmp_path).splitlines()
     assert [line for line in told if line in lines] == told
 
@@ -7739,7 +7737,7 @@ def test_summary_fits_a_screen(
         "git_patch_omitted": "\u6f22" * 300,
         "source_edited_after_import": True,
     }
-    leave_of_reading(
+    leave_record(
         tmp_path / "train_record.json",
         status="failed",
         error={"type": "ValueError", "message": "line\n" * 100},
@@ -7776,7 +7774,7 @@ def test_summary_of_a_real_run(repo: Repo, out: Path) -> None:
     repo.write("data.csv", "a,b\n1,2\n")
     run_python("train.py", cwd=repo.path, status=1)
     shown = run_python(
-        SCRIPT_of_reading[1], "show", str(out / "model.pt"), cwd=repo.path, env=PLAIN_of_reading
+        COMMAND_LINE[1], "show", str(out / "model.pt"), cwd=repo.path, env=PLAIN_OUTPUT
     ).stdout
     for line in (
         "run      train (train.py)",
@@ -7916,7 +7914,7 @@ def check_requirement(line: str) -> None:
 def test_requirements_of_each_origin(tmp_path: Path, command: Command, name: str) -> None:
     """A package is required from where it came: an index, a commit, an archive, a folder."""
     origin, line = ORIGINS[name]
-    record = leave_of_reading(
+    record = leave_record(
         tmp_path / "x.json", package_inventory={"lib": "1.0"}, package_origins={"lib": origin}
     )
     assert command("show", "--requirements", record) == f"{line}\n"
@@ -7937,7 +7935,7 @@ def test_requirements_of_any_version(tmp_path: Path, command: Command) -> None:
         "d": "",
     }
     origins = {"e": {"url": "http://x\n--pre"}, "f": {"url": f"http://x?{pycrumbs.REDACTED}"}}
-    leave_of_reading(
+    leave_record(
         tmp_path / "x.json",
         package_inventory={**inventory, **evil, "e": "1", "f": "2"},
         package_origins=origins,
@@ -7987,7 +7985,7 @@ def test_pip_takes_the_requirements(repo: Repo, tmp_path: Path, command: Command
         (n, o) for n, origins in kinds.items() for o in origins
     ):
         place = tmp_path / f"pip/{number}"
-        record = leave_of_reading(
+        record = leave_record(
             place / "x.json", package_inventory={name: "1"}, package_origins={name: origin}
         )
         (place / "requirements.txt").write_text(command("show", "--requirements", record))
@@ -8047,7 +8045,7 @@ def test_unhashed_files_have_no_checksum(tmp_path: Path, command: Command) -> No
         {"path": "x", "size": 1, "sha256": sha256}
         for sha256 in (None, "", "AB" * 32, "a" * 63, 5, "ab\n" * 32)
     ]
-    leave_of_reading(tmp_path / "x.json", inputs=[], outputs=entries)
+    leave_record(tmp_path / "x.json", inputs=[], outputs=entries)
     assert command("show", "--checksums", tmp_path) == ""
 
 
@@ -8064,8 +8062,8 @@ def test_log(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) 
         "called_function__directory": str(tmp_path / "runs/a"),
         "called_function__parameters": parameters,
     }
-    leave_of_reading(tmp_path / "runs/a/train_record.json", **here)
-    leave_of_reading(
+    leave_record(tmp_path / "runs/a/train_record.json", **here)
+    leave_record(
         tmp_path / "runs/b/train_record.json",
         called_function__directory=str(tmp_path / "runs/b"),
         called_function__parameters={
@@ -8080,9 +8078,7 @@ def test_log(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) 
         environment__hostname=os.uname().nodename,
         environment__process={"boot_id": "long ago"},
     )
-    leave_of_reading(
-        tmp_path / "runs/c/clean_record.json", called_function__name="clean", timing={}
-    )
+    leave_record(tmp_path / "runs/c/clean_record.json", called_function__name="clean", timing={})
     assert command("log", "runs") == (
         '2026-11-24 09:00:00  died               train  runs/b  share="0.8" layers=[1] new=null\n'
         "2026-11-23 14:10:02  completed  41.0 s  train  runs/a  share=0.8 layers=[1, 2]\n"
@@ -8095,8 +8091,8 @@ def test_log(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) 
 
 def test_log_names_targets(made: Path, command: Command) -> None:
     """What the table calls a run is what the other commands find it by."""
-    leave_of_reading(made / "two/a_record.json", seed=1)
-    leave_of_reading(made / "two/b_record.json", seed=2)
+    leave_record(made / "two/a_record.json", seed=1)
+    leave_record(made / "two/b_record.json", seed=2)
     lines = command("log").splitlines()
     targets = ["runs@2", "runs@1", "two/a_record.json", "two/b_record.json"]
     assert sorted(line.split()[6] for line in lines) == sorted(targets)
@@ -8111,7 +8107,7 @@ def test_log_names_targets(made: Path, command: Command) -> None:
 
 def test_log_as_json(tmp_path: Path, command: Command) -> None:
     """A list of objects, with what the table leaves out; of one record, too."""
-    path = leave_of_reading(tmp_path / "a/train_record.json")
+    path = leave_record(tmp_path / "a/train_record.json")
     called = RUN["called_function"]
     run = {
         "start_time": "2026-11-23 14:10:02.123456+01:00",
@@ -8139,7 +8135,7 @@ def test_log_fits_the_terminal(
     """No line is wider than the terminal, whatever is long and whatever is wide in it."""
     monkeypatch.setenv("COLUMNS", str(width))
     for number in range(3):
-        leave_of_reading(
+        leave_record(
             tmp_path / ("d" * 60) / str(number) / "r.json",
             called_function__name="train_" + "\u6f22\u5b57e\u0301" * 9,
             called_function__parameters={"text": f"{number} " * 50, "\u6f22": number},
@@ -8165,7 +8161,7 @@ def test_log_of_ten_thousand(tmp_path: Path) -> None:
         "import pycrumbs; pycrumbs.main(['log', '.']); "
         "print(pycrumbs.read_resources(0)['max_rss_bytes'] / 1e6)"
     )
-    *lines, peak = run_python("-c", code, cwd=tmp_path, env=PLAIN_of_reading).stdout.splitlines()
+    *lines, peak = run_python("-c", code, cwd=tmp_path, env=PLAIN_OUTPUT).stdout.splitlines()
     starts = [line[:19] for line in lines]
     assert len(lines) == 10_000
     assert starts == sorted(starts, reverse=True)
@@ -8293,7 +8289,7 @@ def test_diff_tells(
     tmp_path: Path, command: Command, changes: dict[str, Any], told: list[str]
 ) -> None:
     """Each difference stands in its section, by its path, with both values; status 1, both ways."""
-    a, b = leave_of_reading(tmp_path / "a.json"), leave_of_reading(tmp_path / "b.json", **changes)
+    a, b = leave_record(tmp_path / "a.json"), leave_record(tmp_path / "b.json", **changes)
     assert command("diff", a, b, status=1).splitlines() == told
     found = json.loads(command("diff", "--json", a, b, status=1))
     assert found == pycrumbs.diff_records(pycrumbs.find_record(a), pycrumbs.find_record(b))
@@ -8332,7 +8328,7 @@ def test_diff_passes_over(
     tmp_path: Path, command: Command, changes: dict[str, Any], told: list[str]
 ) -> None:
     """What always differs, or says nothing about the run, is no difference."""
-    a, b = leave_of_reading(tmp_path / "a.json"), leave_of_reading(tmp_path / "b.json", **changes)
+    a, b = leave_record(tmp_path / "a.json"), leave_record(tmp_path / "b.json", **changes)
     assert command("diff", a, b) == command("diff", b, a) == "no difference\n"
     assert json.loads(command("diff", "--json", a, b)) == told == []
 
@@ -8341,8 +8337,8 @@ def test_diff_of_a_file_elsewhere(tmp_path: Path, command: Command) -> None:
     """An input that another run read from another path, with the same content, is no difference."""
     inputs = [{**RUN["inputs"][0], "path": "/elsewhere/clean.json"}]
     a, b = (
-        leave_of_reading(tmp_path / "a.json"),
-        leave_of_reading(tmp_path / "b.json", inputs=inputs),
+        leave_record(tmp_path / "a.json"),
+        leave_record(tmp_path / "b.json", inputs=inputs),
     )
     assert command("diff", a, b) == "no difference\n"
 
@@ -8350,12 +8346,11 @@ def test_diff_of_a_file_elsewhere(tmp_path: Path, command: Command) -> None:
 def test_diff_of_seeds_that_were_drawn(tmp_path: Path, command: Command) -> None:
     """Seeds that nobody gave count only where what came out differs."""
     drawn = {"called_function__parameters__seed": None}
-    a = leave_of_reading(tmp_path / "a.json", seed=1, **drawn)
+    a = leave_record(tmp_path / "a.json", seed=1, **drawn)
     assert (
-        command("diff", a, leave_of_reading(tmp_path / "b.json", seed=2, **drawn))
-        == "no difference\n"
+        command("diff", a, leave_record(tmp_path / "b.json", seed=2, **drawn)) == "no difference\n"
     )
-    b = leave_of_reading(tmp_path / "b.json", seed=2, result=0, **drawn)
+    b = leave_record(tmp_path / "b.json", seed=2, result=0, **drawn)
     assert command("diff", a, b, status=1).startswith("seed\n  seed: 1 -> 2\nresult\n")
 
 
@@ -8382,7 +8377,7 @@ def test_diff_of_where_each_run_went(
 ) -> None:
     """That two runs had directories of their own is no difference; what else they were told is."""
     records = [
-        leave_of_reading(
+        leave_record(
             tmp_path / f"{name}.json",
             called_function__directory=f"/p/runs/{name}",
             called_function__parameters={"out": value},
@@ -8537,9 +8532,7 @@ def test_verify_hashes_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         path = tmp_path / f"{number}/data.bin"
         path.parent.mkdir()
         path.write_bytes(bytes([number]) * 2**21)
-        leave_of_reading(
-            tmp_path / f"{number}/x.json", inputs=[], outputs=[entry(path, "data.bin")]
-        )
+        leave_record(tmp_path / f"{number}/x.json", inputs=[], outputs=[entry(path, "data.bin")])
     sizes: dict[str, int] = {}
 
     def note(size: int) -> None:
@@ -8563,12 +8556,12 @@ class Terminal:
 
     def run(self, *arguments: object, **options: Any) -> str:
         """Run the command line with one of its streams here; return what came."""
-        return self.show([*SCRIPT_of_reading, *map(str, arguments)], **options)
+        return self.show([*COMMAND_LINE, *map(str, arguments)], **options)
 
     def show(
         self, command: list[str], cwd: Path, status: int = 0, stream: str = "stdout", **environ: str
     ) -> str:
-        env = clean_environment(**{**PLAIN_of_reading, "TERM": "xterm", **environ})
+        env = clean_environment(**{**PLAIN_OUTPUT, "TERM": "xterm", **environ})
         streams: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
         streams[stream] = self.fd
         process = subprocess.Popen(command, cwd=cwd, env=env, **streams)
@@ -8587,9 +8580,7 @@ def test_verify_shows_progress_on_a_terminal(tmp_path: Path) -> None:
     """What takes longer than a second (of a fast clock) says how far it is, and cleans up."""
     with open(tmp_path / "data.bin", "wb") as file:
         file.truncate(2**24)
-    leave_of_reading(
-        tmp_path / "x.json", inputs=[], outputs=[entry(tmp_path / "data.bin", "data.bin")]
-    )
+    leave_record(tmp_path / "x.json", inputs=[], outputs=[entry(tmp_path / "data.bin", "data.bin")])
     code = (
         "import time, sys; clock = time.monotonic; time.monotonic = lambda: 1e4 * clock(); "
         "import pycrumbs; sys.exit(pycrumbs.main(['verify', '.']))"
@@ -8851,7 +8842,7 @@ def test_trace_of_a_cycle(
     for name in ("a", "b"):
         Path(name).write_text(name)
     for name, other in (("a", "b"), ("b", "a")):
-        leave_of_reading(
+        leave_record(
             Path(f"{name}.json"),
             called_function__name=f"make_{name}",
             inputs=[entry(Path(other))],
@@ -8864,7 +8855,7 @@ def test_trace_of_a_cycle(
     ]
     Path("state").write_text("new")
     was = {"path": "state", "size": 3, "sha256": "0d" * 32}
-    leave_of_reading(
+    leave_record(
         Path("x.json"), called_function__name="step", inputs=[was], outputs=[entry(Path("state"))]
     )
     assert without_times(command("trace", "state"))[1:] == [
@@ -8886,7 +8877,7 @@ def test_trace_of_a_long_chain(
         )
         for n in range(300)
     ]
-    leave_of_reading(
+    leave_record(
         tmp_path / "chain.json",
         *records,
         inputs=[states[300]],
@@ -8909,7 +8900,7 @@ def test_trace_of_many_sources(
     inputs = [
         {"path": str(tmp_path / f"{n:03d}.png"), "size": 1, "sha256": None} for n in range(100)
     ]
-    leave_of_reading(Path("x.json"), inputs=inputs, outputs=[entry(Path("made"))])
+    leave_record(Path("x.json"), inputs=inputs, outputs=[entry(Path("made"))])
     lines = command("trace", "made").splitlines()
     assert lines[1:3] == ["|-- 000.png  (no longer there)", "|-- 001.png  (no longer there)"]
     assert lines[6:] == ["`-- ... and 95 more sources"]
@@ -9083,7 +9074,7 @@ def test_run_is_as_python(scripts: Path, program: str, form: str) -> None:
     for name in ("pkg/sub/__init__.py", "beside.py"):
         (scripts / name).write_text("")
     seen = []
-    for command in ([], [*SCRIPT_of_reading[1:], "run", "--no-git", "-o", "out"]):
+    for command in ([], [*COMMAND_LINE[1:], "run", "--no-git", "-o", "out"]):
         (scripts / place).write_bytes(PROGRAMS[program].encode("utf-8", "surrogateescape"))
         done = subprocess.run(
             [sys.executable, *command, *arguments, "-o", "x", "--y"],
@@ -9103,7 +9094,7 @@ def test_run_however_it_is_started(scripts: Path, start: str) -> None:
     (scripts / "work.py").write_text(text)
     (scripts / "command").write_text("import sys\nfrom pycrumbs import main\nsys.exit(main())\n")
     ways = {
-        "file": SCRIPT_of_reading[1:],
+        "file": COMMAND_LINE[1:],
         "module": ["-m", "pycrumbs"],
         "command": [str(scripts / "command")],
     }
@@ -9118,7 +9109,7 @@ def test_run_however_it_is_started(scripts: Path, start: str) -> None:
 def test_run_in_isolation_adds_no_folder(scripts: Path) -> None:
     """Where python puts no script's folder on sys.path, no other entry is lost for it either."""
     (scripts / "work.py").write_text("import sys; print(sys.path)")
-    run = [*SCRIPT_of_reading[1:], "run", "--no-git", "-o", "out"]
+    run = [*COMMAND_LINE[1:], "run", "--no-git", "-o", "out"]
     paths = [run_python("-I", *command, "work.py", cwd=scripts).stdout for command in ([], run)]
     assert paths[0] == paths[1]
 
@@ -9130,9 +9121,7 @@ def launch(repo: Repo) -> Callable[..., Any]:
     def launch(text: str, *arguments: str, status: int = 0, **environ: str) -> Any:
         repo.write("work.py", text)
         repo.commit()
-        run_python(
-            SCRIPT_of_reading[1], "run", *arguments, cwd=repo.path, status=status, env=environ
-        )
+        run_python(COMMAND_LINE[1], "run", *arguments, cwd=repo.path, status=status, env=environ)
         return read(next(repo.path.rglob("*_record.json")))
 
     return launch
@@ -9380,7 +9369,7 @@ STATES = """
 def test_states(tmp_path: Path, command: Command, changes: dict[str, Any], told: list[str]) -> None:
     """Who reads a record judges by host, boot, container, process and start time if it goes on."""
     running = {"status": "running", "environment": pycrumbs.get_environment_info()}
-    leave_of_reading(tmp_path / "x.json", **{**running, "timing__end_time": DROP, **changes})
+    leave_record(tmp_path / "x.json", **{**running, "timing__end_time": DROP, **changes})
     assert [json.loads(command("log", "--json", tmp_path))[0]["status"]] == told
     assert f"status   {told[0]}, took" in command("show", tmp_path)
 
@@ -9473,7 +9462,7 @@ def test_colors(
     tmp_path: Path, environ: dict[str, str], is_terminal: bool, is_colored: bool
 ) -> None:
     """Colours come on a terminal, unless NO_COLOR; elsewhere where FORCE_COLOR asks for them."""
-    leave_of_reading(tmp_path / "x.json", status="failed")
+    leave_record(tmp_path / "x.json", status="failed")
     terminal = Terminal()
     shown = terminal.run(
         "log", cwd=tmp_path, stream="stdout" if is_terminal else "stderr", **environ
@@ -9490,7 +9479,7 @@ def test_colors_of_each_command(
     monkeypatch.setenv("FORCE_COLOR", "1")
     (made / "runs/model.pt").unlink()
     assert f"{RED}missing {END}  output  runs/model.pt" in command("verify", "runs", status=1)
-    leave_of_reading(
+    leave_record(
         made / "x/r.json", status="failed", called_function__altered_parameters={"failed": "failed"}
     )
     shown = command("show", "x")
@@ -9503,8 +9492,8 @@ def test_colors_of_each_command(
 @pytest.mark.parametrize("columns", [40, 80])
 def test_terminal_width(made: Path, columns: int) -> None:
     """On a terminal, lines are as wide as it is; elsewhere as wide as they need to be."""
-    leave_of_reading(made / "x.json", called_function__parameters={"note": "x" * 400})
-    leave_of_reading(made / "y.json", called_function__parameters={"note": "y" * 400})
+    leave_record(made / "x.json", called_function__parameters={"note": "x" * 400})
+    leave_record(made / "y.json", called_function__parameters={"note": "y" * 400})
     terminal = Terminal(columns)
     lines = terminal.run("diff", "x.json", "y.json", cwd=made, status=1).splitlines()
     assert len(lines[1]) == columns
@@ -9533,14 +9522,14 @@ def test_closed_pipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["/dev/full", None])
 def test_nowhere_to_print_to(tmp_path: Path, line: str, target: str | None) -> None:
     """A full disk is told of in one line; a closed standard output is nobody's wish to read."""
-    leave_of_reading(tmp_path / "x.json")
-    shell = shlex.join([*SCRIPT_of_reading, *line.split()]) + (f" > {target}" if target else " >&-")
+    leave_record(tmp_path / "x.json")
+    shell = shlex.join([*COMMAND_LINE, *line.split()]) + (f" > {target}" if target else " >&-")
     done = subprocess.run(
         shell,
         shell=True,
         cwd=tmp_path,
         capture_output=True,
-        env=clean_environment(**PLAIN_of_reading),
+        env=clean_environment(**PLAIN_OUTPUT),
     )
     told = b"pycrumbs: [Errno 28] No space left on device\n"
     assert (done.returncode, done.stderr) == ((2, told) if target else (0, b""))
@@ -9560,7 +9549,7 @@ def test_interrupted(made: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) ->
 @pytest.mark.parametrize("locale", LOCALES)
 def test_locales(tmp_path: Path, locale: dict[str, str]) -> None:
     """What a locale can't print is escaped; nothing fails."""
-    leave_of_reading(
+    leave_record(
         tmp_path / "x.json", called_function__altered_parameters={"name": "\u00e9\u6f22\U0001f600"}
     )
     shown, errors = start_command("show", ".", cwd=tmp_path, env=locale).communicate()
@@ -9689,14 +9678,14 @@ def nasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     record["outputs"].append(entry(tmp_path / name, name))
     record["inputs"] += [entry(tmp_path / name), {"path": f"/missing{name}", "size": 1}]
     (tmp_path / "nasty.json").write_text(json.dumps(record))
-    leave_of_reading(tmp_path / "plain.json", record)
-    for variable, value in PLAIN_of_reading.items():
+    leave_record(tmp_path / "plain.json", record)
+    for variable, value in PLAIN_OUTPUT.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-LINES_of_reading = """
+DIFF_LINES = """
     show nasty.json|show --json nasty.json|show --requirements nasty.json|log|log --json
     diff nasty.json plain.json|diff plain.json nasty.json|diff --json nasty.json plain.json
     verify nasty.json|verify --json nasty.json|trace NAME|trace --json NAME|trace --dot NAME
@@ -9705,7 +9694,7 @@ LINES_of_reading = """
 """
 
 
-@pytest.mark.parametrize("line", re.findall(r"[^|\s][^|\n]*", LINES_of_reading))
+@pytest.mark.parametrize("line", re.findall(r"[^|\s][^|\n]*", DIFF_LINES))
 def test_nothing_raw_reaches_the_terminal(
     nasty: Path, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
@@ -9799,7 +9788,7 @@ def test_the_readme_tells_what_happens(repo: Repo) -> None:
         done = subprocess.run(
             ["bash", "-c", shell + line[2:]],
             cwd=repo.path,
-            env=clean_environment(**PLAIN_of_reading),
+            env=clean_environment(**PLAIN_OUTPUT),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
@@ -9890,7 +9879,7 @@ def write_stage(repo: Repo, files: dict[str, str], stage: int) -> None:
             (repo.path / path).unlink()
 
 
-def record_call_of_rerun(
+def record_first_run(
     repo: Repo, files: dict[str, str], *command: str, cwd: str = ".", **env: str
 ) -> None:
     """Commit a project, change it, run it, change it again and commit that."""
@@ -9927,7 +9916,7 @@ BODY = """
         pathlib.Path(out, "a.txt").write_text(f"STAGE {data} {random.random()}")
         return random.random()
 """
-PLAIN_of_rerun = script(BODY, 'main("out")')
+PLAIN_RERUN = script(BODY, 'main("out")')
 SITE = """
     import os, site
     site.addsitedir(os.path.dirname(__file__))
@@ -9970,7 +9959,7 @@ class Case:
 
 
 CORPUS: dict[str, Case] = {
-    "random": Case({"main.py": PLAIN_of_rerun}, needs="1 x"),
+    "random": Case({"main.py": PLAIN_RERUN}, needs="1 x"),
     "numpy": Case(
         {
             "main.py": script(
@@ -9984,9 +9973,7 @@ CORPUS: dict[str, Case] = {
             )
         }
     ),
-    "without a guard": Case(
-        {"main.py": PLAIN_of_rerun.partition("if __name__")[0] + 'main("out")'}
-    ),
+    "without a guard": Case({"main.py": PLAIN_RERUN.partition("if __name__")[0] + 'main("out")'}),
     "click": Case(
         {
             "main.py": script(BODY, "main()")
@@ -10172,7 +10159,7 @@ CORPUS: dict[str, Case] = {
     "python -m": Case(
         {
             "pkg/__init__.py": "",
-            "pkg/main.py": "from .helper import V\n" + PLAIN_of_rerun,
+            "pkg/main.py": "from .helper import V\n" + PLAIN_RERUN,
             "+pkg/helper.py": "V = STAGE",
         },
         "-m pkg.main",
@@ -10180,7 +10167,7 @@ CORPUS: dict[str, Case] = {
     "python -m package": Case(
         {
             "pkg/__init__.py": "",
-            "pkg/__main__.py": "from .helper import V\n" + PLAIN_of_rerun,
+            "pkg/__main__.py": "from .helper import V\n" + PLAIN_RERUN,
             "pkg/helper.py": "V = STAGE",
         },
         "-m pkg",
@@ -10197,7 +10184,7 @@ CORPUS: dict[str, Case] = {
             "site/pkg.pth": "import pkg_finder; pkg_finder.install()",
             "site/pkg_finder.py": FINDER.replace("SOURCE", "'REPO/src'"),
             "tool.py": "from pkg.util import VALUE\n"
-            + PLAIN_of_rerun.replace("STAGE", "{VALUE} STAGE"),
+            + PLAIN_RERUN.replace("STAGE", "{VALUE} STAGE"),
         },
         "tool.py",
         env={"PYTHONPATH": f"{HERE}:REPO/site"},
@@ -10347,7 +10334,7 @@ CORPUS: dict[str, Case] = {
     ),
     "vendored": Case(
         {
-            "main.py": PLAIN_of_rerun.replace("from pycrumbs", "from mylib.pycrumbs"),
+            "main.py": PLAIN_RERUN.replace("from pycrumbs", "from mylib.pycrumbs"),
             "mylib/__init__.py": "",
             "mylib/pycrumbs.py": (HERE / "pycrumbs.py").read_text(encoding="utf-8"),
         },
@@ -10382,7 +10369,7 @@ CORPUS: dict[str, Case] = {
     ),
     "class of the calling script": Case(
         {
-            "lib.py": PLAIN_of_rerun,
+            "lib.py": PLAIN_RERUN,
             "main.py": """
                 import dataclasses, lib
 
@@ -10459,7 +10446,7 @@ CORPUS: dict[str, Case] = {
     "called on import": Case(
         {
             "main.py": "import lib",
-            "lib.py": PLAIN_of_rerun.partition("if __name__")[0] + 'main("out")',
+            "lib.py": PLAIN_RERUN.partition("if __name__")[0] + 'main("out")',
         }
     ),
     "numbers and mappings of libraries": Case(
@@ -10495,13 +10482,13 @@ CORPUS: dict[str, Case] = {
     "same name twice": Case(
         {
             "main.py": "import first, second\nfirst.main('out')\nsecond.main('other')",
-            "first.py": PLAIN_of_rerun,
-            "second.py": PLAIN_of_rerun.replace("STAGE", "second STAGE"),
+            "first.py": PLAIN_RERUN,
+            "second.py": PLAIN_RERUN.replace("STAGE", "second STAGE"),
         },
         needs="1 x",
     ),
 }
-HEAVY_of_rerun: dict[str, Case] = {
+HEAVY_CALLS: dict[str, Case] = {
     "pandas": Case(
         {
             "main.py": script(
@@ -10625,13 +10612,13 @@ HEAVY_of_rerun: dict[str, Case] = {
     ),
 }
 QUICK = ("random", "pycrumbs run", "untracked helper", "subfolder, relative paths")
-CASES_of_rerun = {**CORPUS, **HEAVY_of_rerun}
+RERUN_CASES = {**CORPUS, **HEAVY_CALLS}
 
 
 def mark(name: str) -> Any:
     """A row of the table, marked by how long it takes."""
     heavy = [pytest.mark.integration, pytest.mark.timeout(600)]
-    kinds = heavy if name in HEAVY_of_rerun else [pytest.mark.slow]
+    kinds = heavy if name in HEAVY_CALLS else [pytest.mark.slow]
     return pytest.param(name, marks=[] if name in QUICK else kinds)
 
 
@@ -10640,15 +10627,13 @@ def fill_in(files: dict[str, str], repo: Repo) -> dict[str, str]:
     return {name: text.replace("REPO", str(repo.path)) for name, text in files.items()}
 
 
-@pytest.mark.parametrize("name", [mark(name) for name in CASES_of_rerun])
+@pytest.mark.parametrize("name", [mark(name) for name in RERUN_CASES])
 def test_rerun_gives_the_same_bytes(repo: Repo, tmp_path: Path, name: str) -> None:
     """The tree was dirty, has changed since, and commits have moved on."""
-    case = CASES_of_rerun[name]
+    case = RERUN_CASES[name]
     env = {key: value.replace("REPO", str(repo.path)) for key, value in case.env.items()}
     (repo.path / case.cwd).mkdir(exist_ok=True)
-    record_call_of_rerun(
-        repo, fill_in(case.files, repo), *case.command.split(), cwd=case.cwd, **env
-    )
+    record_first_run(repo, fill_in(case.files, repo), *case.command.split(), cwd=case.cwd, **env)
     stem, at, number = case.record.partition("@")
     (target,) = repo.path.glob(stem)
     here = {"PYTHONPATH": env.get("PYTHONPATH") or str(HERE)}
@@ -10669,7 +10654,7 @@ def test_rerun_gives_the_same_bytes(repo: Repo, tmp_path: Path, name: str) -> No
 def first(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """A repository with one recorded run in `out`; nobody may change it."""
     repo = Repo(tmp_path_factory.mktemp("first") / "repo")
-    record_call_of_rerun(repo, {"main.py": PLAIN_of_rerun})
+    record_first_run(repo, {"main.py": PLAIN_RERUN})
     return repo
 
 
@@ -10872,7 +10857,7 @@ def test_a_planted_repository_runs_nothing_before_consent(
     assert not canary.exists()
 
 
-HOSTILE_of_rerun: dict[
+HOSTILE_RECORDS: dict[
     str, tuple[dict[str, Any], int, str]
 ] = {  # what a record may say, and a rerun must not do even after consent
     "a class that runs": (
@@ -10947,10 +10932,10 @@ HOSTILE_of_rerun: dict[
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HOSTILE_of_rerun)
+@pytest.mark.parametrize("name", HOSTILE_RECORDS)
 def test_rerun_after_consent(first: Repo, tmp_path: Path, name: str) -> None:
     """What a record could have set up for the child has no effect, or is refused."""
-    changes, status, message = HOSTILE_of_rerun[name]
+    changes, status, message = HOSTILE_RECORDS[name]
     (evil := tmp_path / "evil").mkdir()
     canary = tmp_path / "canary"
     (evil / "random.py").write_text(f"open({str(canary)!r}, 'w')\nrandom = lambda: 0\n")
@@ -11119,7 +11104,7 @@ if sys.platform == "linux" and RELEASE >= (5, 19):
 def mischief(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """A repository with a recorded run, whose rerun does what MISCHIEF says."""
     repo = Repo(tmp_path_factory.mktemp("mischief") / "repo")
-    record_call_of_rerun(repo, fill_in({"main.py": MISCHIEF}, repo))
+    record_first_run(repo, fill_in({"main.py": MISCHIEF}, repo))
     repo.write("staged.txt")
     repo.git("stash", "--include-untracked")
     repo.write("staged.txt", "staged")
@@ -11616,7 +11601,7 @@ def test_rerun_record_does_the_same(first: Repo, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_records_of_nested_runs_are_kept(repo: Repo, tmp_path: Path) -> None:
     """A rerun's folder is like that of the first run."""
-    record_call_of_rerun(repo, CORPUS["pipeline"].files)
+    record_first_run(repo, CORPUS["pipeline"].files)
     made = rerun("repo/out", "--yes", cwd=tmp_path).made
     outer, data, model = (read(made / name) for name in (".", "data", "model"))
     assert data["parent"] == model["parent"] == outer["uuid"]
@@ -12025,7 +12010,7 @@ def test_signals_at_any_moment(tmp_path: Path) -> None:
 
 
 # What a program does about signals, and how it ends; the record's status, and the error's type.
-ENDINGS_of_faults = {
+SIGNAL_ENDINGS = {
     "SIGTERM": ("work(signal.SIGTERM)", -15, "terminated", "Signal"),
     "SIGHUP": ("work(signal.SIGHUP)", -1, "terminated", "Signal"),
     "SIGINT": ("work(signal.SIGINT)", -2, "interrupted", "KeyboardInterrupt"),
@@ -12105,7 +12090,7 @@ PROGRAM = """
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "told", "kind"), ENDINGS_of_faults.values(), ids=ENDINGS_of_faults
+    ("code", "status", "told", "kind"), SIGNAL_ENDINGS.values(), ids=SIGNAL_ENDINGS
 )
 def test_endings_by_signals(tmp_path: Path, code: str, status: int, told: str, kind: str) -> None:
     """The process ends as it would without us, and the record says how."""
@@ -12574,7 +12559,7 @@ def test_a_lock_does_not_pass_to_children(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------
 
 # A limit of the process or of the disk, and how writing fails then.
-LIMITS_of_faults = {
+WRITING_LIMITS = {
     "file size": ("lower(resource.RLIMIT_FSIZE, 100)", "File too large"),
     "open files": (
         "lower(resource.RLIMIT_NOFILE, len(os.listdir('/proc/self/fd')) - 1)", "Too many open files",
@@ -12613,7 +12598,7 @@ AFTER = """
 """
 
 
-@pytest.mark.parametrize(("starve", "reason"), LIMITS_of_faults.values(), ids=LIMITS_of_faults)
+@pytest.mark.parametrize(("starve", "reason"), WRITING_LIMITS.values(), ids=WRITING_LIMITS)
 def test_a_limit_before_the_run(tmp_path: Path, starve: str, reason: str) -> None:
     """The error is clear, the function isn't called, and nothing is left behind."""
     code = STARVED.format(starve=starve, act=BEFORE.strip())
@@ -12621,7 +12606,7 @@ def test_a_limit_before_the_run(tmp_path: Path, starve: str, reason: str) -> Non
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("starve", "reason"), LIMITS_of_faults.values(), ids=LIMITS_of_faults)
+@pytest.mark.parametrize(("starve", "reason"), WRITING_LIMITS.values(), ids=WRITING_LIMITS)
 def test_a_limit_after_the_run(tmp_path: Path, starve: str, reason: str) -> None:
     """There is one warning; the function's result is returned, and the record stays as it was."""
     code = STARVED.format(starve=starve, act=AFTER.strip())
@@ -13196,7 +13181,10 @@ def run_surrounded(
     start = case.get("start", "exec {python} {script}")
     command = start.format(python=shlex.quote(sys.executable), script=shlex.quote(str(script)))
     return subprocess.run(
-        ["sh", "-c", command], cwd=repo.path, env=clean_environment(), capture_output=True
+        ["sh", "-c", command],
+        cwd=repo.path,
+        env=clean_environment(**UNMEASURED),
+        capture_output=True,
     )
 
 
@@ -13759,7 +13747,7 @@ def test_secrets_in_a_file_that_is_not_utf8(repo: Repo) -> None:
 # ------------------------------------------------------------------------------
 
 # Names of a subdirectory: which are refused on POSIX, and which on Windows.
-NAMES_of_faults = {
+HOSTILE_NAMES = {
     "..": "both", ".": "both", "": "both", "/": "both", "//": "both", "./": "both", "/etc": "both",
     "../x": "both", "a/..": "both", "a/../..": "both", "a/../../x": "both", "./..": "both",
     "a//../..": "both", "a\0b": "both", "\0": "both", "a/./..": "both", "//server/share": "both",
@@ -13777,9 +13765,7 @@ NAMES_of_faults = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "refused"), NAMES_of_faults.items(), ids=map(repr, NAMES_of_faults)
-)
+@pytest.mark.parametrize(("name", "refused"), HOSTILE_NAMES.items(), ids=map(repr, HOSTILE_NAMES))
 def test_names_of_a_subdirectory(out: Path, name: str, refused: str) -> None:
     """Either the name is refused, or the record is written inside the directory."""
     assert pycrumbs.leads_inside(name, ntpath) == (refused == "none")
@@ -13991,18 +13977,21 @@ class Screen(io.StringIO):
 
 def complain(line: str) -> str:
     """Run a command as on a terminal; what is wrong with how it ends, '' if nothing."""
-    out, err, start = Screen(), io.StringIO(), time.monotonic()
+    out, err, start = Screen(), io.StringIO(), time.process_time()
     words = [STANDS_FOR.get(word, word) for word in line.split()]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = pycrumbs.main(words)
     except BaseException:
         return f"{line}: {traceback.format_exc()}"
-    return judge_ending(line, status, out.getvalue(), err.getvalue(), time.monotonic() - start)
+    return judge_ending(line, status, out.getvalue(), err.getvalue(), time.process_time() - start)
 
 
 def judge_ending(line: str, status: int, out: str, err: str, seconds: float) -> str:
-    """What is wrong with how a command ended: 0 or 1, or 2 and a line that says why."""
+    """What is wrong with how a command ended: 0 or 1, or 2 and a line that says why.
+
+    The seconds are a processor's, so that a busy machine makes no difference.
+    """
     said = err if "rerun" not in line else "".join(err.splitlines(keepends=True)[-1:])
     is_fine = re.fullmatch(r"pycrumbs: [^\n]+\n", said) and not out if status == 2 else not err
     wrong = "" if is_fine and status in (0, 1, 2) else f"status {status}, {err[:500]!r}; "
@@ -14057,7 +14046,7 @@ def feed(
     (tmp_path / "d" / "model.pt").write_text("x")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(temporary(tmp_path)))
-    for name, value in {**PLAIN_of_reading, "NO_COLOR": "1", "COLUMNS": "4000"}.items():
+    for name, value in {**PLAIN_OUTPUT, "NO_COLOR": "1", "COLUMNS": "4000"}.items():
         monkeypatch.setenv(name, value)
     ran: list[Any] = []
 
@@ -14274,11 +14263,12 @@ HEAVY_LINES = """
     trace --json --root D M|rerun R
 """
 MEASURE = """
-import sys, pycrumbs
+import sys, time, pycrumbs
 status = pycrumbs.main()
 sys.stdout.flush()
+peak = next(line.split()[1] for line in open("/proc/self/status") if "VmHWM" in line)
 with open("../peak", "w") as file:
-    file.write(next(line.split()[1] for line in open("/proc/self/status") if "VmHWM" in line))
+    file.write(f"{peak} {time.process_time()}")
 sys.exit(status)
 """
 
@@ -14296,19 +14286,19 @@ def test_a_heavy_record(recorded: dict[str, str], tmp_path: Path, name: str) -> 
         text = json.dumps(put(record, made) if isinstance(made, dict) else made)
         (folder / STANDS_FOR[place]).write_text(made if isinstance(made, str) else text)
     before, wrong = list_all(folder), []
-    env = clean_environment(**PLAIN_of_reading, TMPDIR=str(folder))
+    env = clean_environment(**PLAIN_OUTPUT, **UNMEASURED, TMPDIR=str(folder))
     for line in re.findall(r"[^|\s][^|\n]*", HEAVY_LINES):
-        words, start = [STANDS_FOR.get(word, word) for word in line.split()], time.monotonic()
+        words = [STANDS_FOR.get(word, word) for word in line.split()]
         with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
             done = subprocess.run(
                 [sys.executable, "-c", MEASURE, *words],
                 cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )  # fmt: skip
-            seconds, peak = time.monotonic() - start, int((tmp_path / "peak").read_text()) / 1024
+            peak, seconds = map(float, (tmp_path / "peak").read_text().split())
             said, told = (os.pread(file.fileno(), 2**20, 0).decode() for file in (out, err))
         wrong.append(judge_ending(line, done.returncode, said, told, seconds))
-        wrong.append(f"{line}: {peak:.0f} MB" * (peak > 500))
-        print(f"{name}: {line}: {done.returncode}, {seconds:.1f} s, {peak:.0f} MB {told[:90]}")
+        wrong.append(f"{line}: {peak:.0f} kB" * (peak > 500_000))
+        print(f"{name}: {line}: {done.returncode}, {seconds:.1f} s, {peak:.0f} kB {told[:90]}")
     assert not [*filter(None, wrong)]
     assert list_all(folder) == before
 
