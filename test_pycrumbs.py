@@ -2398,6 +2398,16 @@ def test_the_outer_seed_fixes_an_inner_drawn_one(seeded: Callable[..., Any], out
     assert len({seed for seed, *_ in outer(5)}) == 3
 
 
+def test_a_library_that_cannot_be_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is one warning, and no reason to stop."""
+    torch = types.ModuleType("torch")
+    torch.manual_seed = lambda seed: 1 / 0  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.warns(RuntimeWarning, match="could not seed torch: ZeroDivisionError"):
+        assert pycrumbs.seed_tasks(7) == 7
+    assert random.random() == random.Random(7).random()
+
+
 @pytest.mark.parametrize("ending", ["returns", "raises", "generator closed", "cannot start"])
 def test_no_finder_is_left_behind(tmp_path: Path, ending: str) -> None:
     """After the run sys.meta_path is what it was."""
@@ -3212,6 +3222,27 @@ def test_the_first_on_the_path_wins(site: Path, monkeypatch: pytest.MonkeyPatch)
     install(second, "half-2.0.dist-info", "half", "2.0")
     packages = get_installed_packages()
     assert (packages["twice"], packages["half"]) == ("1.0", "2.0")
+
+
+def test_a_distribution_that_breaks_is_passed_over() -> None:
+    """Whatever somebody else's finder raises, the others are listed."""
+
+    def read_text(name: str) -> str | None:
+        raise OSError("not mounted")
+
+    assert pycrumbs.read_metadata(read_text) == ""
+    assert pycrumbs.parse_metadata("") == (None, None)
+
+
+@pytest.mark.parametrize("count", [1, 20, 21, 500])
+def test_what_an_index_lists(count: int) -> None:
+    """Few paths are searched for, many are looked up; with the same result."""
+    paths = {f"folder/{number}.py" for number in range(count)}
+    for missing in (set(), {"folder/0.py"}):
+        listed = sorted(paths - missing)
+        index = "".join(f"H 100644 {'0' * 40} 0\t{path}\0" for path in listed)
+        assert pycrumbs.find_tracked(index, paths | {"0.py", "new.py"}) == paths - missing
+        assert pycrumbs.parse_index(index) == ({}, [])
 
 
 # ------------------------------------------------------------------------------
@@ -11235,6 +11266,16 @@ def drifted(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 OBJECTS = "Object arrays cannot be loaded when allow_pickle=False"
 
 
+def test_how_two_files_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One may be the beginning of the other; large ones are told by their sizes."""
+    a, b = tmp_path / "a.txt", tmp_path / "b.txt"
+    a.write_text("1\n2")
+    b.write_text("1\n2\n3")
+    assert pycrumbs.describe_difference(str(a), str(b)) == "2 and 3 lines"
+    monkeypatch.setattr(pycrumbs, "COMPARE_LIMIT", 4)
+    assert pycrumbs.describe_difference(str(a), str(b)) == "3 and 5 bytes"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
@@ -11579,8 +11620,10 @@ def test_rerun_writes_into_no_folder_that_holds_something(first: Repo, tmp_path:
 @pytest.mark.slow
 def test_a_kept_checkout_stays(first: Repo, tmp_path: Path) -> None:
     """Also when a later rerun sweeps."""
-    again = rerun(first.path / "out", "--yes", "--keep", "--json", cwd=tmp_path)
-    checkout = Path(json.loads(again.stdout)["checkout"])
+    again = rerun(first.path / "out", "--yes", "--keep", cwd=tmp_path)
+    place = re.fullmatch(r"checkout kept in (.+)", again.stdout.splitlines()[-1])
+    assert place
+    checkout = tmp_path / place[1]
     shutil.rmtree(again.made)
     assert rerun(first.path / "out", "--yes", cwd=tmp_path).status == 0
     assert "1 {data}" in (checkout / "main.py").read_text()
