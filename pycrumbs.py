@@ -213,6 +213,7 @@ def tracked(
         At a call: the directory can't be created, isn't empty where it must be
         (`FileExistsError`), or the record can't be written. The function hasn't run then.
     """
+    # The arguments, by their names, are the options: they are listed nowhere else.
     options = _Options(**locals(), run_as=None, source_file=None)
     options.check()
 
@@ -297,6 +298,7 @@ class _Tracker:
         self.options = options
         self.name = function.__qualname__
         self.signature = inspect.signature(function)
+        # The file of the function that does the work, not that of the decorators around it.
         inner: Any = inspect.unwrap(function, stop=_wraps_no_function)
         self.source_file = options.source_file or _find_source(inner)
         self.source_signature = sign_file(self.source_file or "")
@@ -329,6 +331,8 @@ class _Tracker:
             except TypeError:
                 if injected is None:
                     raise
+                # Bound again with the injected one, so that Python's own message names what else is
+                # missing.
                 partial = self.signature.bind_partial(*args, **kwargs)
                 partial.arguments.setdefault(injected, None)
                 bound = bind(*partial.args, **partial.kwargs)
@@ -361,6 +365,7 @@ def _find_source(function: types.FunctionType) -> str | None:
 
 def _wrap(function: Any, options: _Options) -> Any:
     """Wrap a function in one of its own kind."""
+    # Decorated from within, these stay what they are: descriptors.
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(_wrap(function.__func__, options))
     if not isinstance(function, (types.FunctionType, types.MethodType)):
@@ -468,16 +473,19 @@ class _Run:
         self.pid = os.getpid()
         self.uuid = draw_uuid()
         self.parent = _active_run.get()
+        # The wall clock tells when; how long, a clock that nobody sets.
         self.start, self.clock = time.time(), time.perf_counter()
         self.cpu_seconds = read_cpu_seconds()
         self.outcome: Record = {"status": "completed"}
         self.has_ended = False
-        self.created: list[str] = []  # directories, to be removed if the run can't start
+        # The directories that are to be removed if the run can't start.
+        self.created: list[str] = []
         self.hash_room = self.options.hash_limit
         self.capture = _Capture(tracker.function) if self.options.capture_files else None
         self.bound = tracker.bind(args, kwargs)
         self.given = dict(self.bound.arguments)
-        self.described = describe_arguments(self.given)  # as the caller passed them
+        # What the function receives may differ: a drawn seed, a stamped directory.
+        self.described = describe_arguments(self.given)
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -494,7 +502,8 @@ class _Run:
                 self.begin()
             return self
         except BaseException as error:
-            if self.uuid in _runs:  # a signal that came while the run began
+            if self.uuid in _runs:
+                # A signal came while the run began: there is a record to complete.
                 self.__exit__(type(error), error, error.__traceback__)
             else:
                 _remove_directories(self.created)
@@ -527,7 +536,8 @@ class _Run:
         try:
             with _signals:
                 self.end(error)
-        except BaseException as signal:  # nothing else is raised here; did it come before the end?
+        except BaseException as signal:
+            # Only a signal's handler raises here. Did it come before the record was complete?
             if self.uuid in _runs:
                 self.__exit__(type(signal), signal, signal.__traceback__)
             raise
@@ -541,6 +551,7 @@ class _Run:
             if self.options.run_as and self.evidence.tracked_module:
                 self.record["tracked_module"] = add_late_sources(self.evidence.tracked_module)
             self.evidence.gpus.stop()
+            # The last record is worth an fsync: nobody writes it again.
             self.file.write(self.completed(self.outcome, self.hash_room), durable=True)
         except Exception as problem:
             _warn(
@@ -563,6 +574,7 @@ class _Run:
 
     def terminate(self, outcome: Record) -> None:
         """The process is about to end; there may be little time left, so nothing is hashed."""
+        # A signal that comes while the record is completed doesn't change how the run ended.
         outcome = self.outcome if self.has_ended else outcome
         try:
             self.file.write(self.completed(outcome, hash_room=0), durable=True)
@@ -624,12 +636,14 @@ class _Run:
         """Work out the directory, create and check it, and let the function know its name."""
         options = self.options
         if options.directory_parameter is None:
+            # Resolved at the call: it may be relative, and the function may change directory later.
             base = os.path.abspath(options.literal_directory)
         else:
             base = os.path.abspath(self.read_path(options.directory_parameter))
         base = relocate(base, self.plan) if self.plan else base
         self.base = base if options.subdirectory_name_parameter else ""
-        if self.plan:  # a rerun
+        if self.plan:
+            # A rerun has its directory told, suffix and all.
             self.directory = relocate(self.plan["directory"], self.plan)
         else:
             self.directory = self.create_target(base)
@@ -654,6 +668,7 @@ class _Run:
     def create_stamped(self, target: str) -> str:
         """Create the directory named after the start time; no two runs get the same one."""
         stem = target + time.strftime(f"_{TIMESTAMP_FORMAT}", time.localtime(self.start))
+        # mkdir decides who gets a name: of any number of processes just one.
         name, count = stem, 1
         while not self.create(name):
             count += 1
@@ -733,6 +748,7 @@ class _Run:
     def read_environment(self) -> Record:
         """The environment; while nothing in it changes, the one of the call before."""
         names = self.options.extra_environment_variables or ()
+        # nvidia-smi may have answered since the first call.
         gpus, evidence = self.evidence.gpus.read(), self.evidence
         state = [*read_process_state(), gpus]
         if state != evidence.state:
@@ -745,6 +761,7 @@ class _Run:
         """Write the record of a run that begins; an error here stops it."""
         self.file = _RecordFile(self.path, self.base, self.options.chain_records)
         try:
+            # Before the first write, as that leaves a temporary file, too, if it is killed.
             self.file.sweep()
             self.file.write(self.record, durable=False)
         except OSError as error:
@@ -756,20 +773,24 @@ class _Run:
         end, elapsed = time.time(), max(0.0, time.perf_counter() - self.clock)
         timing = {"end_time": format_time(end), "run_time": format_span(elapsed)}
         record = {**self.record, "timing": {**self.record["timing"], **timing}, **outcome}
+        # What came too late for the first record goes into the last.
         gpus = self.evidence.gpus.read()
         if gpus != record["environment"].get("gpus"):
             record["environment"] = _Fixed(record["environment"], gpus=gpus)
-        files = _attempt(self.find_files, hash_room)  # after which the record is still worth most
+        # A record without its files still says most of what it is for.
+        files = _attempt(self.find_files, hash_room)
         record.update({"outputs_omitted": files} if isinstance(files, str) else files)
         record["resources"] = read_resources(since=self.cpu_seconds)
         return record
 
     def find_files(self, hash_room: int | None) -> Record:
         """The files that the run opened, where that was asked for, and those that it made."""
+        # In the record's own tree files are found by looking, however they were written.
         outputs, unseen = find_outputs(self.directory, self.tree, self.start)
         found: Record = {}
         if self.capture:
             inputs, missing = list(self.record.get("inputs", [])), self.capture.overflow
+            # What the run made and then read is an output, and no input.
             made = {os.path.join(self.directory, entry["path"]) for entry in outputs}
             unchanged = self.capture.find_inputs(inputs, made, self.start)
             outputs += self.capture.find_outputs(self.directory)
@@ -796,7 +817,8 @@ class _Active:
     def __exit__(self, *error: object) -> None:
         try:
             _active_run.reset(self.token)
-        except ValueError:  # a coroutine that is closed in another context than it ran in
+        except ValueError:
+            # A coroutine that is closed in another context than it ran in.
             _active_run.set(None)
 
 
@@ -830,23 +852,28 @@ class _Signals:
     Python runs handlers in.
     """
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    # Windows has no SIGHUP.
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
 
     def __init__(self) -> None:
-        self.held: dict[int, Any] = {}  # the handlers before ours that go back after the context
-        self.kept: dict[int, Any] = {}  # and those that go back after the last run
+        # The handlers before ours: those that go back when the context ends,
+        self.held: dict[int, Any] = {}
+        # and those that go back when the last run ends.
+        self.kept: dict[int, Any] = {}
         self.runs = 0
         self.depth = 0
         self.pending: list[tuple[int, types.FrameType | None]] = []
         self.raised: tuple[BaseException | None, Record] = (None, {})
-        self.masks: dict[int, Any] | None = None  # of threads that are forking; None: unwatched
+        # The signal masks of threads that are forking; None while forks aren't watched.
+        self.masks: dict[int, Any] | None = None
 
     def __enter__(self) -> None:
         if _in_main_thread():
             self.depth += 1
             try:
                 self.take()
-            except BaseException:  # Ctrl-C, before that was taken over
+            except BaseException:
+                # Ctrl-C came before SIGINT was taken over.
                 self.__exit__()
                 raise
 
@@ -860,17 +887,22 @@ class _Signals:
 
     def take(self) -> None:
         """Take over the signals that would end the process: that nobody ignores, and C has not."""
+        # Ignored; set by C code, which can't be called from here; ours already.
         harmless = [_signal.SIG_IGN, None, self.handle]
-        if os.getpid() == 1:  # the kernel spares it what has no handler
+        if os.getpid() == 1:
+            # Process 1 of a container: the kernel doesn't end it by a signal without a handler.
             harmless.append(_signal.SIG_DFL)
         for number in (getattr(_signal, name) for name in self.names if hasattr(_signal, name)):
             before = _signal.getsignal(number)
             if before not in harmless:
-                self.held[number] = before  # first: it is asked for as soon as ours is in place
+                # Noted first, as it is asked for from the moment that ours is in place.
+                self.held[number] = before
                 try:
                     _signal.signal(number, self.handle)
-                except ValueError:  # a subinterpreter, which gets no signals
-                    del self.held[number]  # another interpreter's object
+                except ValueError:
+                    # In a subinterpreter, which gets no signals, this is an object of the main
+                    # one's.
+                    del self.held[number]
                     return
 
     def give_back(self) -> None:
@@ -887,6 +919,7 @@ class _Signals:
             return False
         self.runs += 1
         if self.runs == 1:
+            # Python's own handler of SIGINT goes back at once: asyncio looks for it.
             own = _signal.default_int_handler
             self.kept.update({n: before for n, before in self.held.items() if before is not own})
             self.held = {n: before for n, before in self.held.items() if before is own}
@@ -953,6 +986,7 @@ class _Signals:
         outcome = describe_signal(number, frame)
         self.complete_records(outcome)
         if not callable(before):
+            # The process has to end as it would have, also by its exit status: so by the signal.
             _signal.signal(number, _signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
@@ -1009,7 +1043,8 @@ def _warn(message: str) -> None:
         import warnings
 
         warnings.warn(f"pycrumbs: {message}", RuntimeWarning, stacklevel=level)
-    except Exception:  # this warning made an error, or what a closed stderr raises
+    except Exception:
+        # The user has warnings raise, or has closed stderr.
         _say(message)
 
 
@@ -1034,7 +1069,8 @@ def format_time(seconds: float) -> str:
     utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     try:
         return utc.astimezone().isoformat(" ", "microseconds")
-    except ValueError:  # TZ can be anything: a day and more
+    except ValueError:
+        # TZ can say anything, also a zone that is more than a day away.
         return utc.isoformat(" ", "microseconds")
 
 
@@ -1086,6 +1122,7 @@ class _Evidence:
     """What a tracked function's first call reads; its processes run side by side."""
 
     def __init__(self, tracker: _Tracker) -> None:
+        # nvidia-smi first, as it takes longest.
         self.gpus = _GpuProbe()
         probes: list[_GitProbe] = []
         try:
@@ -1101,15 +1138,19 @@ class _Evidence:
         options = tracker.options
         self.packages = self.origins = self.tracked_module = None
         self.environment: Record = {}
-        self.state: list[Any] = []  # of the process, when the environment was read
+        # The process's state when the environment was read.
+        self.state: list[Any] = []
+        # Each starts its git at once; they are asked in turn.
         probes.extend(_probe_module(module) for module in options.extra_modules or ())
         if not options.disable_git_tracking:
             probes.append(_GitProbe(tracker.function.__module__, tracker.source_file))
-        get_process_info()  # its slow parts are read while git works
+        # Its slow parts are read while git works.
+        get_process_info()
         for probe in probes:
             probe.advance()
         if options.include_package_inventory:
-            found = _attempt(read_packages)  # where a finder of somebody else's breaks: why
+            # A finder of somebody else's may break; then the inventory says why.
+            found = _attempt(read_packages)
             packages, origins = (found, {}) if isinstance(found, str) else found
             self.packages = found if packages is found else _Fixed(packages)
             self.origins = _attempt(read_origins, origins, probes)
@@ -1137,7 +1178,8 @@ class _Process:
             self.popen = subprocess.Popen(
                 command, env=env, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True
             )
-        except (OSError, RuntimeError) as error:  # in a subinterpreter; as Python ends
+        except (OSError, RuntimeError) as error:
+            # A subinterpreter may start no process, nor may one that is ending.
             reason = getattr(error, "strerror", None) or error
             raise _Unavailable(f"{self.name} could not be started: {reason}") from None
 
@@ -1145,7 +1187,8 @@ class _Process:
         """Exit status, output and error text; None if it hasn't ended within `timeout` s."""
         import subprocess
 
-        try:  # with no time at all, communicate wouldn't even look at what is there
+        try:
+            # Without any time communicate() wouldn't even look at what is there.
             out, err = self.popen.communicate(timeout=max(timeout, 0.02))
         except subprocess.TimeoutExpired:
             return None
@@ -1191,12 +1234,15 @@ class _Process:
 
         try:
             if self.popen.returncode is None and hasattr(os, "killpg"):
+                # The whole group, which start_new_session made: a child of its own may hold the
+                # pipes.
                 os.killpg(self.popen.pid, signal.SIGKILL)
             else:
                 self.popen.kill()
         except OSError:
             pass
-        if self.read(0.05) is None:  # nothing can kill it, or a grandchild has the pipes
+        if self.read(0.05) is None:
+            # Nothing can kill it, or a grandchild has the pipes.
             self.popen.poll()
             for pipe in filter(None, (self.popen.stdout, self.popen.stderr)):
                 pipe.close()
@@ -1229,7 +1275,8 @@ def get_process_info() -> Record:
 
 def read_process_state() -> list[Any]:
     """All in the environment that can change while a process runs, as it is: quick to read."""
-    variables = getattr(os.environ, "_data", os.environ)  # without decoding them, in CPython
+    # CPython's own dictionary of bytes: decoding it would take ten times as long.
+    variables = getattr(os.environ, "_data", os.environ)
     lists = [list(getattr(sys, name, ())) for name in ("argv", "path")]
     return [os.getpid(), _attempt(os.getcwd), dict(variables), *lists]
 
@@ -1309,7 +1356,8 @@ def _read_process_identity() -> Record:
     if get(_remembered, "identity", "pid") == pid:
         return dict(_remembered["identity"])
     identity: Record = {"pid": pid}
-    try:  # Linux tells, unless it hides /proc
+    try:
+        # Only Linux tells, unless /proc is hidden.
         identity["start_time"] = _read_start_time(pid)
         identity["boot_id"] = _read_bytes("/proc/sys/kernel/random/boot_id").decode().strip()
         identity["pid_namespace"] = os.readlink("/proc/self/ns/pid")
@@ -1325,6 +1373,7 @@ def _read_start_time(pid: object) -> int | None:
     One that has ended, and nobody has asked how, is there for nobody: -1.
     """
     try:
+        # The name in brackets may hold spaces and brackets itself; the last one ends it.
         fields = _read_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         return -1 if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, IndexError, ValueError):
@@ -1401,7 +1450,8 @@ _VARIABLES_IF_SET = (
 
 def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
     """The environment variables that a record keeps; all of SLURM's inside a SLURM job."""
-    environ = dict(os.environ)  # every look-up in os.environ encodes and decodes
+    # Every look-up in os.environ encodes and decodes.
+    environ = dict(os.environ)
     names = [*_VARIABLES, *(name for name in _VARIABLES_IF_SET if name in environ)]
     if "SLURM_JOB_ID" in environ:
         names += sorted(name for name in environ if name.startswith("SLURM"))
@@ -1430,6 +1480,7 @@ _GPU_FIELDS = {  # nvidia-smi's name of a field: the record's
     "pci.bus_id": "pci_bus_id",
 }
 _GPU_NUMBERS = ("index", "memory_mib")
+# What drivers print where a card has no such thing, or they may not tell.
 _GPU_BLANKS = ("", "[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]")
 
 
@@ -1485,7 +1536,8 @@ class _GpuProbe:
         code, out, err = ended
         text = out.decode("utf-8", "replace")
         unknown = [f for f in self.fields if f'Field "{f}" is not a valid field' in text + err]
-        if unknown:  # one of them rejects the whole query
+        if unknown:
+            # One unknown field rejects the whole query: ask again without.
             self.fields = [field for field in self.fields if field not in unknown]
             self.ask()
             return True
@@ -1501,7 +1553,8 @@ class _GpuProbe:
 def _find_nvidia_smi() -> str | None:
     """The program's path; looking for it in `shutil`'s way would take 3 ms to import."""
     name = "nvidia-smi.exe" if sys.platform == "win32" else "nvidia-smi"
-    folders = [*os.get_exec_path(), "/usr/lib/wsl/lib"]  # WSL doesn't always have it on PATH
+    # WSL doesn't always have it on PATH.
+    folders = [*os.get_exec_path(), "/usr/lib/wsl/lib"]
     paths = (os.path.join(folder, name) for folder in folders)
     return next((path for path in paths if os.access(path, os.X_OK) and os.path.isfile(path)), None)
 
@@ -1512,7 +1565,8 @@ def parse_gpus(text: str, fields: Sequence[str]) -> list[Record]:
     for line in text.splitlines():
         values = [value.strip() for value in line.split(",")]
         if len(values) != len(fields):
-            continue  # "No devices were found", or a warning among the rows
+            # "No devices were found", or a warning among the rows.
+            continue
         pairs = zip((_GPU_FIELDS[field] for field in fields), values)
         gpus.append(
             {
@@ -1540,10 +1594,12 @@ _GIT_KEPT_VARIABLES = (
     "GIT_DISCOVERY_ACROSS_FILESYSTEM",
 )
 _GIT_VARIABLES = {
+    # Its messages are recognized by their text, and a terminal that nobody looks at isn't asked.
     "LC_ALL": "C",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
 }
+# Both name programs that git would run while it only looks.
 _GIT_SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 
 
@@ -1564,20 +1620,26 @@ _GIT_ADVICE = (
     "keep the source in a git repository (install it with pip's --editable option), or pass "
     "disable_git_tracking=True to tracked"
 )
+# Untracked files are asked for by name only: to look for all of them can take minutes.
 _STATUS = (
     *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no"),
     *("--no-ahead-behind", "--no-renames", "--ignore-submodules=dirty"),
 )
 _INDEX = ("ls-files", "-v", "--stage", "-z")
 _CONFIG = ("config", "--show-scope", "--null", "--get-regexp")
+# The scope tells what the user has set up from what the repository brings along.
 _CONFIG_KEYS = r"^(remote\..*\.url|core\.filemode|filter\..*\.(clean|process))$"
 # All that settings and attributes could change in a patch is said here. git would refresh the
 # index's stat cache in spite of GIT_OPTIONAL_LOCKS, and warn about every CRLF.
 _DIFF = (
+    # Names in ASCII, whatever their encoding; blank context lines with their blank.
     *("-c", "core.quotePath=true", "-c", "diff.suppressBlankEmpty=false"),
     *("-c", "diff.autoRefreshIndex=false", "-c", "core.safecrlf=false"),
+    # The files' own bytes, not what a program makes of them for reading.
     *("diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"),
+    # What `git apply` takes without options, wherever it is called.
     *("--no-renames", "--src-prefix=a/", "--dst-prefix=b/", "-U3", "--inter-hunk-context=0"),
+    # A submodule's commit only: looking into it would run what its settings name.
     *("--submodule=short", "--ignore-submodules=dirty", "--no-relative", "-O/dev/null"),
 )
 
@@ -1606,11 +1668,15 @@ class _GitProbe:
             self.folder, file = os.path.split(self.real_path)
         self.processes: dict[str, _Process] = {}
         self.top = ""
-        self.silence = ""  # why git said nothing
+        # Why git said nothing, if it didn't.
+        self.silence = ""
         self.filters: tuple[str, ...] = ()
-        self.omitted: list[str] = []  # what the patch will lack
-        self.index = ""  # what git says of all that is tracked
-        self.changed: set[str] = set()  # what differs from the commit
+        # What the patch will lack.
+        self.omitted: list[str] = []
+        # The output of `git ls-files`,
+        self.index = ""
+        # and the files that differ from the commit.
+        self.changed: set[str] = set()
         # A folder is ignored if whatever it could hold is: git can't be asked about "here".
         self.asked = os.path.join(self.folder, file or "pyproject.toml")
         self.start("config", *_CONFIG, _CONFIG_KEYS)
@@ -1666,6 +1732,7 @@ class _GitProbe:
 
     def choose_filters(self) -> tuple[str, ...]:
         """Arguments that have git run the user's filters (git-lfs), but not the repository's."""
+        # What the user has set up for all repositories (git-lfs) is trusted; a clone's own isn't.
         users = {key: value for scope, key, value in self.config if scope in ("system", "global")}
         scopes = ("local", "worktree")
         own = {key for scope, key, _ in self.config if scope in scopes and key[:7] == "filter."}
@@ -1673,6 +1740,7 @@ class _GitProbe:
         for key in sorted(own):
             if "=" in key:
                 raise self.error(f"the setting {key} in {self.top} can't be switched off")
+            # An empty program is none.
             arguments += ["-c", f"{key}={users.get(key, '')}"]
             if key not in users:
                 arguments += ["-c", f"{key.rpartition('.')[0]}.required=false"]
@@ -1701,6 +1769,7 @@ class _GitProbe:
         untracked = self.find_untracked()
         state, changed = parse_status(os.fsdecode(self.answer("status")[1]))
         commit = state.get("git_commit_hash")
+        # git was told to leave submodules alone, as looking would run what their settings name.
         state["git_is_dirty"] |= self.read_submodules(inner)
         if not allow_dirty:
             self.check_clean(commit, state["git_is_dirty"])
@@ -1770,6 +1839,7 @@ class _GitProbe:
             options = ("--others", "--exclude-standard", "-z")
             self.start("untracked", "--literal-pathspecs", "ls-files", *options, "--", *batch)
             untracked.update(os.fsdecode(self.answer("untracked")[1]).split("\0"))
+        # Ignored files may hold secrets: they are named, not copied.
         self.omitted += [f"the ignored {path}" for path in sources if path not in untracked]
         return [path for path in sources if path in untracked]
 
@@ -1810,9 +1880,11 @@ class _GitProbe:
         lines: list[str] = []
         omitted: list[str] = []
         if paths:
+            # Before the first commit, everything is new.
             commit = commit or self.hash_empty_tree()
             sizes = self.read_sizes(commit, paths)
-            for limit in (PATCH_LIMIT, SOURCE_LIMIT):  # if all is too much, then what is small
+            for limit in (PATCH_LIMIT, SOURCE_LIMIT):
+                # If all of it is too much, at least what is small goes in.
                 kept, omitted = self.select(paths, sizes, limit)
                 try:
                     lines = self.make_patch(commit, kept, sizes, omitted)
@@ -1850,7 +1922,8 @@ class _GitProbe:
         for path, kind in paths.items():
             full = os.path.join(self.top, path)
             size = max(_size_of(full), sizes.get(path, 0))
-            if is_record(full):  # it would hold the patch before it, and so on
+            if is_record(full):
+                # It would hold the patch before it, and so on.
                 omitted.append(f"the record {path}")
             elif size > limit:
                 omitted.append(f"{path} ({format_size(size)}, over the {format_size(limit)})")
@@ -1868,6 +1941,7 @@ class _GitProbe:
         batches = [[]] if is_all else _in_batches(changed)
         diffs: list[tuple[str, ...]] = [(commit, "--", *batch) for batch in batches]
         for path in single:
+            # The index doesn't know the file: compared with nothing, it is new as a whole.
             new = ("--no-index", "--", "/dev/null", path)
             diffs.append((f"{commit}:{path}", "--", path) if path in old else new)
         patch = self.read_diffs(diffs)
@@ -1940,7 +2014,8 @@ _ODD_ENTRY = r"\0(?!H 1(?!60000))(.) (\d+) [^\0\t]*\t([^\0]*)"
 
 def find_tracked(index: str, paths: set[str]) -> set[str]:
     """Which of these paths the output of `git ls-files --stage -z` lists."""
-    if len(paths) > 20:  # more take longer to look for than all of it takes to be taken apart
+    if len(paths) > 20:
+        # Searching for each would take longer than taking the whole text apart.
         return paths & {entry.partition("\t")[2] for entry in index.split("\0")}
     return {path for path in paths if any(f" {n}\t{path}\0" in index for n in range(4))}
 
@@ -1970,7 +2045,8 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
     top = os.path.join(os.path.normpath(top), "")
     library = os.path.join(os.path.dirname(os.__file__), "")
     found = {real_path} if os.path.isfile(real_path) else set()
-    folders: dict[str, str] = {}  # a real path costs too much to ask it for every module
+    # A real path costs too much to ask it for every module.
+    folders: dict[str, str] = {}
     for attributes in _module_attributes():
         file, name = attributes.get("__file__"), attributes.get("__name__")
         if not isinstance(file, str) or file.startswith(library):
@@ -2121,6 +2197,7 @@ def format_binary_patch(section: str, top: str) -> list[str]:
     """One file's text patch as a binary one (git's `literal` form); nothing if it can't be."""
     header = section.partition("\n--- ")[0].split("\n")
     _, new = _pattern(r"(?m)^index (\w+)\.\.(\w+)").search(section).groups()
+    # A blob's name of zeros stands for no file: it is deleted.
     content = b"" if not new.strip("0") else _find_content(section, top, new)
     if content is None:
         return []
@@ -2131,6 +2208,8 @@ def format_binary_patch(section: str, top: str) -> list[str]:
     lines = [*header, "GIT binary patch", f"literal {len(content)}"]
     for start in range(0, len(data), 52):
         chunk = data[start : start + 52]
+        # git's base85: a letter for the length (A-Z: 1-26, a-z: 27-52), then five characters a
+        # word.
         length = chr(64 + len(chunk)) if len(chunk) <= 26 else chr(70 + len(chunk))
         lines.append(length + base64.b85encode(chunk, pad=True).decode())
     return [*lines, ""]
@@ -2146,6 +2225,7 @@ def _find_content(section: str, top: str, blob: str) -> bytes | None:
         content = os.fsencode(os.readlink(path)) if link else _read_bytes(path)
     except OSError:
         return None
+    # As it is, and as autocrlf would store it: the blob's name tells which.
     for candidate in (content, content.replace(b"\r\n", b"\n")):
         digest = hashlib.new("sha256" if len(blob) == 64 else "sha1")
         digest.update(b"blob %d\0%b" % (len(candidate), candidate))
@@ -2226,6 +2306,7 @@ def read_packages() -> tuple[dict[str, str], Record]:
     origins: Record = {}
     for read_text in find_distributions():
         name, version = parse_metadata(read_metadata(read_text))
+        # The first on the path is the one that imports find.
         if not name or not version or name in packages:
             continue
         packages[name] = version
@@ -2244,7 +2325,8 @@ def find_distributions() -> Iterator[Callable[[str], str | None]]:
     entries are folders it needn't be asked: importing it takes longer than all the rest.
     """
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
-    folders = [entry for entry in sys.path if isinstance(entry, str)]  # as imports do
+    # Like imports, pass over entries that are no text.
+    folders = [entry for entry in sys.path if isinstance(entry, str)]
     entries = [folder or "." for folder in folders]
     if len(finders) > 1 or any(os.path.isfile(e) or e.endswith(".egg") for e in entries):
         import importlib.metadata
@@ -2284,7 +2366,8 @@ def read_metadata(read_text: Callable[[str], str | None]) -> str:
             text = read_text(file)
         except UnicodeDecodeError as error:
             text = error.object.decode("utf-8", "replace")
-        except Exception:  # a finder of somebody else's
+        except Exception:
+            # Somebody else's finder may raise anything.
             text = None
         if text:
             return text
@@ -2379,7 +2462,8 @@ def find_editable_folder(origin: Record) -> str | None:
         return None
     folder = unquote(path)
     if sys.platform == "win32":
-        from urllib.request import url2pathname  # which imports all that the Web needs
+        # It imports urllib's client side with it, in 20 ms, and only Windows needs it.
+        from urllib.request import url2pathname
 
         folder = url2pathname(path)
     return os.path.realpath(folder) if os.path.isdir(folder) else None
@@ -2396,6 +2480,7 @@ def canonical_name(name: str) -> str:
 # A library that is imported is seeded at once; one that isn't, at the moment
 # somebody imports it while a run is in progress. pycrumbs imports none itself.
 
+# TensorFlow's and PyTorch's also seed their GPU generators.
 _SEEDERS = {  # the module that must have been loaded: the function to call, from its attributes
     "numpy.random": ("seed",),
     "torch": ("manual_seed",),
@@ -2420,7 +2505,8 @@ def check_seed(seed: object) -> int:
     import operator
 
     try:
-        if type(seed).__name__ in ("bool", "bool_"):  # Python's and NumPy's
+        if type(seed).__name__ in ("bool", "bool_"):
+            # bool is an int in Python, and NumPy's has __index__, too.
             raise TypeError
         number = operator.index(seed)  # type: ignore[arg-type]
     except TypeError:
@@ -2488,11 +2574,13 @@ class _SeedOnImport:
             module = sys.modules.get(name)
             if module is None:
                 continue
-            if type(module).__name__ == "_LazyModule":  # any touch would load it
+            if type(module).__name__ == "_LazyModule":
+                # A lazy module (importlib.util.LazyLoader) loads at any touch.
                 self.arm(object.__getattribute__(module, "__spec__").loader, name)
             else:
                 self.seed(name, module)
         if self.waiting and self not in sys.meta_path:
+            # First, or another finder would load the module before we hear of it.
             sys.meta_path.insert(0, self)
 
     def forget(self) -> None:
@@ -2506,6 +2594,7 @@ class _SeedOnImport:
             return None
         import importlib.util
 
+        # find_spec asks all finders, this one too: it must not ask again.
         self.asking.add(name)
         try:
             spec = importlib.util.find_spec(name)
@@ -2522,8 +2611,10 @@ class _SeedOnImport:
         execute = loader.exec_module
 
         def exec_module(module: types.ModuleType) -> None:
+            # The loader is shared by what it loads later: it gets its own method back.
             vars(loader).pop("exec_module", None)
-            state = random.getstate()  # importing TensorFlow draws from it
+            # Importing TensorFlow draws from it.
+            state = random.getstate()
             try:
                 execute(module)
             finally:
@@ -2560,9 +2651,11 @@ _seed_on_import = _SeedOnImport()
 # nanosecond, size and inode, which a copy with old timestamps changes too.
 
 CAPTURE_COVERAGE = "partial: what was opened through Python, not by C libraries or child processes"
+# What git and the interpreter write there is no product of the function.
 _SKIPPED_FOLDERS = (".git", "__pycache__")
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 _NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux's
+# Literal, as `inspect` is imported only where it is needed.
 _SUSPENDABLE = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
@@ -2585,7 +2678,8 @@ def describe_file(path: str, signature: tuple[int, ...] | None) -> Record:
     """A file's entry, not yet hashed."""
     if signature is None:
         return {"path": path, "size": None, "mtime": None, "sha256": None}
-    mtime = _attempt(format_time, signature[0] / 1e9)  # some file systems know the year 30000
+    # Some file systems know the year 30000.
+    mtime = _attempt(format_time, signature[0] / 1e9)
     return {"path": path, "size": signature[2], "mtime": mtime, "sha256": None}
 
 
@@ -2641,7 +2735,8 @@ def _is_longer(value: Any, length: int) -> bool:
 
 def _paths_in(value: object, room: int) -> Iterator[str]:
     """What could be paths in an argument: itself, or the first `room` items of a list or tuple."""
-    kinds: Any = (list, tuple)  # and no method of a class derived from one
+    # The base's own methods: a derived class may have overridden them with anything.
+    kinds: Any = (list, tuple)
     kind = next((kind for kind in kinds if issubclass(type(value), kind)), None)
     items: list[Any] = kind.__getitem__(value, slice(room)) if kind else [value]
     for path in map(_path_text, items):
@@ -2680,7 +2775,8 @@ def scan_tree(root: str, links: bool = False) -> tuple[dict[str, tuple[int, ...]
                 elif entry.is_file(follow_symlinks=links):
                     files[path] = _sign(entry.stat(follow_symlinks=links))
             except OSError:
-                continue  # removed meanwhile
+                # Removed meanwhile.
+                continue
     return files, True
 
 
@@ -2691,7 +2787,8 @@ def _scan_folder(path: str) -> Iterator[os.DirEntry[str]]:
     """
     try:
         descriptor = os.open(_Unnoted(path), os.O_RDONLY | _NO_ATIME) if _NO_ATIME else None
-    except OSError:  # only its owner may ask for that
+    except OSError:
+        # Only its owner may ask for that.
         descriptor = None
     try:
         with os.scandir(path if descriptor is None else descriptor) as entries:
@@ -2761,20 +2858,24 @@ def hash_files(
         chosen.append(entry)
     total = sum(map(_entry_size, chosen))
     helpers = min(len(chosen), _count_cores()) - 1 if total > THREADED_HASHING else 0
-    chosen.reverse()  # the largest first, so that the threads end together
+    # The largest first, so that the threads end together.
+    chosen.reverse()
 
     def work() -> None:
-        while chosen and not _signals.pending:  # a process that is to end has no time for this
+        while chosen and not _signals.pending:
+            # A process that is to end has no time for this.
             try:
                 entry = chosen.pop(0)
-            except IndexError:  # another thread took the last one
+            except IndexError:
+                # Another thread took the last one.
                 return
             entry["sha256"] = hash_file(os.path.join(root, entry["path"]), on_progress)
 
     import threading
 
     threads = [threading.Thread(target=work) for _ in range(helpers)]
-    started = [thread for thread in threads if _attempt(thread.start) is None]  # there are limits
+    # Starting a thread may fail (ulimit -u); then the others do its work.
+    started = [thread for thread in threads if _attempt(thread.start) is None]
     work()
     for thread in started:
         thread.join()
@@ -2803,7 +2904,8 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
     key = (path, signature)
     if signature is None or key in _hashes:
         return _hashes.get(key)
-    digest, left = hashlib.sha256(), signature[2]  # below /proc are files of size 0 without an end
+    # Files of size 0 below /proc may have no end: read no more than the size says.
+    digest, left = hashlib.sha256(), signature[2]
     try:
         with open(_Unnoted(path), "rb", buffering=0) as file:
             buffer = memoryview(bytearray(min(2**20, left)))
@@ -2816,6 +2918,7 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
                     return None
     except OSError:
         return None
+    # A file written in this very second can change again without its times telling.
     if signature == sign_file(path) and time.time() - signature[0] / 1e9 > 2:
         if len(_hashes) >= FILE_LIMIT:
             _hashes.clear()
@@ -2835,8 +2938,10 @@ class _Capture:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.read: dict[str, tuple[int, ...]] = {}  # signatures when first opened for reading
-        self.written: dict[str, tuple[int, ...] | None] = {}  # and before opened for writing
+        # The signatures of files when they were first opened for reading,
+        self.read: dict[str, tuple[int, ...]] = {}
+        # and of others before they were opened for writing.
+        self.written: dict[str, tuple[int, ...] | None] = {}
         self.overflow: str | None = None
         # While a generator or coroutine is suspended, others work in the thread that it runs in.
         self.thread = _thread.get_ident() if function.__code__.co_flags & _SUSPENDABLE else None
@@ -2844,6 +2949,7 @@ class _Capture:
     def begin(self) -> None:
         if not _hook_installed:
             _hook_installed.append(True)
+            # It can't be removed any more: from here on it looks whether any run wants to know.
             sys.addaudithook(_note_event)
         _captures.append(self)
 
@@ -2906,6 +3012,7 @@ class _Capture:
 
     def select(self, paths: Iterable[str]) -> list[str]:
         """The paths that aren't the interpreter's, the packages', the system's or ours."""
+        # Reproducing these is the package inventory's business.
         ignored = (*_interpreter_folders(), "/proc/", "/sys/", "/dev/")
         modules = {attributes.get("__file__") for attributes in _module_attributes()}
         skipped = {f"{os.sep}{folder}{os.sep}" for folder in _SKIPPED_FOLDERS}
@@ -2926,7 +3033,8 @@ def _interpreter_folders() -> list[str]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {sysconfig.get_paths().get(name) for name in names}
     folders |= {path for path in map(str, sys.path) if path.endswith(_PACKAGE_FOLDERS)}
-    if sys.prefix != sys.base_prefix:  # all of a virtual environment
+    if sys.prefix != sys.base_prefix:
+        # Everything in a virtual environment is installed.
         folders.add(sys.prefix)
     return [os.path.join(folder, "") for folder in folders if folder]
 
@@ -2942,14 +3050,16 @@ def _note_event(event: str, arguments: tuple[Any, ...]) -> None:
     try:
         path, other, flags = arguments[:3]
         if not _captures or isinstance(path, (int, _Unnoted)):
-            return  # a descriptor's opening was an event of its own
+            # An opened descriptor has been an event before; ours are nobody's.
+            return
         path = os.path.abspath(os.fsdecode(path))
         for capture in _find_captures():
             if event == "open":
                 capture.note(path, flags)
             else:
                 capture.note_rename(path, os.path.abspath(os.fsdecode(other)))
-    except Exception:  # the program's own opening must go on, whatever this one was
+    except Exception:
+        # The program's own opening must go on, whatever this one was.
         return
 
 
@@ -2995,7 +3105,8 @@ def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
         What it is called; decides whether it is taken for a secret.
     """
     describer = _Describer()
-    describer.room += 2  # the quotes around a text that is all there is don't count
+    # The quotes around a text that is all there is don't count.
+    describer.room += 2
     try:
         described = describer.walk(value, name, name)
         describer.spend(0 if isinstance(described, str) else 2)
@@ -3010,8 +3121,10 @@ class _Describer:
     def __init__(self) -> None:
         self.room = TEXT_LIMIT
         self.kinds: dict[str, str] = {}
-        self.exact = True  # no repr or description stands for anything so far
-        self.open: list[int] = []  # ids of the containers around the current value
+        # No repr or description stands for anything so far.
+        self.exact = True
+        # Ids of the containers around the current value.
+        self.open: list[int] = []
 
     def spend(self, length: int) -> None:
         self.room -= length
@@ -3030,6 +3143,7 @@ class _Describer:
             return value
         kind = type(value)
         try:
+            # First, as no description of a secret is harmless.
             if is_secret(name, value):
                 self.spend(len(REDACTED))
                 return REDACTED
@@ -3060,7 +3174,8 @@ class _Describer:
         return redact_text(str.__str__(value))
 
     def walk_int(self, value: int, path: str) -> int:
-        self.check(int.bit_length(value) * 3 // 10)  # of very long ones Python makes no text
+        # Of very long ones Python makes no text.
+        self.check(int.bit_length(value) * 3 // 10)
         self.spend(len(int.__repr__(value)))
         return int.__int__(value)
 
@@ -3098,6 +3213,8 @@ class _Describer:
             inner = sorted({self.kinds.pop(key) for key in kinds})
             if inner:
                 self.kinds[path] += f"[{' | '.join(inner)}]"
+            # A set's order differs from process to process (PYTHONHASHSEED), and its record
+            # shouldn't.
             items.sort(key=lambda item: (str(type(item)), json.dumps(item, sort_keys=True)))
         return items
 
@@ -3129,6 +3246,7 @@ class _Describer:
     def walk_object(self, value: Any, path: str) -> Any:
         """Anything else: by its fields, its shape or its repr."""
         kind = type(value)
+        # By name, as importing NumPy to ask would take 100 ms.
         if any(c.__module__ == "numpy" and c.__name__ == "generic" for c in kind.__mro__):
             item = value.item()
             plain = type(item) in _PLAIN_TYPES
@@ -3215,11 +3333,13 @@ def _type_name(value: object) -> str:
     kind = type(value)
     try:
         module, name = kind.__module__, kind.__qualname__
-        public = module.partition("._")[0]  # Python 3.13 has pathlib._local.PosixPath
+        # Python 3.13 has pathlib._local.PosixPath.
+        public = module.partition("._")[0]
         if vars(sys.modules.get(public, sys)).get(name) is kind:
             module = public
         return name if module == "builtins" else f"{module}.{name}"
-    except Exception:  # a metaclass that won't tell
+    except Exception:
+        # A metaclass can refuse to tell even that.
         return "a type without a name"
 
 
@@ -3243,6 +3363,7 @@ def describe_outcome(error: BaseException) -> Record:
     if isinstance(error, SystemExit) and error.code in (None, 0):
         return {"status": "completed"}
     names = {kind.__name__ for kind in type(error).__mro__}
+    # By name: asyncio's CancelledError isn't imported for this.
     interrupted = names & {"KeyboardInterrupt", "GeneratorExit", "CancelledError"}
     return {
         "status": "interrupted" if interrupted else "failed",
@@ -3291,7 +3412,8 @@ def format_traceback(error: BaseException) -> list[str]:
 
 def _clean_traceback(text: str) -> list[str]:
     """The lines of a traceback without secrets, and not too many of them."""
-    if len(text) > 2 * TRACEBACK_LENGTH:  # redacting more would take noticeable time
+    if len(text) > 2 * TRACEBACK_LENGTH:
+        # Redacting more would take noticeable time.
         head, tail = text[:TRACEBACK_LENGTH], text[-TRACEBACK_LENGTH:].partition("\n")[2]
         text = f"{head}\n... characters left out ...\n{tail}"
     lines = redact_text(text).splitlines()
@@ -3336,10 +3458,14 @@ _STRONG_NAMES = r"""(?x)
   | _(?:access|auth|bearer|csrf|refresh|security|session)_?tokens?_
   | _(?:account|admin|db|database|mail|mysql|postgres|proxy|redis|root|smtp|user)_?pass_
 """
+# `password_length` and `token_count` hold numbers of them.
 _COUNTING_NAMES = r"_(?:count|enabled|len|length|limit|required|size)_$"
+# These words end many honest names (`end_token`): the value must look like a key, too.
 _WEAK_NAMES = r"_(?:o?auth|bearer|cookie|csrf|sid|sig|amz_signature|session|token)s?_(?:\d+_)?$"
 _WEAK_LENGTH = 16
+# The shell's working directories.
 _HONEST_NAMES = {"PWD", "OLDPWD"}
+# requests.get(url, auth=("user", "password")): the items have no names of their own.
 _SECRET_HOLDERS = {"auth", "cookie", "cookies"}
 _KEY_SHAPES = {  # how keys begin: what follows
     "ghp_ gho_ ghu_ ghs_ ghr_ hf_ npm_ gsk_ r8_": r"[A-Za-z0-9]{20,}",
@@ -3356,16 +3482,21 @@ _KEY_SHAPES = {  # how keys begin: what follows
 }
 _KEYS = [(start, rest) for starts, rest in _KEY_SHAPES.items() for start in starts.split()]
 _KEY_EDGE = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"  # not within a word, but after an escaped newline
+# A scheme, with slashes that JSON or a repr may have escaped.
 _SCHEMES = r"((?<![\w+.-])[A-Za-z][\w+.-]{1,30}:(?:\\{0,8}/){1,2})"
+# A host that may stand before an @ in a path: a name or an address, with a port.
 _HOSTS = r"(?:\[[\da-fA-F:.]*\]|[^:]*)(?::\d{0,5})?"
+# user:password@host without a scheme; not an image's digest (@sha256:), nor an e-mail address.
 _BARE_CREDENTIALS = r"""(?x)
     (?<![\w.+/@:-]) (?!mailto:) [\w.+-]{1,64} : (?=[^\s@]{0,128}[\dA-Z$%^&*!~]) [^\s:@/"']{1,128}
     (?= @ (?!sha\d) (?: localhost | [A-Za-z][\w-]{0,60}\.[A-Za-z] | [\w.-]{1,100}:\d ))
 """
+# A name and what says that its value follows: `=`, `:`, `=>`, a call's bracket; a space for flags.
 _NAMES = r"""(?x)
     (?: (?<![\w.-]) | (?<=\\[nrt]) ) (--?)? ([A-Za-z_][\w.-]{0,80} (?:[ ](?i:key|token))?)
     (?: ["'\]\\]{0,9} \s{0,3} (?:[:=!]=|=>|[=:]) [ \t]{0,3} | \((?=["']) | (?(1)[ ]+(?!-)|(?!)) )
 """
+# Whatever follows a strong name, unless it can't be a secret: as far as its quotes or brackets go.
 _STRONG_VALUES = r"""(?xi)
     (?! (?:none|null|true|false|\d{1,3}) (?: [,;)}\]] | [ ]{0,4} (?:\n|\Z) ) )
     (?: (?P<block> \"{3} [\s\S]*? (?:\"{3}|\Z) | [\w.]* [\[{(] [^\]})]* [^\n]* )
@@ -3374,6 +3505,7 @@ _STRONG_VALUES = r"""(?xi)
       | (?:basic|bearer|digest|negotiate|token)[ ]+\S+
       | \S+ (?:[ ]=[ ][^\n]+)? )
 """
+# What follows a weak one only counts if it is long, in one piece, and has a digit.
 _WEAK_VALUES = r"(?P<mark>\\{0,7}[\"']|)(?=[^\s\"']{0,100}\d)[\w+/=.~%-]{16,500}(?P=mark)"
 # A line without any of these holds no secret; looking for one would take a hundred times longer.
 _SUSPICIOUS = (
@@ -3382,8 +3514,11 @@ _SUSPICIOUS = (
 )
 # Languages in which a text has quotes; elsewhere (settings, shells) it may go without.
 _CODE_SUFFIXES = tuple(".py .pyi .pyx .R .jl .m .c .h .cc .cpp .cu .rs .go .js .ts .java".split())
+# What goes on over several lines, and how it ends.
 _BLOCKS = (("-----BEGIN", "-----END"), *zip(('"' * 3, "'" * 3, *"([{"), ('"' * 3, "'" * 3, *")]}")))
+# A line of nothing but base64, as keys have them.
 _KEY_LINE = r"[\s\"']*[A-Za-z0-9+/=]{16,}(?:\\n)?[\s\"'+]*"
+# Settings that a strong name may have without holding a secret: `password: yes`.
 _HONEST_VALUES = {"", *"none null true false yes no on off auto".split()}
 _patterns: dict[str, Any] = {}
 
@@ -3448,6 +3583,7 @@ def redact_text(text: str, is_code: bool = False) -> str:
     """A text without the parts that look like secrets; in code, a text that is named is quoted."""
     if "@" in text:
         text = _pattern(_BARE_CREDENTIALS).sub(REDACTED, _redact_urls(text))
+    # `in` first: it is a hundred times faster than a pattern that doesn't match.
     for start, rest in _KEYS:
         if start in text:
             text = _pattern(f"{_KEY_EDGE}{start}{rest}").sub(REDACTED, text)
@@ -3456,7 +3592,8 @@ def redact_text(text: str, is_code: bool = False) -> str:
 
 def _redact_urls(text: str) -> str:
     """A text whose URLs have no credentials."""
-    parts = _pattern(_SCHEMES).split(text)  # text, scheme, text, scheme, text ...
+    # What comes back alternates: text, scheme, text, scheme, text.
+    parts = _pattern(_SCHEMES).split(text)
     return "".join([*parts[:2], *map(_redact_authority, parts[2:])])
 
 
@@ -3470,7 +3607,8 @@ def _redact_authority(text: str) -> str:
     user, at, _ = authority.rpartition("@")
     if at:
         harmless = ":" not in user and len(user) < _WEAK_LENGTH
-    else:  # the @ belongs to the path, unless what should be a host and port can't be
+    else:
+        # The @ belongs to the path, unless what should be a host and port can't be.
         harmless = _pattern(_HOSTS).fullmatch(authority)
     return text if harmless else REDACTED + text[len(credentials) :]
 
@@ -3495,7 +3633,8 @@ def _redact_named(text: str, is_code: bool) -> str:
 def _is_expression(code: str, start: int, value: str) -> bool:
     """Whether code says no text there, but where to get one: `args.key`, `os.environ["KEY"]`."""
     before = code[code.rfind("\n", 0, start) + 1 : start]
-    if before.count('"') % 2 or before.count("'") % 2:  # within a text
+    if before.count('"') % 2 or before.count("'") % 2:
+        # It is within a text that the code prints or parses, say.
         return _pattern(r"\w").search(value) is None
     texts = _pattern(r"([\"'])(.*?)(?:\1|$)").findall(value)
     if any(not _pattern(r"[A-Z][A-Z0-9_]*|\W*").fullmatch(text) for _, text in texts):
@@ -3510,6 +3649,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
     for argument in map(str, argv):
         name, equals, value = argument.partition("=")
         is_name = _pattern(r"[\w./@~+-]+").fullmatch(name)
+        # `--token` and its value are two arguments.
         if flag and not argument.startswith("--") and is_secret(flag, argument):
             redacted.append(REDACTED)
         elif equals and is_name and is_secret(name, value):
@@ -3523,6 +3663,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
 def redact_remote(url: str) -> str:
     """A remote's URL without credentials; an `@` that nothing but `git@` explains goes too."""
     start = url.find("://") + 3 if "://" in url else 0
+    # urlsplit would miss `user:p/ss@host`, and git's short form `user@host:path` altogether.
     user, at, _ = url[start:].rpartition("@")
     if not at or user == "git" or url.startswith(("/", ".", "file:///")):
         return redact_text(url)
@@ -3578,7 +3719,8 @@ def format_record(record: Any) -> str:
 
     try:
         return _format_json(record, "\n", json.encoder.encode_basestring_ascii)
-    except TypeError:  # keys that are no strings; or no JSON at all, which json says better
+    except TypeError:
+        # Keys that are no strings, which json converts; or no JSON at all, which it says better.
         return json.dumps(record, indent=4)
 
 
@@ -3618,7 +3760,8 @@ class _RecordFile:
     def __init__(self, path: str, base: str, chain: bool) -> None:
         self.path, self.base, self.chain = path, base, chain
         self.folder, self.name = os.path.split(path)
-        self.entry = ""  # the run's record as it was written last
+        # The run's record as it was written last.
+        self.entry = ""
 
     def write(self, record: Record, durable: bool) -> None:
         entry = format_record(record)
@@ -3665,7 +3808,8 @@ class _RecordFile:
                 for name in folder.names():
                     if self.is_stray(folder, name):
                         folder.remove(name)
-        except OSError:  # one may be free to write in a folder, and not to list it
+        except OSError:
+            # One may be free to write in a folder, and not to list it.
             return
 
     def is_stray(self, folder: _Folder, name: str) -> bool:
@@ -3771,6 +3915,8 @@ def _lock_file(descriptor: int, unlock: bool = False) -> bool:
         else:
             import fcntl
 
+            # flock belongs to the open file: unlike lockf's, no other descriptor's closing releases
+            # it.
             fcntl.flock(descriptor, fcntl.LOCK_UN if unlock else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
@@ -3807,7 +3953,8 @@ class _Folder:
         is_above = base and os.path.join(path, "").startswith(os.path.join(base, ""))
         self.base = base if is_above else self.path
         self.descriptor: Any = None
-        self.links = 40  # that may be followed, as in the kernel
+        # As many links may be followed as the kernel would.
+        self.links = 40
 
     def __enter__(self) -> _Folder:
         if os.open in os.supports_dir_fd:
@@ -3902,7 +4049,9 @@ class _Folder:
 
         `durable` has it reach the disk (fsync) before it takes the old one's place.
         """
+        # Its name says whose it is, so that a later run knows whether it is a stray.
         temporary = f".{name}.{_owner()}.{os.urandom(4).hex()}.tmp"
+        # O_EXCL: never through a link, or into a file, that somebody has put there.
         descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         data = memoryview(text.encode("utf-8", "surrogateescape"))
         try:
@@ -3934,7 +4083,8 @@ class _Folder:
     def remove(self, name: str) -> None:
         try:
             os.unlink(self.at(name), dir_fd=self.descriptor)
-        except OSError:  # somebody else was quicker
+        except OSError:
+            # Somebody else was quicker.
             return
 
     def make(self, name: str) -> None:
@@ -4037,7 +4187,8 @@ def iterate_records(root: str) -> Iterator[Record]:
     if not os.path.isdir(root):
         yield from read_records(root)
         return
-    _list_folder(root)  # says why, if it can't be read
+    # Says why, if it can't be read.
+    _list_folder(root)
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
         for name in files:
@@ -4060,7 +4211,8 @@ def _looks_like_record(path: str) -> bool:
     """Whether a file begins as records do, those of pycrumbs 0.4 included."""
     try:
         if not os.path.isfile(path):
-            return False  # opening a named pipe would wait for whoever writes to it
+            # Opening a named pipe would wait for whoever writes to it.
+            return False
         head = _read_bytes(path, min(100, os.path.getsize(path))).decode("utf-8", "replace")
     except OSError:
         return False
@@ -4084,7 +4236,8 @@ def _load_text(path: str) -> bytes:
         size = os.path.getsize(path)
         if size > LOAD_LIMIT:
             raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT)}")
-        return _read_bytes(path, size)  # below /proc are files of size 0 without an end
+        # Files of size 0 below /proc may have no end: read no more than the size says.
+        return _read_bytes(path, size)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -4095,7 +4248,8 @@ def parse_records(text: bytes, path: str) -> list[Record]:
 
     if count_values(text) > VALUE_LIMIT:
         raise RecordError(f"{path}: holds more than {VALUE_LIMIT:,} values")
-    if len(text) > LOAD_LIMIT // 4 and not text.isascii():  # what four bytes a character then take
+    if len(text) > LOAD_LIMIT // 4 and not text.isascii():
+        # One wide character makes Python keep all of a text in four bytes each.
         raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT // 4)}, and not ASCII")
     try:
         content = json.loads(text)
@@ -4121,7 +4275,8 @@ def count_values(text: bytes) -> int:
     count = text.count(b",") + 2 * (text.count(b"[") + text.count(b"{"))
     if count <= VALUE_LIMIT:
         return count
-    count, bare = 0, text.replace(b"\\\\", b"").replace(b'\\"', b"")  # texts hold commas, too
+    # Texts hold commas, too, which are no values.
+    count, bare = 0, text.replace(b"\\\\", b"").replace(b'\\"', b"")
     for number, token in enumerate(re.finditer(rb'"[^"]*"?|(,)|[\[{]', bare)):
         count += 0 if token[0].startswith(b'"') else 1 if token[1] else 2
         if max(count, number // 2) > VALUE_LIMIT:
@@ -4167,6 +4322,7 @@ def find_record(target: _StrPath) -> Record:
     """
     path = os.fsdecode(target)
     stem, _, number = path.rpartition("@")
+    # A file may be called so itself, and then is meant.
     if stem and _pattern("[0-9]{1,9}$").match(number) and not os.path.lexists(path):
         return _find_numbered(stem, int(number))
     if os.path.isdir(path):
@@ -4253,6 +4409,7 @@ class _Makers:
             return None
         if sha256 is None and len(claims) > 1:
             sha256 = hash_file(path)
+        # The longest folder is the nearest one.
         ranks = [(c.made(sha256) is True, len(f), _start_of(c.record)) for f, c in claims]
         return claims[ranks.index(max(ranks))][1]
 
@@ -4282,7 +4439,8 @@ def _folders_above(path: str) -> Iterator[str]:
     import itertools
     import pathlib
 
-    above = reversed(pathlib.PurePath(path).parents)  # what is below no folder isn't looked for
+    # From the top down, as below a folder that isn't there none is looked for.
+    above = reversed(pathlib.PurePath(path).parents)
     folders = itertools.takewhile(os.path.isdir, map(str, above))
     yield from reversed([*folders])
 
@@ -4351,17 +4509,21 @@ def entries_of(record: Record, kind: str, folder: str | None = None) -> list[Rec
 def judge_status(record: Record) -> str:
     """A run's status; one recorded as running is looked for: running, died, or unknown (why)."""
     status = record.get("status")
-    if status is None:  # pycrumbs 0.4 tells by the end time only
+    if status is None:
+        # pycrumbs 0.4 wrote no status, but an end time.
         return "completed" if get(record, "timing", "end_time") else "unknown (no end time)"
     if status != "running":
         return str(status)
+    # A pid says nothing about another machine,
     if get(record, "environment", "hostname") != _attempt(_read_hostname):
         return "unknown (other host)"
     then, here = get(record, "environment", "process"), _attempt(_read_process_identity)
     if not get(then, "boot_id") or not get(here, "boot_id"):
         return "unknown (no process identity)"
+    # no process outlives a boot,
     if then["boot_id"] != here["boot_id"]:
         return "died"
+    # and a container counts its own.
     if get(then, "pid_namespace") != get(here, "pid_namespace"):
         return "unknown (other container)"
     pid = get(then, "pid")
@@ -4421,7 +4583,8 @@ def judge_files(
     worth_hashing = []
     for entry in entries:
         signature = sign_file(entry["path"])
-        if signature is None:  # one without a size wasn't there then, either
+        if signature is None:
+            # A file without a recorded size wasn't there when it was recorded, either.
             entry["state"] = "ok" if entry["size"] is None else "missing"
         elif signature[2] != entry["size"]:
             entry["state"] = "changed"
@@ -4449,6 +4612,7 @@ _ALWAYS_DIFFERENT = (
     r"SLURM_(?!JOB_NAME|JOB_PARTITION|.*CPUS|.*MEM|.*GPU|NNODES|NTASKS|NPROCS)|RANK$"
     r"|MASTER_PORT$|TORCHELASTIC_RUN_ID$|PMIX_NAMESPACE$|PMI_JOBID$|PYCRUMBS_JOB_ID$"
 )
+# None is a value that a record may hold.
 _ABSENT: Any = object()  # stands for what only one of two runs has
 
 
@@ -4627,7 +4791,8 @@ _DIFF_SECTIONS: dict[str, Callable[[Record], Any]] = {  # what is compared of ea
 
 def diff_values(a: Any, b: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
     """The paths into two JSON values at which they differ, with what is there."""
-    depth = DEPTH_LIMIT if len(path) > 500 else depth  # not the same long path a thousand times
+    # Else a long key would stand in each of a thousand paths.
+    depth = DEPTH_LIMIT if len(path) > 500 else depth
     if isinstance(a, dict) and isinstance(b, dict) and depth < DEPTH_LIMIT:
         for key in sorted({**a, **b}):
             below = f"{path}.{key}" if path else key
@@ -4700,7 +4865,8 @@ class _Tracer(_Makers):
     def __init__(self, roots: Iterable[str]) -> None:
         super().__init__()
         self.seen: set[str] = set()
-        self.by_content: dict[str, tuple[float, str, int]] = {}  # newest: start, path, number
+        # Of the newest run that made a content: its start, record and number.
+        self.by_content: dict[str, tuple[float, str, int]] = {}
         self.by_size: dict[int, list[str]] = {}
         self.alike: dict[int, dict[str | None, str]] = {}
         self.files: dict[str, list[Record]] = {}
@@ -4727,6 +4893,7 @@ class _Tracer(_Makers):
         if maker is None:
             return node
         node["run"] = describe_maker(maker, sha256)
+        # That run wrote the path only after it had been read: not what was read came from it.
         if consumer and not maker.made(sha256) and _start_of(maker.record) > _start_of(consumer):
             return {**node, "overwritten": True}
         identity = f"{maker.record['record_path']}@{maker.record['record_number']}"
@@ -4908,6 +5075,7 @@ def plan_rerun(
         raise RecordError("pycrumbs 0.4 wrote this record, which is not enough to run it again")
     if not isinstance(record.get("tracked_module"), dict):
         raise RecordError("the record names no commit (git tracking was off): no code to run")
+    # One of many processes can't be repeated without the others.
     ranks = get(record, "environment", "rank", "world_size") or 1
     if ranks != 1:
         raise RecordError(f"the run was one of {ranks} processes: start it again as they were")
@@ -5154,6 +5322,7 @@ def read_flags(orig_argv: Sequence[str]) -> tuple[list[str], str]:
     return flags, ""
 
 
+# None that names a file, a module or a hook.
 _FLAGS_RESTORED = (
     r"-O{1,2}|-b{1,2}|-X(?:utf8|dev|int_max_str_digits)(?:=\w+)?|-W(?:error|ignore)(?:::\w+)?"
 )
@@ -5176,6 +5345,7 @@ def select_variables(recorded: Record) -> dict[str, str | None]:
     return chosen
 
 
+# They choose programs, libraries and code; a record from elsewhere must not.
 _VARIABLES_NEVER_SET = (
     "(?i)LD_|DYLD_|PYTHON|GIT_|SLURM|(?:PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|EDITOR|PAGER)$"
 )
@@ -5259,7 +5429,8 @@ def find_in_code(paths: Iterable[str], plan: Record) -> set[str]:
     top, lines = plan["top"], set(plan["patch"])
     names = sorted({os.path.relpath(path, top) for path in paths if is_below(path, top)})
     found = [name for name in names if f"+++ b/{name}" in lines]
-    for start in range(0, len(names), 100):  # not one process for each, nor a line without end
+    for start in range(0, len(names), 100):
+        # One process for each name would take long, one for all a line without end.
         look = ("ls-tree", "--full-tree", "--name-only", "-z", plan["commit"], "--")
         chunk = names[start : start + 100]
         status, listed = run_git(plan["repository"], *look, *chunk, timeout=LOOK_TIMEOUT)
@@ -5315,6 +5486,7 @@ _REPRS = {  # types whose repr is a literal, or a call that makes them again
     *("datetime.timezone", "decimal.Decimal", "fractions.Fraction", "uuid.UUID", "torch.device"),
     *_PATHS,
 }
+# Floats that JSON has no number for.
 _NUMBERS = ("nan", "inf", "-inf")
 
 
@@ -5338,7 +5510,8 @@ def _inner_kind(kind: str) -> str:
 
 
 def _normal_kind(kind: object) -> str:
-    return str(kind).replace("pathlib._local.", "pathlib.")  # as Python 3.13 alone calls it
+    # Python 3.13 alone calls them that.
+    return str(kind).replace("pathlib._local.", "pathlib.")
 
 
 def list_unrebuildable(arguments: Record, kinds: Mapping[str, Any]) -> list[str]:
@@ -5384,7 +5557,8 @@ def rebuild(
     elif isinstance(value, list):
         inner, kind = _inner_kind(kind), kind.partition("[")[0]
         value = [rebuild(v, kinds, f"{path}[{i}]", plan, inner) for i, v in enumerate(value)]
-    if not kind or value is None:  # which the run itself may have replaced: kinds tell of that
+    if not kind or value is None:
+        # The types tell of what the run itself has put there, as a drawn seed.
         return map_path(value, plan) if isinstance(value, str) else value
     try:
         made = evaluate(value, find_object) if kind in _REPRS else remake(value, kind)
@@ -5413,7 +5587,8 @@ def remake(value: Any, kind: str) -> Any:
     if is_number and {"int", "float", "generic"} & set(bases):
         return cls(float(value) if isinstance(value, str) else value)
     package = kind.partition(".")[0]
-    return find_object(value) if value.startswith(f"{package}.") else value  # torch.float32, say
+    # A text of its own kind may name a constant: torch.float32.
+    return find_object(value) if value.startswith(f"{package}.") else value
 
 
 def _remake_object(cls: Any, bases: Sequence[str], fields: Record) -> Any:
@@ -5426,7 +5601,8 @@ def _remake_object(cls: Any, bases: Sequence[str], fields: Record) -> Any:
             raise TypeError("it is no class of plain data")
         return cls(**fields)
     made = cls(**{name: value for name, value in fields.items() if known[name].init})
-    for name, value in fields.items():  # as they were, whatever __post_init__ makes of them
+    for name, value in fields.items():
+        # As they were, whatever __post_init__ makes of them.
         object.__setattr__(made, name, value)
     return made
 
@@ -5470,7 +5646,8 @@ def evaluate(text: str, find: Callable[[str], Any]) -> Any:
         return ast.literal_eval(node)
 
     try:
-        with warnings.catch_warnings():  # of odd literals, with what is in them
+        with warnings.catch_warnings():
+            # Python warns of odd literals, and quotes them raw.
             warnings.simplefilter("ignore")
             parsed = ast.parse(text[: TEXT_LIMIT + 1], mode="eval")
         return value_of(parsed.body)
@@ -5492,6 +5669,7 @@ def carry_out(
     import tempfile
 
     target = None if directory is None else check_target(os.path.abspath(os.fspath(directory)))
+    # Before making another: what a killed rerun left may be large.
     sweep_reruns()
     prefix = KEPT_PREFIX if keep else f"{RERUN_PREFIX}{_owner()}-"
     work = os.path.realpath(tempfile.mkdtemp(prefix=prefix))
@@ -5560,11 +5738,14 @@ def check_out(repository: str, commit: str, code: str, patch: Sequence[str] = ()
     os.makedirs(code, exist_ok=True)
     shared = ("clone", "--quiet", "--shared", "--no-checkout", "--template=")
     no_push = ("--origin=origin", "--config", "remote.origin.pushurl=/dev/null")
+    # Shared objects: nothing is copied, and nothing written to the repository, not even a
+    # worktree's entry.
     _require_git("/", *shared, *no_push, repository, code)
     _require_git(code, *_NO_LFS, "checkout", "--quiet", "--detach", commit)
     if patch:
         path = os.path.join(code, ".git", "patch")
         replace_file(path, "\n".join([*patch, ""]), durable=False)
+        # The user's apply.* settings would repair what isn't broken.
         exact = ("--whitespace=nowarn", "--no-ignore-whitespace")
         _require_git(code, *_NO_LFS, "apply", *exact, path)
     for folder, needed in list_submodules(code, patch):
@@ -5598,6 +5779,7 @@ def list_submodules(code: str, patch: Sequence[str]) -> Iterator[tuple[str, str]
             yield path, moved.get(path, facts.split(" ")[1])
 
 
+# What a patch says of a submodule, and `git apply` only puts into the index.
 _SUBMODULE_MOVE = r"(?m)^\+\+\+ b/(.*?)\t?\n@@.*\n(?:-.*\n)?\+Subproject commit ([0-9a-f]+)$"
 
 
@@ -5615,6 +5797,7 @@ def place_input(entry: Record, place: str) -> None:
     if os.path.lexists(place):
         os.unlink(place)
     if entry["size"] > PATCH_LIMIT:
+        # Large inputs are linked: the guard keeps the function from writing through it.
         os.symlink(entry["found"], place)
     else:
         shutil.copy2(entry["found"], place)
@@ -5659,7 +5842,8 @@ def list_protected(plan: Record, work: str) -> list[str]:
     others = [path for path in map(os.path.realpath, (*inputs, *named)) if not is_below(work, path)]
     shared = os.path.join(relocate(plan["top"], plan), ".git", "objects", "info", "alternates")
     objects = os.fsdecode(_read_bytes(shared)).splitlines() if os.path.isfile(shared) else ()
-    own = (plan["repository"], *map(os.path.dirname, objects), *plan["moved"])  # of worktrees, too
+    # A worktree's objects lie elsewhere, and are shared with all the others.
+    own = (plan["repository"], *map(os.path.dirname, objects), *plan["moved"])
     real = {*map(os.path.realpath, own), *others} - {os.sep}
     return sorted(path for path in real if not any(is_below(path, other) for other in real))
 
@@ -5675,7 +5859,8 @@ def run_child(plan: Record, work: str) -> int:
     environment = {**os.environ, **plan["variables"]}
     if len(temporary) < SOCKET_FOLDER_LENGTH:
         environment["TMPDIR"] = temporary
-    if "PYTHONPATH" in environment:  # for the interpreters that the function may start
+    if "PYTHONPATH" in environment:
+        # For the interpreters that the function may start.
         paths = environment["PYTHONPATH"].split(os.pathsep)
         environment["PYTHONPATH"] = os.pathsep.join(map_path(path, plan) for path in paths)
     command = [sys.executable, *plan["flags"], "-c", _START, os.path.abspath(__file__), path]
@@ -5740,6 +5925,7 @@ def execute_plan(path: str) -> None:
     sys.argv = [map_path(argument, plan) for argument in plan["argv"]]
     sys.path[:] = find_import_paths(plan)
     sys.meta_path.insert(0, _Redirected(plan))
+    # The hook gives Python code a clear error; what it can't see, the system stops.
     sys.addaudithook(_Guard(plan["protected"], os.path.dirname(path)))
     forbid_writing(plan["protected"], os.path.dirname(path))
     try:
@@ -5870,19 +6056,24 @@ def forbid_writing(protected: Sequence[str], work: str) -> None:
     system, prctl = ctypes.CDLL(None).syscall, ctypes.CDLL(None).prctl
     create, add, restrict, is_version, is_path = 444, 445, 446, 1, 1
     version = system(create, None, 0, is_version)
-    if version < 2:  # none; and the first would forbid all renaming from folder to folder
+    if version < 2:
+        # There is no Landlock; or its first version, which forbids all renaming between folders.
         return
-    rights = 0x7FF2 if version > 2 else 0x3FF2  # LANDLOCK_ACCESS_FS_*: write, make, remove ...
+    # LANDLOCK_ACCESS_FS_*: write, make, remove ...
+    rights = 0x7FF2 if version > 2 else 0x3FF2
     rules = system(create, rights.to_bytes(8, sys.byteorder), 8, 0)
     for path in [*list_unprotected(protected), work]:
-        granted = rights if os.path.isdir(path) else rights & 0x4002  # write, truncate
+        # A file can only be written and truncated.
+        granted = rights if os.path.isdir(path) else rights & 0x4002
         descriptor = _attempt(os.open, path, os.O_PATH | os.O_CLOEXEC)
-        if isinstance(descriptor, str):  # it is gone
+        if isinstance(descriptor, str):
+            # It has been removed meanwhile.
             continue
         rule = granted.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder)
         system(add, rules, is_path, rule, 0)
         os.close(descriptor)
-    prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, which it asks for
+    # Landlock asks for PR_SET_NO_NEW_PRIVS.
+    prctl(38, 1, 0, 0, 0)
     system(restrict, rules, 0)
     os.close(rules)
 
@@ -5937,6 +6128,7 @@ def load_main(source: str, name: str) -> None:
     """
     import importlib
 
+    # Not `__main__`, so that what a script does when it is run isn't done again.
     module = types.ModuleType("__mp_main__")
     module.__dict__.update(__file__=source, __builtins__=__builtins__)
     path = name.replace(".", os.sep)
@@ -6018,7 +6210,8 @@ def judge_rerun(plan: Record, record: Record, made: Record) -> list[Record]:
         verdicts.append({"name": (old or new or {})["name"], **verdict})
     for key in ("result", "error"):
         one, other = record.get(key), made.get(key)
-        if key == "error":  # tracebacks name other folders
+        if key == "error":
+            # Tracebacks name other folders.
             one, other = (_pick(error, ("type", "message")) or None for error in (one, other))
         if one is not None or other is not None:
             detail = "" if one == other else f"{clean(one, 200)} -> {clean(other, 200)}"
@@ -6069,11 +6262,13 @@ def describe_difference(a: str, b: str) -> str:
 
 def compare_arrays(a: str, b: str) -> str:
     """How two files of NumPy arrays differ."""
-    numpy = __import__("numpy")  # who has made such files has it
+    # Not a dependency: who has made such files has it installed.
+    numpy = __import__("numpy")
     x, y = (numpy.load(path, allow_pickle=False) for path in (a, b))
     if (x.shape, x.dtype) != (y.shape, y.dtype):
         return f"{x.dtype} {x.shape} and {y.dtype} {y.shape}"
-    differ = (x != y) & ((x == x) | (y == y))  # unless both are no numbers (NaN)
+    # Two NaN are equal here.
+    differ = (x != y) & ((x == x) | (y == y))
     count = f"{differ.sum()} of {x.size} values"
     if x.dtype.kind not in "biuf":
         return count
@@ -6148,7 +6343,8 @@ def clean(value: object, limit: int = 500) -> str:
     text = value if isinstance(value, str) else ""
     for chunk in () if value is text else json.JSONEncoder(ensure_ascii=False).iterencode(value):
         text += chunk
-        if len(text) > limit:  # of a long value, the rest isn't even written
+        if len(text) > limit:
+            # The rest of a long value isn't even turned into text.
             break
     text = text if len(text) <= limit else f"{text[:limit]}..."
     return str(_pattern(_UNPRINTABLE).sub(_escape, text))
@@ -6178,6 +6374,7 @@ def format_value(value: object, limit: int = 500) -> str:
     return clean(f'"{value}"' if is_quoted else value, limit)
 
 
+# Empty, a number, a constant, the beginning of JSON, or with blanks in it.
 _AMBIGUOUS = r'(?s)$|(?:true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)$|[\[{"]|.*\s'
 
 
@@ -6430,6 +6627,7 @@ def _to_url(remote: str) -> str:
     return f"ssh://{host}/{path.lstrip('/')}" if colon else ""
 
 
+# One requirement and nothing else: a record from elsewhere could give pip options.
 _REQUIREMENT = r"(?:-e (?!-)|[A-Za-z0-9][\w.-]*(?: @ |===?(?!=)))[\w.+!:/@#&=%~,?*()\[\]-]+\Z"
 _VERSION = (  # of PEP 440; others can only be asked for to the letter
     r"v?(\d+!)?\d+(\.\d+)*([-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?"
@@ -6884,6 +7082,7 @@ def _cmd_run(arguments: Any) -> int:
     path = find_program(program, arguments.module)
     options = {"literal_directory": arguments.output, "disable_git_tracking": arguments.no_git}
     script = make_script(path, program if arguments.module else None, **options)
+    # As `python` would have it.
     sys.argv = [path if arguments.module else program, *argv]
     try:
         script(*redact_argv(argv), seed=arguments.seed)
@@ -6936,7 +7135,8 @@ def find_module(name: str) -> str | None:
 
 def make_script(path: str, module: str | None, **options: Any) -> Callable[..., None]:
     """A tracked function that executes a script (or a module, by its name) as `__main__`."""
-    sys.modules["pycrumbs"] = sys.modules[__name__]  # what the script imports is this very module
+    # What the script imports is this very module.
+    sys.modules["pycrumbs"] = sys.modules[__name__]
 
     def script(*argv: str, seed: int | None = None) -> None:
         _program_started.append(True)
@@ -6972,7 +7172,8 @@ def _print_without_our_frames(
     print_error: Callable[..., None], kind: Any, error: BaseException, traceback: Any
 ) -> None:
     """An excepthook that leaves out how the program was started, down to our last frame there."""
-    for is_ours in (False, True):  # a console script's or runpy's frames may come before ours
+    for is_ours in (False, True):
+        # A console script's or runpy's frames may come before ours.
         while traceback and (traceback.tb_frame.f_globals is globals()) is is_ours:
             traceback = traceback.tb_next
     print_error(kind, error.with_traceback(traceback), traceback)
@@ -7026,7 +7227,8 @@ def _is_terminal(stream: Any) -> bool:
 
 
 def _print(text: str, end: str = "\n") -> int:
-    if hasattr(sys.stdout, "reconfigure"):  # whatever the locale, printing doesn't fail
+    if hasattr(sys.stdout, "reconfigure"):
+        # Whatever the locale, printing doesn't fail.
         sys.stdout.reconfigure(errors="backslashreplace")
     print(text, end=end)
     return 0
@@ -7051,7 +7253,8 @@ def _print_json(value: Any) -> int:
     import json
 
     chunks = json.JSONEncoder(indent=4).iterencode(value)
-    while text := "".join(itertools.islice(chunks, 10_000)):  # never all of it at once
+    while text := "".join(itertools.islice(chunks, 10_000)):
+        # Part by part, as the whole text may take more memory than the records.
         _print(text.replace("\x7f", "\\u007f"), end="")
     return _print("")
 
@@ -7147,9 +7350,11 @@ def _report(error: BaseException) -> int:
 
     if isinstance(error, KeyboardInterrupt):
         return 130
-    if getattr(error, "errno", None) in (errno.EPIPE, errno.ENOSPC):  # nothing more can be printed
+    if getattr(error, "errno", None) in (errno.EPIPE, errno.ENOSPC):
+        # Nothing more can be printed, nor may Python try to as it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):  # `pycrumbs log | head`: the reader has seen enough
+    if isinstance(error, BrokenPipeError):
+        # `pycrumbs log | head`: the reader has seen enough.
         return 0
     print(f"pycrumbs: {clean(str(error), TEXT_LIMIT)}", file=sys.stderr)
     return 2
@@ -7177,10 +7382,12 @@ def make_parser() -> Any:
         about = f"{inspect.getdoc(run) or ''}\n\n{status}"
         summary = about.partition(".\n")[0]
         command = commands.add_parser(name, help=summary, description=about, formatter_class=raw)
-        command.usage = _USAGE.get(name)  # argparse's own, unless told
+        # None has argparse write its own.
+        command.usage = _USAGE.get(name)
         command.set_defaults(command=run)
         for option in options:
-            exclusive = isinstance(option, list)  # of these, one may be given
+            # Of a list of options one may be given.
+            exclusive = isinstance(option, list)
             group = command.add_mutually_exclusive_group() if exclusive else command
             for flags, settings in option if exclusive else [option]:
                 group.add_argument(*flags, **settings)
@@ -7195,7 +7402,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None and not _program_started:
             sys.stdout.flush()
         return status
-    except SystemExit as ended:  # after --help and --version
+    except SystemExit as ended:
+        # argparse exits after --help and --version.
         if _program_started:
             raise
         return int(ended.code or 0)
