@@ -84,8 +84,8 @@ OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 SECRET_LINES = 100  # that one secret in a patch may go on for
 LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
 TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
-LOAD_LIMIT = 32 * 2**20  # bytes of a record file that is read back
-VALUE_LIMIT = 1_000_000  # and the values in it; a list or mapping counts as two
+LOAD_LIMIT = 48 * 2**20  # bytes of a record file that is read back
+VALUE_LIMIT = 1_300_000  # and the values in it; a list or mapping counts as two
 RUN_LIMIT = 50_000  # and the runs
 ARGUMENT_LIMIT = 50_000  # and the values in the arguments of a call that is run again
 LOOK_TIMEOUT = 4.0  # seconds, for a look at the repository that a record names
@@ -4177,13 +4177,18 @@ def load_records(root: _StrPath) -> list[Record]:
     ------
     RecordError
         The folder or file doesn't exist, or can't be read. Files below a folder that aren't
-        records are passed over.
+        records are passed over; one that begins like a record and can't be read is a warning.
     """
-    return sorted(iterate_records(os.fsdecode(root)), key=_start_of, reverse=True)
+    return sorted(iterate_records(os.fsdecode(root), _warn), key=_start_of, reverse=True)
 
 
-def iterate_records(root: str) -> Iterator[Record]:
-    """The records below a folder, or in one file, one after another in no order."""
+def iterate_records(
+    root: str, on_problem: Callable[[str], object] = lambda problem: None
+) -> Iterator[Record]:
+    """The records below a folder, or in one file, one after another in no order.
+
+    `on_problem` is told what looks like a record below the folder, and is left out, and why.
+    """
     if not os.path.isdir(root):
         yield from read_records(root)
         return
@@ -4196,8 +4201,8 @@ def iterate_records(root: str) -> Iterator[Record]:
             if name.endswith(".json") and _looks_like_record(path):
                 try:
                     yield from read_records(path)
-                except RecordError:
-                    continue
+                except RecordError as error:
+                    on_problem(f"{error}; left out")
 
 
 def _list_folder(folder: str) -> list[str]:
@@ -6941,7 +6946,8 @@ def _cmd_log(arguments: Any) -> int:
       pycrumbs log runs
       pycrumbs log --json runs | jq '.[] | select(.status == "failed").record_path'
     """
-    runs = [summarize_run(record) for record in iterate_records(arguments.directory)]
+    records = iterate_records(arguments.directory, _complain)
+    runs = [summarize_run(record) for record in records]
     runs.sort(key=lambda run: _seconds(run["start_time"]), reverse=True)
     if arguments.json:
         return _print_json(runs)
@@ -7057,7 +7063,7 @@ def _cmd_trace(arguments: Any) -> int:
 
 def list_records(target: str) -> Iterator[Record]:
     """The records below a directory; or the one that a path stands for."""
-    records = iterate_records(target) if os.path.isdir(target) else iter(())
+    records = iterate_records(target, _complain) if os.path.isdir(target) else iter(())
     first = next(records, None)
     yield first or find_record(target)
     yield from records
@@ -7356,8 +7362,13 @@ def _report(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         # `pycrumbs log | head`: the reader has seen enough.
         return 0
-    print(f"pycrumbs: {clean(str(error), TEXT_LIMIT)}", file=sys.stderr)
+    _complain(str(error))
     return 2
+
+
+def _complain(problem: str) -> None:
+    """Tell in one line what isn't as it should be."""
+    print(f"pycrumbs: {clean(problem, TEXT_LIMIT)}", file=sys.stderr)
 
 
 _USAGE = {"run": "pycrumbs run [-o DIR] [-s SEED] [--no-git] (-m MODULE | SCRIPT) [ARG...]"}
