@@ -13099,7 +13099,7 @@ def work():
 # In a row: `start`, the command (default: the script); Python code `before` the import of pycrumbs,
 # `after` it, `within` the function, and that `call`s it; `files`, what lies beside the script;
 # `options` of tracked; and what is `missing` in the record, with the beginning of the reason.
-IN_THREAD = "import threading\nthreading.stack_size(32768)\nthread = threading.Thread(target=work)"
+IN_THREAD = "import threading\nthreading.stack_size(65536)\nthread = threading.Thread(target=work)"
 NO_STREAMS = "import sys\nsys.stdin = sys.stdout = sys.stderr = "
 NO_GIT = "disable_git_tracking=True"
 BAD_FINDER = """
