@@ -343,7 +343,9 @@ class _Tracker:
 
     def is_source_edited(self) -> bool:
         """Whether the source file is another one than when the function was decorated."""
-        return sign_file(self.source_file or "") != self.source_signature
+        now, then = sign_file(self.source_file or ""), self.source_signature
+        # chmod changes the ctime, and not what was imported.
+        return (now and (now[0], *now[2:])) != (then and (then[0], *then[2:]))
 
     def read_evidence(self) -> _Evidence:
         """Read what a record says of code, packages and GPUs; once, but a strict git each time."""
@@ -384,6 +386,9 @@ def _wrap(function: Any, options: _Options) -> Any:
     wrap = next((wrap for is_kind, wrap in wrappers if is_kind(function)), _wrap_plain)
     tracker = _Tracker(function, options)
     wrapped = functools.wraps(function)(wrap(tracker))
+    if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        # A generator that can be awaited (types.coroutine).
+        wrapped = types.coroutine(wrapped)
     if _rerun is not None:
         _rerun.note(tracker, wrapped)
     return wrapped
@@ -424,6 +429,9 @@ def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
                         item = resume(value)
                 except StopIteration as stop:
                     return run.returned(stop.value)
+                finally:
+                    # An error's traceback holds this frame, and all that it holds.
+                    value = None
                 try:
                     resume, value = generator.send, (yield item)
                 except BaseException as error:
@@ -437,18 +445,22 @@ def _wrap_async_generator(tracker: _Tracker) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         with _Run(tracker, args, kwargs) as run:
             generator = tracker.function(*run.args, **run.kwargs)
-            resume, value = generator.asend, None
+            # Only the wrapper is the event loop's to close, which closes this one in turn.
+            hooks = sys.get_asyncgen_hooks()
+            sys.set_asyncgen_hooks(None, None)
+            step = generator.asend(None)
+            sys.set_asyncgen_hooks(*hooks)
             while True:
                 try:
                     with run.active():
-                        item = await resume(value)
+                        item = await step
                 except StopAsyncIteration:
                     return
                 try:
-                    resume, value = generator.asend, (yield item)
+                    step = generator.asend((yield item))
                 except BaseException as error:
                     run.thrown(error)
-                    resume, value = generator.athrow, error
+                    step = generator.athrow(error)
 
     return wrapper
 
@@ -477,23 +489,18 @@ class _Run:
         self.start, self.clock = time.time(), time.perf_counter()
         self.cpu_seconds = read_cpu_seconds()
         self.outcome: Record = {"status": "completed"}
-        self.has_ended = False
+        self.has_ended = self.guarded = False
+        self.path = ""
+        self.signature: tuple[int, ...] | None = None
         # The directories that are to be removed if the run can't start.
         self.created: list[str] = []
         self.hash_room = self.options.hash_limit
         self.capture = _Capture(tracker.function) if self.options.capture_files else None
+        self.args, self.kwargs = args, kwargs
         self.bound = tracker.bind(args, kwargs)
         self.given = dict(self.bound.arguments)
         # What the function receives may differ: a drawn seed, a stamped directory.
         self.described = describe_arguments(self.given)
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        return self.bound.args
-
-    @property
-    def kwargs(self) -> dict[str, Any]:
-        return self.bound.kwargs
 
     def __enter__(self) -> _Run:
         try:
@@ -514,6 +521,26 @@ class _Run:
         self.seed = self.read_seed()
         self.create_directory()
         self.record = self.make_record()
+        self.pass_arguments()
+
+    def find_altered(self) -> Record:
+        """The arguments that aren't those of the caller any more."""
+        arguments = self.bound.arguments.items()
+        return {name: value for name, value in arguments if value is not self.given[name]}
+
+    def pass_arguments(self) -> None:
+        """Put the altered arguments among the caller's, by name where that can be.
+
+        A decorator below may take keywords only, whatever its signature claims (functools.wraps).
+        """
+        altered, signature = self.find_altered(), self.tracker.signature
+        if altered:
+            positional = signature.bind_partial(*self.args).arguments
+            by_name = [p.name for p in signature.parameters.values() if p.kind > p.POSITIONAL_ONLY]
+            if altered.keys() <= set(by_name) - set(positional):
+                self.kwargs = {**self.kwargs, **altered}
+            else:
+                self.args, self.kwargs = self.bound.args, self.bound.kwargs
 
     def begin(self) -> None:
         """Write the first record, and make all ready for the function."""
@@ -525,6 +552,7 @@ class _Run:
             _exit_hook.append(atexit.register(_end_with_program))
         self.guarded = _signals.install()
         self.tree = scan_tree(self.directory)
+        self.fresh = hash_fresh(self.directory, self.tree[0], self.path)
         options = self.options
         seed_tasks(self.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch)
         if self.capture:
@@ -551,6 +579,7 @@ class _Run:
             if self.options.run_as and self.evidence.tracked_module:
                 self.record["tracked_module"] = add_late_sources(self.evidence.tracked_module)
             self.evidence.gpus.stop()
+            self.make_way()
             # The last record is worth an fsync: nobody writes it again.
             self.file.write(self.completed(self.outcome, self.hash_room), durable=True)
         except Exception as problem:
@@ -558,12 +587,30 @@ class _Run:
                 f"{self.tracker.name}() ran, but its record {self.path} could not be completed: "
                 f"{_describe_briefly(problem)}"
             )
-        finally:
-            _runs.pop(self.uuid, None)
-            if not _runs:
-                _seed_on_import.forget()
-            if self.guarded:
-                _signals.uninstall()
+        # Not in a `finally`: what a signal's handler raises meanwhile has this done once more.
+        _runs.pop(self.uuid, None)
+        if not _runs:
+            _seed_on_import.forget()
+        if self.guarded:
+            _signals.uninstall()
+        self.forget()
+
+    def make_way(self) -> None:
+        """Leave the function's own file alone, if it has written one over the record."""
+        is_ours = self.options.chain_records or sign_file(self.path) == self.signature
+        if is_ours or not holds_something_else(self.path):
+            return
+        stem, taken = self.path[: -len(".json")], self.path
+        names = (f"{stem}_{n}.json" for n in _count(2))
+        self.path = next(path for path in names if not os.path.lexists(path))
+        self.file = _RecordFile(self.path, self.base, chain=False)
+        _warn(f"{self.tracker.name}() has written {taken} itself; its record is {self.path}")
+
+    def forget(self) -> None:
+        """Let go of what is large: a task or context that the run left may hold it for long."""
+        self.given, self.described, self.record, self.tree = {}, {}, {}, ({}, True)
+        self.args, self.kwargs = (), {}
+        self.bound.arguments.clear()
 
     def note_end(self, error: BaseException | None) -> None:
         """Note how the run ended."""
@@ -652,8 +699,20 @@ class _Run:
             problem = f"the directory {self.directory} is not empty (require_empty_directory)"
             raise self.fail(FileExistsError, problem)
         name = options.record_filename or f"{self.tracker.function.__name__}_record"
-        self.path = os.path.join(self.directory, _with_json(name))
+        self.path = self.choose_path(_with_json(name))
         self.inject_directory(base)
+
+    def choose_path(self, name: str) -> str:
+        """Where the record goes: not over that of a run which this one is nested in."""
+        taken: set[str] = set()
+        run = self.parent
+        while run is not None:
+            taken.add(run.path)
+            run = run.parent
+        path = os.path.join(self.directory, name)
+        stem = path[: -len(".json")]
+        numbered = (f"{stem}_{n}.json" for n in _count(2))
+        return path if path not in taken else next(p for p in numbered if p not in taken)
 
     def create_target(self, target: str) -> str:
         """Add subdirectory and suffix to the directory, and create what must be there first."""
@@ -705,9 +764,7 @@ class _Run:
         """The record as it is before the function runs."""
         self.evidence = self.tracker.read_evidence()
         function = self.tracker.function
-        arguments = self.bound.arguments.items()
-        altered = {name: value for name, value in arguments if value is not self.given[name]}
-        final = {**self.described, **describe_arguments(altered)}
+        final = {**self.described, **describe_arguments(self.find_altered())}
         kinds = {path: kind for _, found in final.values() for path, kind in found.items()}
         called = {
             "name": function.__name__,
@@ -760,10 +817,15 @@ class _Run:
     def save_first(self) -> None:
         """Write the record of a run that begins; an error here stops it."""
         self.file = _RecordFile(self.path, self.base, self.options.chain_records)
+        is_new = self.path not in _swept and not self.options.chain_records
+        if is_new and holds_something_else(self.path):
+            problem = f"{self.path} is there and holds no record: move it, or name another file"
+            raise self.fail(FileExistsError, f"{problem} in record_filename")
         try:
             # Before the first write, as that leaves a temporary file, too, if it is killed.
             self.file.sweep()
             self.file.write(self.record, durable=False)
+            self.signature = sign_file(self.path)
         except OSError as error:
             problem = f"cannot write the record {self.path}: {error.strerror or error}"
             raise OSError(error.errno, f"{self.tracker.name}(): {problem}") from None
@@ -786,12 +848,13 @@ class _Run:
     def find_files(self, hash_room: int | None) -> Record:
         """The files that the run opened, where that was asked for, and those that it made."""
         # In the record's own tree files are found by looking, however they were written.
-        outputs, unseen = find_outputs(self.directory, self.tree, self.start)
+        outputs, unseen = find_outputs(self.directory, self.tree, self.start, self.fresh)
         found: Record = {}
         if self.capture:
             inputs, missing = list(self.record.get("inputs", [])), self.capture.overflow
             # What the run made and then read is an output, and no input.
-            made = {os.path.join(self.directory, entry["path"]) for entry in outputs}
+            real = os.path.realpath(self.directory)
+            made = {os.path.join(top, e["path"]) for e in outputs for top in (self.directory, real)}
             unchanged = self.capture.find_inputs(inputs, made, self.start)
             outputs += self.capture.find_outputs(self.directory)
             inputs, cut = limit_files(inputs)
@@ -869,6 +932,8 @@ class _Signals:
 
     def __enter__(self) -> None:
         if _in_main_thread():
+            if not self.depth and hasattr(_signal, "pthread_sigmask"):
+                self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _HANDLED_LATER)
             self.depth += 1
             try:
                 self.take()
@@ -884,6 +949,8 @@ class _Signals:
                 self.deliver()
             finally:
                 self.give_back()
+                if not self.depth and hasattr(_signal, "pthread_sigmask"):
+                    _signal.pthread_sigmask(_signal.SIG_SETMASK, self.mask)
 
     def take(self) -> None:
         """Take over the signals that would end the process: that nobody ignores, and C has not."""
@@ -983,6 +1050,10 @@ class _Signals:
         before = self.held.get(number, self.kept.get(number, _signal.SIG_DFL))
         if before is _signal.default_int_handler:
             before(number, frame)
+        now = _signal.getsignal(number)
+        if not callable(before) and callable(now) and now != self.handle:
+            # The program's own handler calls the one before it, which without us there wasn't.
+            return
         outcome = describe_signal(number, frame)
         self.complete_records(outcome)
         if not callable(before):
@@ -1013,6 +1084,13 @@ class _Signals:
         return outcome if raised is error else None
 
 
+# What programs use for timeouts and preemption: their handlers may raise anything, which is for the
+# function and not for the record that is being written.
+_HANDLED_LATER = {
+    getattr(_signal, name)
+    for name in ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGUSR2")
+    if hasattr(_signal, name)
+}
 _signals = _Signals()
 
 
@@ -1496,6 +1574,8 @@ class _GpuProbe:
         self.fields = list(_GPU_FIELDS)
         self.process: _Process | None = None
         self.answer: list[Record] | str | None = None
+        # Runs in several threads share it; and a forked child must leave its parent's alone.
+        self.lock, self.pid = _thread.allocate_lock(), os.getpid()
         program = _find_nvidia_smi()
         if program:
             self.program = program
@@ -1516,16 +1596,23 @@ class _GpuProbe:
             pass
 
     def read(self) -> list[Record] | str | None:
-        while self.process and self.look(0.0):
-            pass
+        if self.process and self.pid == os.getpid() and self.lock.acquire(blocking=False):
+            try:
+                while self.process and self.look(0.0):
+                    pass
+            finally:
+                self.lock.release()
         return "unavailable: nvidia-smi has not answered yet" if self.process else self.answer
 
     def stop(self) -> None:
         """The run is over: what hasn't answered by now is given up."""
         self.read()
-        if self.process:
-            self.answer = f"unavailable: {self.process.abandon()}"
-            self.process = None
+        if self.pid != os.getpid():
+            return
+        with self.lock:
+            process, self.process = self.process, None
+            if process:
+                self.answer = f"unavailable: {process.abandon()}"
 
     def look(self, timeout: float) -> bool:
         """Take an answer if there is one; True if that led to another, smaller question."""
@@ -1697,6 +1784,8 @@ class _GitProbe:
         code, out, err = ended
         if code < 0:
             raise _GitSilent(f"git was killed by signal {-code}")
+        if code == 129 and key == "config":
+            raise self.error("this git is too old: pycrumbs needs version 2.26 or later")
         if code >= 128:
             reason = err.replace("fatal: ", "").replace("\n", " ")
             raise self.error(reason or f"git ended with status {code}")
@@ -2652,7 +2741,7 @@ _seed_on_import = _SeedOnImport()
 
 CAPTURE_COVERAGE = "partial: what was opened through Python, not by C libraries or child processes"
 # What git and the interpreter write there is no product of the function.
-_SKIPPED_FOLDERS = (".git", "__pycache__")
+_SKIPPED_FOLDERS = (".git", "__pycache__", ".venv", "node_modules", "site-packages")
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 _NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux's
 # Literal, as `inspect` is imported only where it is needed.
@@ -2709,6 +2798,9 @@ def find_inputs(
             for file, signature in find_declared(path, omitted):
                 found[file] = {**describe_file(file, signature), "found": "declared"}
     for name, value in arguments.items():
+        if _attempt(is_secret, name, value) is True:
+            # `password_file`: the hash of a short secret is as good as the secret.
+            continue
         files = [path for path in _paths_in(value, LIST_LIMIT) if os.path.isfile(path)]
         for path in files:
             found.setdefault(path, {**describe_file(path, sign_file(path)), "found": "parameter"})
@@ -2801,10 +2893,14 @@ def _scan_folder(path: str) -> Iterator[os.DirEntry[str]]:
 
 
 def find_outputs(
-    directory: str, tree: tuple[Mapping[str, tuple[int, ...]], bool], start: float
+    directory: str,
+    tree: tuple[Mapping[str, tuple[int, ...]], bool],
+    start: float,
+    fresh: Mapping[str, str | None],
 ) -> tuple[list[Record], str | None]:
     """The files in a directory that are new or changed since its `tree` was scanned.
 
+    `fresh` are the hashes of those whose times can't tell.
     Returns their entries, and what was not looked at.
     """
     before, knew_all = tree
@@ -2817,12 +2913,36 @@ def find_outputs(
         signature = after[path]
         is_new = path not in before and (knew_all or signature[1] >= since)
         is_changed = path in before and before[path] != signature
+        if path in fresh and not is_changed:
+            is_changed = hash_file(os.path.join(directory, path)) != fresh[path]
         if (is_new or is_changed) and not is_record(os.path.join(directory, path)):
             entry = describe_file(path.replace(os.sep, "/"), signature)
             del entry["mtime"]
             outputs.append(entry)
     unseen = f"whatever lies beyond the first {VISIT_LIMIT:,} entries of the directory"
     return outputs, None if is_all else unseen
+
+
+def hash_fresh(
+    directory: str, files: Mapping[str, tuple[int, ...]], record: str
+) -> dict[str, str | None]:
+    """The hashes of files so young that they could be written again at the very same time.
+
+    File times are as coarse as the kernel's clock before Linux 6.13 (git calls such files racily
+    clean). Large ones, which can't be written twice in that time, aren't hashed.
+    """
+    since = time.time_ns() - 20_000_000
+    return {
+        path: hash_file(os.path.join(directory, path))
+        for path, signature in files.items()
+        if signature[1] >= since and signature[2] <= THREADED_HASHING
+        if os.path.join(directory, path) != record
+    }
+
+
+def holds_something_else(path: str) -> bool:
+    """Whether a file has a content, and that is no record."""
+    return _size_of(path) > 0 and os.path.isfile(path) and not is_record(path)
 
 
 def is_record(path: str) -> bool:
@@ -2834,10 +2954,14 @@ def is_record(path: str) -> bool:
         return False
     try:
         with open(_Unnoted(path), "rb") as file:
-            start = file.read(60).decode("utf-8", "replace")
+            start = file.read(120).decode("utf-8", "replace")
     except OSError:
         return False
-    return _pattern(r'\s*\[?\s*\{\s*"pycrumbs": "').match(start) is not None
+    return _pattern(_RECORD_START).match(start) is not None
+
+
+# pycrumbs 0.4 began with the uuid; a function's own file may, too, so what follows counts.
+_RECORD_START = r'\s*\[?\s*\{\s*"(?:pycrumbs": "|uuid": "[0-9a-f-]{36}",\s*"timing": \{)'
 
 
 def hash_files(
@@ -3198,7 +3322,7 @@ class _Describer:
             if obstacle:
                 return self.cut(obstacle, value, path)
             items, holder = [], _secret_holder(path)
-            for index, item in enumerate(value):
+            for index, item in enumerate(_hide_secrets(value)):
                 self.spend(2 if index else 0)
                 items.append(self.walk(item, f"{path}[{index}]", holder))
             return items
@@ -3285,6 +3409,18 @@ class _Nesting:
         self.open.pop()
 
 
+def _hide_secrets(items: Iterable[Any]) -> Iterable[Any]:
+    """The items of a sequence without secrets: those of a command line, or of a name and value."""
+    kinds: Any = (list, tuple)
+    texts: Any = items
+    if type(items) not in kinds or not all(type(text) is str for text in texts[:LIST_LIMIT]):
+        return items
+    if len(texts) == 2 and is_secret(texts[0], texts[1]):
+        return [texts[0], REDACTED]
+    is_command_line = any(text.startswith("-") for text in texts[:LIST_LIMIT])
+    return redact_argv(texts) if is_command_line and len(texts) <= LIST_LIMIT else items
+
+
 _PLAIN_TYPES = (str, int, float, bool, type(None), list, dict)
 _DESCRIBERS: tuple[tuple[type, Callable[[_Describer, Any, str], Any]], ...] = (
     (str, _Describer.walk_str),
@@ -3321,11 +3457,16 @@ def _secret_holder(path: str) -> str:
     return words[-1] if words and words[-1] in _SECRET_HOLDERS else ""
 
 
-def _numbered(stem: str) -> Iterator[str]:
-    """Names for keys whose own is taken: 'stem)', 'stem, 2)', 'stem, 3)' and so on."""
+def _count(start: int) -> Iterator[int]:
+    """All numbers from that one on."""
     import itertools
 
-    return (f"{stem}, {n})" if n > 1 else f"{stem})" for n in itertools.count(1))
+    return itertools.count(start)
+
+
+def _numbered(stem: str) -> Iterator[str]:
+    """Names for keys whose own is taken: 'stem)', 'stem, 2)', 'stem, 3)' and so on."""
+    return (f"{stem}, {n})" if n > 1 else f"{stem})" for n in _count(1))
 
 
 def _type_name(value: object) -> str:
@@ -3475,6 +3616,7 @@ _KEY_SHAPES = {  # how keys begin: what follows
     "sk-": r"(?=[\w-]{0,100}\d)(?:[a-z0-9]{1,20}-){0,4}[A-Za-z0-9_]{20,}[\w-]*",
     "AKIA ASIA": r"[0-9A-Z]{16}(?![0-9A-Za-z])",
     "AIza": r"[\w-]{35}",
+    "hooks.slack.com/services/ discord.com/api/webhooks/": r"[\w/-]{20,}",
     "pypi-": r"[\w-]{50,}",
     "eyJ": r"(?<![_-]eyJ)[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
     "Bearer bearer Basic basic": r"[ ]+(?=[\w.+/=~-]{0,100}[\d=])[\w.+/=~-]{16,}",
@@ -3843,7 +3985,7 @@ def is_chain(text: str) -> bool:
     It is parsed only if its lines aren't indented as ours: that would take as long as all the rest.
     """
     ends = text[:1] + text.rstrip()[-1:]
-    if ends not in ("{}", "[]") or not _pattern(r'\[?\s*\{\s*"').match(text):
+    if ends not in ("{}", "[]") or not _pattern(r'\[?\s*\{\s*"(?:pycrumbs|uuid)"').match(text):
         return False
     if text.count("\n") == text.count("\n    ") + 1 and "\0" not in text:
         return True
@@ -5267,7 +5409,7 @@ def plan_call(record: Record) -> Record:
     """The call of a plan: the function's names, its arguments and the directory."""
     called = ("called_function",)
     name = _take(record, str, *called, "qualname")
-    module = _take(record, str, *called, "module")
+    module = _take(record, str, *called, "module").replace("__mp_main__", "__main__")
     run_as = _take(record, str, *called, "run_as", default="")
     if not _pattern(_MODULE_NAME).fullmatch(name if run_as == "module" else module):
         raise RecordError(f"the function's module {module!r} is no module's name")
@@ -5515,8 +5657,8 @@ def _inner_kind(kind: str) -> str:
 
 
 def _normal_kind(kind: object) -> str:
-    # Python 3.13 alone calls them that.
-    return str(kind).replace("pathlib._local.", "pathlib.")
+    # Python 3.13 alone calls them that; multiprocessing's children call the script that.
+    return str(kind).replace("pathlib._local.", "pathlib.").replace("__mp_main__.", "__main__.")
 
 
 def list_unrebuildable(arguments: Record, kinds: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ import asyncio
 import atexit
 import collections
 import contextlib
+import contextvars
 import ctypes
 import dataclasses
 import datetime
@@ -57,7 +58,9 @@ import traceback
 import tracemalloc
 import types
 import typing
+import uuid
 import warnings
+import weakref
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -1299,7 +1302,7 @@ def test_above_another_decorator(out: Path, function: Any) -> None:
     """What another decorator made of a function can be tracked, if that is a function."""
     logged = log_calls(function)
     logged.__signature__ = inspect.signature(lambda out, name="sub": None)
-    quick(directory_parameter="out", record_filename="r")(logged)(out=out)
+    quick(directory_parameter="out", record_filename="r")(logged)(out)
     assert logged.count == 1
     assert read(out)["status"] == "completed"
 
@@ -1696,6 +1699,125 @@ def test_run_time_of_a_generator_that_is_ended(out: Path, kind: str, how: Any) -
     with contextlib.suppress(KeyError):
         step(generator, *how)
     assert read(out)["timing"]["run_time"] >= "0:00:00.05"
+
+
+def test_a_run_does_not_write_over_the_one_around_it(out: Path) -> None:
+    """Two methods of one name may call each other: each has its record."""
+
+    class A:
+        @quick(literal_directory=out)
+        def train(self) -> int:
+            return 1
+
+    class B(A):
+        @quick(literal_directory=out)
+        def train(self) -> int:
+            return super().train() + 1
+
+    assert B().train() == 2
+    outer, inner = (read(out / f"train_record{n}.json") for n in ("", "_2"))
+    assert (outer["result"], inner["result"]) == (2, 1)
+    assert inner["parent"] == outer["uuid"]
+    assert outer["outputs"] == []
+
+
+def test_a_file_of_the_function_s_own_by_the_record_s_name(out: Path) -> None:
+    """It stays, and the record takes another name; one that was there before stops the run."""
+
+    @quick(literal_directory=out, record_filename="results")
+    def work() -> None:
+        (out / "results.json").write_text("[1]")
+
+    with pytest.warns(RuntimeWarning, match=r"results.json itself; its record is .*results_2.json"):
+        work()
+    assert (out / "results.json").read_text() == "[1]"
+    record = read(out / "results_2.json")
+    assert [entry["path"] for entry in record["outputs"]] == ["results.json"]
+    again = quick(literal_directory=out, record_filename="other")(inspect.unwrap(work))
+    (out / "other.json").write_text("[2]")
+    with pytest.raises(FileExistsError, match=r"other.json is there and holds no record: move it"):
+        again()
+    assert (out / "other.json").read_text() == "[2]"
+
+
+def test_a_decorator_that_takes_keywords_only(out: Path) -> None:
+    """What the caller passes by name arrives by name, whatever signature is claimed below."""
+
+    def by_name(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(**named: Any) -> Any:
+            return function(**named)
+
+        return wrapper
+
+    def plain(directory: Path, seed: int | None = None) -> Any:
+        return directory, seed
+
+    options = {"directory_injection_parameter": "directory", "seed_parameter": "seed"}
+    work = quick(literal_directory=out, **options)(by_name(plain))
+    assert work() == (out, read(out / "plain_record.json")["seed"])
+
+
+def test_an_async_generator_that_is_left_to_the_event_loop(out: Path) -> None:
+    """The loop closes the wrapper alone, which closes the function's own."""
+    problems: list[Any] = []
+
+    @quick(literal_directory=out)
+    async def steps() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, problem: problems.append(problem)
+        )
+        left.append(steps())
+        assert await left[0].__anext__() == 1
+
+    left: list[Any] = []
+    asyncio.run(main())
+    assert problems == []
+    assert read(out / "steps_record.json")["status"] == "interrupted"
+
+
+def test_runs_hold_no_arguments_once_they_have_ended(out: Path) -> None:
+    """A context that outlives a run, as a pending task's does, keeps nothing large alive."""
+    context: list[Any] = []
+
+    @quick(literal_directory=out)
+    def work(thing: Any) -> None:
+        context.append(contextvars.copy_context())
+
+    thing = Weights(numpy.eye(2))
+    gone = weakref.ref(thing)
+    work(thing)
+    del thing
+    assert gone() is None
+
+
+def test_threads_share_a_slow_nvidia_smi(repo: Repo, out: Path) -> None:
+    """Whichever of them asks, and gives up, each has its whole record."""
+    repo.write("bin/nvidia-smi", "#!/bin/sh\nsleep 1\n").chmod(0o755)
+    code = f"""
+import os, threading, time
+from pycrumbs import tracked
+
+@tracked(literal_directory={str(out)!r}, subdirectory_name_parameter="name", disable_git_tracking=True)
+def work(name):
+    time.sleep(0.05)
+
+work("first")
+threads = [threading.Thread(target=work, args=[f"{{n}}"]) for n in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    path = f"{repo.path / 'bin'}:{os.environ['PATH']}"
+    done = run_python("-c", code, cwd=repo.path, env={"PATH": path})
+    records = [read(folder) for folder in out.iterdir()]
+    assert [record["status"] for record in records] == ["completed"] * 9
+    assert done.stderr == ""
 
 
 # ------------------------------------------------------------------------------
@@ -6290,6 +6412,52 @@ def test_200_000_files(out: Path) -> None:
     shutil.rmtree(out)
 
 
+def test_a_file_written_twice_in_one_tick_of_the_clock(tmp_path: Path) -> None:
+    """Where times can't tell the contents of a young file apart, its hash does."""
+    for name in ("changed", "same"):
+        (tmp_path / name).write_text("1")
+    files = pycrumbs.scan_tree(str(tmp_path))[0]
+    fresh = pycrumbs.hash_fresh(str(tmp_path), files, str(tmp_path / "record.json"))
+    assert fresh.keys() == {"changed", "same"}
+    (tmp_path / "changed").write_text("2")
+    tree = pycrumbs.scan_tree(str(tmp_path))  # as if no time had passed since
+    outputs, _ = pycrumbs.find_outputs(str(tmp_path), tree, time.time(), fresh)
+    assert [entry["path"] for entry in outputs] == ["changed"]
+
+
+def test_a_record_of_0_4_is_no_output(tmp_path: Path) -> None:
+    """Nor is it mistaken for a function's own file that begins with a uuid."""
+    (tmp_path / "old.json").write_text(RECORD_0_4)
+    (tmp_path / "own.json").write_text(json.dumps({"uuid": str(uuid.uuid4()), "loss": 1}))
+    assert pycrumbs.is_record(str(tmp_path / "old.json"))
+    assert not pycrumbs.is_record(str(tmp_path / "own.json"))
+
+
+def test_secrets_in_sequences(tmp_path: Path) -> None:
+    """A command line as argument, a name and its value, the address of a webhook."""
+    secret = "hunter2Zq9"
+    hook = f"https://hooks.slack.com/services/T000/B000/{secret * 2}"
+    value = [["--password", secret, "-v"], ("api_key", secret), [hook], ["token", "end"]]
+    told = record_call(tmp_path, value)["parameters"]["value"]
+    assert told[:2] == [["--password", "<redacted>", "-v"], ["api_key", "<redacted>"]]
+    assert told[3] == ["token", "end"]
+    assert secret not in str(told)
+
+
+def test_the_hash_of_a_secret_file_is_not_told(out: Path, tmp_path: Path) -> None:
+    """A short secret can be found from it."""
+    secret = tmp_path / "pin.txt"
+    secret.write_text("1234")
+
+    @quick(literal_directory=out)
+    def work(password_file: str) -> None: ...
+
+    work(str(secret))
+    text = (out / "work_record.json").read_text()
+    assert hashlib.sha256(b"1234").hexdigest() not in text
+    assert "inputs" not in json.loads(text)
+
+
 # ------------------------------------------------------------------------------
 # Captured files
 # ------------------------------------------------------------------------------
@@ -7234,7 +7402,7 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         )
         out, err = capsys.readouterr()
         if status != 2:
-            assert err == ""
+            assert not re.sub(r"pycrumbs: [^\n]+; left out\n", "", err)
             return out
         assert out == ""
         assert re.fullmatch(r"pycrumbs: [^\n]+\n", err)
@@ -7599,7 +7767,10 @@ def test_says_in_a_line_why_there_is_no_record(
 
 def test_traps_in_a_folder_are_passed_over(hostile_folder: Path, command: Command) -> None:
     """Files that are no records don't hide those that are, nor do pipes hold anything up."""
-    assert len(pycrumbs.load_records(hostile_folder)) == 2
+    with pytest.warns(RuntimeWarning) as caught:
+        assert len(pycrumbs.load_records(hostile_folder)) == 2
+    told = "\n".join(str(warning.message) for warning in caught)
+    assert re.search(r"deep.json: is nested too deeply .*; left out", told)
     assert len(command("log").splitlines()) == 2
     assert command("verify", ".") == "3 ok, 3 replaced\n"
     assert "runs/model.pt  <- made by train" in command("trace", "--root", ".", "runs/model.pt")
@@ -9569,7 +9740,7 @@ def test_nowhere_to_print_to(tmp_path: Path, line: str, target: str | None) -> N
 def test_interrupted(made: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     """Control-C ends a command without a traceback, with the status that shells give it."""
 
-    def interrupt(root: str) -> Iterator[Any]:
+    def interrupt(*_: Any) -> Iterator[Any]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pycrumbs, "iterate_records", interrupt)
@@ -11629,6 +11800,13 @@ def test_a_kept_checkout_stays(first: Repo, tmp_path: Path) -> None:
     assert "1 {data}" in (checkout / "main.py").read_text()
 
 
+def test_rerun_of_a_run_in_a_spawned_worker(first: Repo, tmp_path: Path) -> None:
+    """Where the script is called `__mp_main__`."""
+    path = first.path / "out" / "main_record.json"
+    path.write_text(path.read_text().replace('"__main__"', '"__mp_main__"'))
+    assert rerun(first.path / "out", "--yes", cwd=tmp_path).status == 0
+
+
 def test_rerun_record_does_the_same(first: Repo, tmp_path: Path) -> None:
     """For programs."""
     record = pycrumbs.find_record(first.path / "out")
@@ -12075,6 +12253,9 @@ SIGNAL_ENDINGS = {
     "handled within, and passed on": (
         "work(signal.SIGTERM, within=pass_on)", -15, "terminated", "Signal",
     ),
+    "handled within, and the one before called": (
+        "work(signal.SIGTERM, within=call_before)", 0, "completed", None,
+    ),
     "nested": ("outer(signal.SIGTERM)", -15, "terminated", "Signal"),
     "in a generator": ("list(steps(signal.SIGTERM))", -15, "terminated", "Signal"),
     "in a coroutine": ("asyncio.run(wait_for(signal.SIGTERM))", -15, "terminated", "Signal"),
@@ -12091,6 +12272,7 @@ PROGRAM = """
     def pass_on(number, frame):
         on(number, signal.SIG_DFL)
         before[number](number, frame) if callable(before[number]) else suicide(number)
+    def call_before(number, frame): callable(before[number]) and before[number](number, frame)
     def suicide(*numbers):
         for number in numbers or [signal.SIGTERM]:
             os.kill(os.getpid(), number)
@@ -12401,6 +12583,33 @@ def test_slurm_requeues_a_job(tmp_path: Path, slurm: dict[str, str]) -> None:
         for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT")
     ]
     assert numbers == [[job.number] * 2, [None, "1"]]
+
+
+def test_a_timeout_that_comes_while_the_record_is_written(tmp_path: Path) -> None:
+    """What a handler of SIGALRM raises reaches the caller, and the record is complete."""
+    code = """
+        import pycrumbs
+        def stop(*_): raise TimeoutError("too late")
+        signal.signal(signal.SIGALRM, stop)
+        hash_files = pycrumbs.hash_files
+        def hash_in_time(*given):
+            os.kill(os.getpid(), signal.SIGALRM)
+            time.sleep(0.01)
+            return hash_files(*given)
+
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            Path("out/made").touch()
+            pycrumbs.hash_files = hash_in_time
+
+        try:
+            work()
+        except TimeoutError as error:
+            print(error)
+    """
+    assert run_code(tmp_path, code) == "too late\n"
+    record = read(tmp_path / "out")
+    assert (record["status"], len(record["outputs"])) == ("completed", 1)
 
 
 # ------------------------------------------------------------------------------
