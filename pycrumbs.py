@@ -910,8 +910,8 @@ class _Signals:
     What the signals do is otherwise what it was: the handler calls the one before, or gives the
     signal its default effect, so that the process ends with the status it would have had. As a
     context it holds signals back, so that a record is written to its end. Python's own handler of
-    SIGINT is replaced within that context only: its KeyboardInterrupt ends a run by itself, and
-    asyncio looks whether it is there. All this happens in the main thread, the only one that
+    SIGINT, and asyncio's, are replaced within that context only: they end a run by themselves, and
+    asyncio looks whether they are there. All this happens in the main thread, the only one that
     Python runs handlers in.
     """
 
@@ -927,16 +927,18 @@ class _Signals:
         self.depth = 0
         self.pending: list[tuple[int, types.FrameType | None]] = []
         self.raised: tuple[BaseException | None, Record] = (None, {})
-        # The signal masks of threads that are forking; None while forks aren't watched.
+        # The signal mask before the context,
+        self.mask: Any = None
+        # and those of threads that are forking; None while forks aren't watched.
         self.masks: dict[int, Any] | None = None
 
     def __enter__(self) -> None:
         if _in_main_thread():
-            if not self.depth and hasattr(_signal, "pthread_sigmask"):
-                self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _HANDLED_LATER)
             self.depth += 1
             try:
                 self.take()
+                if self.depth == 1 and hasattr(_signal, "pthread_sigmask"):
+                    self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _HANDLED_LATER)
             except BaseException:
                 # Ctrl-C came before SIGINT was taken over.
                 self.__exit__()
@@ -949,8 +951,9 @@ class _Signals:
                 self.deliver()
             finally:
                 self.give_back()
-                if not self.depth and hasattr(_signal, "pthread_sigmask"):
-                    _signal.pthread_sigmask(_signal.SIG_SETMASK, self.mask)
+                if not self.depth and self.mask is not None:
+                    mask, self.mask = self.mask, None
+                    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
     def take(self) -> None:
         """Take over the signals that would end the process: that nobody ignores, and C has not."""
@@ -986,10 +989,10 @@ class _Signals:
             return False
         self.runs += 1
         if self.runs == 1:
-            # Python's own handler of SIGINT goes back at once: asyncio looks for it.
-            own = _signal.default_int_handler
-            self.kept.update({n: before for n, before in self.held.items() if before is not own})
-            self.held = {n: before for n, before in self.held.items() if before is own}
+            # Python's handler of SIGINT, and asyncio's, go back at once.
+            kept = {n: before for n, before in self.held.items() if not _raises_in_place(before)}
+            self.kept.update(kept)
+            self.held = {n: before for n, before in self.held.items() if n not in kept}
             self.watch_forks()
         return True
 
@@ -1048,8 +1051,9 @@ class _Signals:
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
         before = self.held.get(number, self.kept.get(number, _signal.SIG_DFL))
-        if before is _signal.default_int_handler:
+        if _raises_in_place(before):
             before(number, frame)
+            return
         now = _signal.getsignal(number)
         if not callable(before) and callable(now) and now != self.handle:
             # The program's own handler calls the one before it, which without us there wasn't.
@@ -1092,6 +1096,16 @@ _HANDLED_LATER = {
     if hasattr(_signal, name)
 }
 _signals = _Signals()
+
+
+def _raises_in_place(handler: Any) -> bool:
+    """Whether a handler ends the run in Python's own way: KeyboardInterrupt, or a cancelled task.
+
+    asyncio's lasts as long as its event loop, and is put back by whoever has put it there.
+    """
+    function = getattr(handler, "func", handler)
+    is_asyncio = getattr(function, "__module__", None) == "asyncio.runners"
+    return is_asyncio or handler is _signal.default_int_handler
 
 
 def _in_main_thread() -> bool:
@@ -4123,8 +4137,7 @@ class _Folder:
     def walk(self) -> None:
         """Go to `base` step by step; once that has gone well, the next time needn't."""
         start = os.open(_Unnoted("/" if os.path.isabs(self.base) else "."), _STEP)
-        os.close(self.descriptor)
-        self.descriptor = start
+        self.move(start)
         self.go(self.base)
         if len(_known_folders) >= FILE_LIMIT:
             _known_folders.clear()
@@ -4143,8 +4156,12 @@ class _Folder:
 
     def step(self, part: str) -> None:
         below = os.open(_Unnoted(part), _STEP | _NO_LINK, dir_fd=self.descriptor)
-        os.close(self.descriptor)
-        self.descriptor = below
+        self.move(below)
+
+    def move(self, descriptor: int) -> None:
+        """Go on to another folder; in this order, as Ctrl-C may come between."""
+        before, self.descriptor = self.descriptor, descriptor
+        os.close(before)
 
     def read_link(self, part: str) -> str:
         """Where a link leads; OSError if it isn't one to follow."""
