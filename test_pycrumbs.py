@@ -11803,9 +11803,10 @@ def test_a_kept_checkout_stays(first: Repo, tmp_path: Path) -> None:
 
 def test_rerun_of_a_run_in_a_spawned_worker(first: Repo, tmp_path: Path) -> None:
     """Where the script is called `__mp_main__`."""
-    path = first.path / "out" / "main_record.json"
-    path.write_text(path.read_text().replace('"__main__"', '"__mp_main__"'))
-    assert rerun(first.path / "out", "--yes", cwd=tmp_path).status == 0
+    text = (first.path / "out" / "main_record.json").read_text()
+    path = tmp_path / "worker_record.json"
+    path.write_text(text.replace('"__main__"', '"__mp_main__"'))
+    assert rerun(path, "--yes", cwd=tmp_path).status == 0
 
 
 def test_rerun_record_does_the_same(first: Repo, tmp_path: Path) -> None:
