@@ -1881,7 +1881,13 @@ class _GitProbe:
         paths = self.check_changed(changed)
         # Of these the index may say what isn't so, or that they are deleted while they were run.
         paths.update({**self.find_hidden(hidden), **dict.fromkeys(untracked, "untracked")})
-        return {**state, **self.read_patch(commit, paths)}
+        try:
+            return {**state, **self.read_patch(commit, paths)}
+        except _GitSilent as silence:
+            # What has been told so far holds without the patch. (Where a partial clone lacks an
+            # object, git can die of SIGPIPE as it may not fetch it.)
+            self.abandon()
+            return {**state, "git_patch_omitted": f"left out: all of it ({silence})"}
 
     def check_ignored(self) -> None:
         """Raise RuntimeError if git ignores the file, and hasn't been told to track it anyway."""
