@@ -2770,8 +2770,6 @@ _SUSPENDABLE = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASY
 
 def sign_file(path: str) -> tuple[int, ...] | None:
     """A regular file's signature, or None if there is no such file."""
-    import stat
-
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -4588,7 +4586,7 @@ class _Makers:
         folder = os.path.abspath(folder)
         for above in _folders_above(folder):
             claims = self.claims_in(above).items()
-            found = [c.record for path, cs in claims for c in cs if _is_below(path, folder)]
+            found = [c.record for path, cs in claims for c in cs if is_below(path, folder)]
             if found:
                 return max(found, key=_start_of)
         return None
@@ -4613,10 +4611,6 @@ def _folders_above(path: str) -> Iterator[str]:
     above = reversed(pathlib.PurePath(path).parents)
     folders = itertools.takewhile(os.path.isdir, map(str, above))
     yield from reversed([*folders])
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path.startswith(os.path.join(folder, ""))
 
 
 def _find_maker_0_4(path: str) -> _Maker | None:
@@ -7517,8 +7511,6 @@ _COMMANDS: dict[str, tuple[Callable[[Any], int], Sequence[Any]]] = {  # lists ex
 
 def _report(error: BaseException) -> int:
     """Tell in one line what stopped a command; return the exit status."""
-    import errno
-
     if isinstance(error, KeyboardInterrupt):
         return 130
     if getattr(error, "errno", None) in (errno.EPIPE, errno.ENOSPC):

@@ -82,6 +82,9 @@ import pycrumbs
 from pycrumbs import get_environment_info, get_git_info, get_installed_packages, seed_tasks, tracked
 
 HERE = Path(__file__).resolve().parent
+# nohup, and a shell's `&`, have them ignored, also by the children of these tests.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # ------------------------------------------------------------------------------
