@@ -3578,7 +3578,7 @@ def test_nvidia_smi_that_hangs(nvidia_smi: Callable[..., None], tmp_path: Path, 
     nvidia_smi(HANGING.format(pids=tmp_path / "pids"), wait=pycrumbs.PROBE_WAIT)
     start = time.monotonic()
     began = work_for(0, out)()
-    assert began - start < 0.5 + 1
+    assert began - start < 10  # it would hang for a minute
     assert re.fullmatch(SILENT, read(out)["environment"]["gpus"])
     await_death(tmp_path / "pids")
 
@@ -12529,7 +12529,7 @@ JOB_ENDINGS = {  # how it is submitted, and what ends it (nothing: its time limi
 }
 
 
-def wait_until(is_so: Callable[[], Any], seconds: float = 30) -> None:
+def wait_until(is_so: Callable[[], Any], seconds: float = 90) -> None:
     """Wait for something that SLURM is to do."""
     deadline = time.monotonic() + seconds
     while not is_so():
@@ -12603,7 +12603,7 @@ def test_slurm_requeues_a_job(tmp_path: Path, slurm: dict[str, str]) -> None:
                 job.call("scontrol", "update", f"JobId={job.number}", "StartTime=now")
         return state == "COMPLETED"
 
-    wait_until(is_through, 60)
+    wait_until(is_through)
     first, second = json.loads((job.folder / "out" / "work_record.json").read_text())
     assert (first["status"], first["error"]["signal"]) == ("terminated", "SIGTERM")
     assert (second["status"], second["result"]) == ("completed", "resumed")
@@ -13184,7 +13184,7 @@ done
 exec {git} "$@"
 """
 SLEEPS = "sleep 60 & wait"
-LEAVES_GRANDCHILD = "trap '' TERM HUP INT; (setsid sleep 3 &) ; sleep 60"
+LEAVES_GRANDCHILD = "trap '' TERM HUP INT; (setsid sleep 12 &) ; sleep 60"
 DIES = "kill -KILL $$"
 
 
@@ -13241,9 +13241,9 @@ def test_git_that_does_not_answer(repo: Repo, odd_git: Any, command: str, act: s
     odd_git(command, act)
     began = time.monotonic()
     state = run_here(repo)
-    assert time.monotonic() - began < 0.6 + 2
+    assert time.monotonic() - began < 8  # what hangs does so for 12 s at least
     assert list(state) == ["module_path", "name", "git_commit_hash"]
-    reason = "was killed by signal 9" if act == DIES else r"did not answer within 0\.[6-9] s"
+    reason = "was killed by signal 9" if act == DIES else r"did not answer within \d\.\d s"
     assert re.fullmatch(f"unavailable: git {reason}", state["git_commit_hash"])
 
 
@@ -13269,9 +13269,7 @@ def test_git_that_does_not_answer_where_a_clean_tree_is_asked_for(
     monkeypatch.syspath_prepend(repo.path)
     source = (repo.path / "work.py").read_text()
     repo.write("work.py", source.replace("literal", "allow_dirty_repo=False, literal"))
-    with pytest.raises(
-        RuntimeError, match=r"git did not answer within 0\.[6-9] s; keep the source"
-    ):
+    with pytest.raises(RuntimeError, match=r"git did not answer within \d\.\d s; keep the source"):
         run_here(repo)
 
 
@@ -13282,9 +13280,9 @@ def test_git_that_sleeps_for_a_minute(repo: Repo, odd_git: Any) -> None:
     environment = {"PATH": os.environ["PATH"]}
     began = time.monotonic()
     run_code(repo.path, "import work; assert work.work() == 42", env=environment)
-    assert 9 < time.monotonic() - began < 14
+    assert 9 < time.monotonic() - began < 40
     reason = read(repo.path / "out")["tracked_module"]["git_commit_hash"]
-    assert re.fullmatch(r"unavailable: git did not answer within 10\.\d s", reason)
+    assert re.fullmatch(r"unavailable: git did not answer within 1\d\.\d s", reason)
 
 
 def test_nvidia_smi_that_cannot_be_ended(tmp_path: Path) -> None:
@@ -13298,13 +13296,13 @@ def test_nvidia_smi_that_cannot_be_ended(tmp_path: Path) -> None:
             return time.monotonic()
 
         began = time.monotonic()
-        assert work() - began < 0.5 + 0.5
-        assert time.monotonic() - began < 0.5 + 1
+        assert work() - began < 8  # the grandchild holds the pipes for 12 s
+        assert time.monotonic() - began < 8
     """
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     assert run_code(tmp_path, code, "-W", "error", env=environment) == ""
     gpus = read(tmp_path / "out")["environment"]["gpus"]
-    assert re.fullmatch(r"unavailable: nvidia-smi did not answer within 0\.[5-9] s", gpus)
+    assert re.fullmatch(r"unavailable: nvidia-smi did not answer within \d\.\d s", gpus)
 
 
 # ------------------------------------------------------------------------------
