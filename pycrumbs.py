@@ -78,6 +78,7 @@ GIT_TIMEOUT = 10.0  # seconds; a status of 50,000 files takes 0.1
 PROBE_WAIT = 0.5  # seconds that a probe may hold the function up
 PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
 SOURCE_LIMIT = 2**16  # bytes of the files that are kept where the patch of all would pass that
+DIFFS_AT_ONCE = 20  # processes
 FEW_PATHS = 50  # that git finds in a large index faster than it looks at every file
 HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
 OMITTED_LIMIT = 100  # things that a git_patch_omitted names
@@ -97,7 +98,8 @@ TRACE_LIMIT = 100  # runs that a trace follows back, one after another
 HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
 THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
 FILE_LIMIT = 10_000  # inputs, and outputs, that one record lists
-LIST_LIMIT = 1000  # items of a list that are looked at for paths
+LIST_LIMIT = 1000  # items of an argument that are looked at for paths
+PATH_DEPTH = 4  # and the levels of lists and mappings
 VISIT_LIMIT = 100_000  # directory entries that are looked at, and opened files noted
 SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
 DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
@@ -309,6 +311,10 @@ class _Tracker:
         # What was read in this process isn't true where a pickled wrapper arrives.
         return {**self.__dict__, "evidence": None}
 
+    def __setstate__(self, state: Record) -> None:
+        self.__dict__.update(state)
+        self.source_signature = sign_file(self.source_file or "")
+
     def check_parameters(self) -> None:
         """Raise ValueError for an option that names a parameter the function lacks."""
         parameters = self.signature.parameters.values()
@@ -398,9 +404,12 @@ def _name_of(thing: object) -> str:
     return str(getattr(thing, "__name__", None) or getattr(thing, "name", None) or thing)
 
 
+# The run is entered twice: if Ctrl-C comes just as the inner __exit__ begins, there is the outer.
+
+
 def _wrap_plain(tracker: _Tracker) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _Run(tracker, args, kwargs) as run, run.active():
+        with _Run(tracker, args, kwargs) as run, run, run.active():
             return run.returned(tracker.function(*run.args, **run.kwargs))
 
     return wrapper
@@ -408,7 +417,7 @@ def _wrap_plain(tracker: _Tracker) -> Callable[..., Any]:
 
 def _wrap_coroutine(tracker: _Tracker) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _Run(tracker, args, kwargs) as run, run.active():
+        with _Run(tracker, args, kwargs) as run, run, run.active():
             return run.returned(await tracker.function(*run.args, **run.kwargs))
 
     return wrapper
@@ -420,7 +429,7 @@ def _wrap_coroutine(tracker: _Tracker) -> Callable[..., Any]:
 
 def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _Run(tracker, args, kwargs) as run:
+        with _Run(tracker, args, kwargs) as run, run:
             generator = tracker.function(*run.args, **run.kwargs)
             resume, value = generator.send, None
             while True:
@@ -443,7 +452,7 @@ def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
 
 def _wrap_async_generator(tracker: _Tracker) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _Run(tracker, args, kwargs) as run:
+        with _Run(tracker, args, kwargs) as run, run:
             generator = tracker.function(*run.args, **run.kwargs)
             # Only the wrapper is the event loop's to close, which closes this one in turn.
             hooks = sys.get_asyncgen_hooks()
@@ -490,7 +499,7 @@ class _Run:
         self.cpu_seconds = read_cpu_seconds()
         self.outcome: Record = {"status": "completed"}
         self.has_ended = self.guarded = False
-        self.path = ""
+        self.directory = self.path = ""
         self.signature: tuple[int, ...] | None = None
         # The directories that are to be removed if the run can't start.
         self.created: list[str] = []
@@ -503,6 +512,8 @@ class _Run:
         self.described = describe_arguments(self.given)
 
     def __enter__(self) -> _Run:
+        if self.uuid in _runs:
+            return self
         try:
             self.prepare()
             with _signals:
@@ -559,11 +570,10 @@ class _Run:
             self.capture.begin()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if os.getpid() != self.pid or self.uuid not in _runs or sys.is_finalizing():
-            return
         try:
-            with _signals:
-                self.end(error)
+            if self.uuid in _runs and os.getpid() == self.pid and not sys.is_finalizing():
+                with _signals:
+                    self.end(error)
         except BaseException as signal:
             # Only a signal's handler raises here. Did it come before the record was complete?
             if self.uuid in _runs:
@@ -576,8 +586,8 @@ class _Run:
             if self.capture:
                 self.capture.end()
             self.note_end(error)
-            if self.options.run_as and self.evidence.tracked_module:
-                self.record["tracked_module"] = add_late_sources(self.evidence.tracked_module)
+            if self.evidence.note_late_sources():
+                self.record["tracked_module"] = self.evidence.tracked_module
             self.evidence.gpus.stop()
             self.make_way()
             # The last record is worth an fsync: nobody writes it again.
@@ -596,15 +606,27 @@ class _Run:
         self.forget()
 
     def make_way(self) -> None:
-        """Leave the function's own file alone, if it has written one over the record."""
-        is_ours = self.options.chain_records or sign_file(self.path) == self.signature
-        if is_ours or not holds_something_else(self.path):
+        """Follow a directory that the function renamed; leave what it wrote over the record."""
+        signature = self.signature if self.options.chain_records else sign_file(self.path)
+        if signature is None:
+            self.follow_directory()
+        if signature in (None, self.signature) or not holds_something_else(self.path):
             return
         stem, taken = self.path[: -len(".json")], self.path
         names = (f"{stem}_{n}.json" for n in _count(2))
         self.path = next(path for path in names if not os.path.lexists(path))
         self.file = _RecordFile(self.path, self.base, chain=False)
         _warn(f"{self.tracker.name}() has written {taken} itself; its record is {self.path}")
+
+    def follow_directory(self) -> None:
+        """Look for the record beside where its directory was: results are published by renaming."""
+        above, name = os.path.dirname(self.directory), os.path.basename(self.path)
+        for entry in _scan_folder(above):
+            path = os.path.join(above, entry.name, name)
+            if self.signature and sign_file(path) == self.signature:
+                self.directory, self.path = os.path.dirname(path), path
+                self.file = _RecordFile(path, "", chain=False)
+                return
 
     def forget(self) -> None:
         """Let go of what is large: a task or context that the run left may hold it for long."""
@@ -619,12 +641,16 @@ class _Run:
             self.outcome = _signals.find_outcome(error) or describe_outcome(error)
         self.has_ended = True
 
-    def terminate(self, outcome: Record) -> None:
-        """The process is about to end; there may be little time left, so nothing is hashed."""
+    def note_signal(self, outcome: Record | None) -> None:
+        """The process is about to end; there may be little time left, so nothing is hashed.
+
+        None: it goes on after all.
+        """
         # A signal that comes while the record is completed doesn't change how the run ended.
         outcome = self.outcome if self.has_ended else outcome
+        record = self.completed(outcome, hash_room=0) if outcome else self.record
         try:
-            self.file.write(self.completed(outcome, hash_room=0), durable=True)
+            self.file.write(record, durable=outcome is not None)
         except Exception as problem:
             _say(f"{self.path}: {_describe_briefly(problem)}")
 
@@ -684,9 +710,9 @@ class _Run:
         options = self.options
         if options.directory_parameter is None:
             # Resolved at the call: it may be relative, and the function may change directory later.
-            base = os.path.abspath(options.literal_directory)
+            base = _absolute(os.fspath(options.literal_directory))
         else:
-            base = os.path.abspath(self.read_path(options.directory_parameter))
+            base = _absolute(self.read_path(options.directory_parameter))
         base = relocate(base, self.plan) if self.plan else base
         self.base = base if options.subdirectory_name_parameter else ""
         if self.plan:
@@ -703,12 +729,10 @@ class _Run:
         self.inject_directory(base)
 
     def choose_path(self, name: str) -> str:
-        """Where the record goes: not over that of a run which this one is nested in."""
-        taken: set[str] = set()
-        run = self.parent
-        while run is not None:
-            taken.add(run.path)
-            run = run.parent
+        """Where the record goes: not over that of another run in progress."""
+        is_chained = self.options.chain_records
+        others = (run for run in _runs.values() if not (is_chained and run.options.chain_records))
+        taken = {run.path for run in others}
         path = os.path.join(self.directory, name)
         stem = path[: -len(".json")]
         numbered = (f"{stem}_{n}.json" for n in _count(2))
@@ -758,7 +782,8 @@ class _Run:
             below = options.subdirectory_name_parameter is not None
             text = os.path.relpath(self.directory, base) if below else self.directory
             given = arguments[options.carrier]
-            arguments[options.carrier] = text if isinstance(given, str) else pathlib.Path(text)
+            kind = type(given) if isinstance(given, pathlib.PurePath) else pathlib.Path
+            arguments[options.carrier] = text if isinstance(given, str) else kind(text)
 
     def make_record(self) -> Record:
         """The record as it is before the function runs."""
@@ -909,14 +934,11 @@ class _Signals:
 
     What the signals do is otherwise what it was: the handler calls the one before, or gives the
     signal its default effect, so that the process ends with the status it would have had. As a
-    context it holds signals back, so that a record is written to its end. Python's own handler of
-    SIGINT, and asyncio's, are replaced within that context only: they end a run by themselves, and
-    asyncio looks whether they are there. All this happens in the main thread, the only one that
-    Python runs handlers in.
+    context it holds signals back, so that a record is written to its end. Some handlers are
+    replaced within that context only: Python's own of SIGINT, and asyncio's, which end a run by
+    themselves, and those of timeouts, which may raise anything. All this happens in the main
+    thread, the only one that Python runs handlers in.
     """
-
-    # Windows has no SIGHUP.
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
 
     def __init__(self) -> None:
         # The handlers before ours: those that go back when the context ends,
@@ -927,9 +949,7 @@ class _Signals:
         self.depth = 0
         self.pending: list[tuple[int, types.FrameType | None]] = []
         self.raised: tuple[BaseException | None, Record] = (None, {})
-        # The signal mask before the context,
-        self.mask: Any = None
-        # and those of threads that are forking; None while forks aren't watched.
+        # The signal masks of threads that are forking; None while forks aren't watched.
         self.masks: dict[int, Any] | None = None
 
     def __enter__(self) -> None:
@@ -937,8 +957,6 @@ class _Signals:
             self.depth += 1
             try:
                 self.take()
-                if self.depth == 1 and hasattr(_signal, "pthread_sigmask"):
-                    self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _HANDLED_LATER)
             except BaseException:
                 # Ctrl-C came before SIGINT was taken over.
                 self.__exit__()
@@ -951,20 +969,17 @@ class _Signals:
                 self.deliver()
             finally:
                 self.give_back()
-                if not self.depth and self.mask is not None:
-                    mask, self.mask = self.mask, None
-                    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
     def take(self) -> None:
-        """Take over the signals that would end the process: that nobody ignores, and C has not."""
+        """Take over the signals that would end the process, and those with a handler in Python."""
         # Ignored; set by C code, which can't be called from here; ours already.
         harmless = [_signal.SIG_IGN, None, self.handle]
         if os.getpid() == 1:
             # Process 1 of a container: the kernel doesn't end it by a signal without a handler.
             harmless.append(_signal.SIG_DFL)
-        for number in (getattr(_signal, name) for name in self.names if hasattr(_signal, name)):
+        for number in (*_ENDING, *_HANDLED_LATER):
             before = _signal.getsignal(number)
-            if before not in harmless:
+            if before not in harmless and (number in _ENDING or callable(before)):
                 # Noted first, as it is asked for from the moment that ours is in place.
                 self.held[number] = before
                 try:
@@ -989,8 +1004,7 @@ class _Signals:
             return False
         self.runs += 1
         if self.runs == 1:
-            # Python's handler of SIGINT, and asyncio's, go back at once.
-            kept = {n: before for n, before in self.held.items() if not _raises_in_place(before)}
+            kept = {n: handler for n, handler in self.held.items() if not _is_left(n, handler)}
             self.kept.update(kept)
             self.held = {n: before for n, before in self.held.items() if n not in kept}
             self.watch_forks()
@@ -1051,7 +1065,7 @@ class _Signals:
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
         before = self.held.get(number, self.kept.get(number, _signal.SIG_DFL))
-        if _raises_in_place(before):
+        if _is_left(number, before):
             before(number, frame)
             return
         now = _signal.getsignal(number)
@@ -1070,15 +1084,17 @@ class _Signals:
         except BaseException as error:
             self.raised = (error, outcome)
             raise
+        # The program goes on.
+        self.complete_records(None)
 
-    def complete_records(self, outcome: Record) -> None:
-        """Have the records of this process's runs say how they end."""
+    def complete_records(self, outcome: Record | None) -> None:
+        """Have the records of this process's runs say how they end; None: that they go on."""
         self.depth += 1
         try:
             for run in list(_runs.values()):
                 # A child that C code has forked has its parent's runs, too.
                 if run.pid == os.getpid():
-                    run.terminate(outcome)
+                    run.note_signal(outcome)
         finally:
             self.depth -= 1
 
@@ -1088,24 +1104,23 @@ class _Signals:
         return outcome if raised is error else None
 
 
-# What programs use for timeouts and preemption: their handlers may raise anything, which is for the
-# function and not for the record that is being written.
-_HANDLED_LATER = {
-    getattr(_signal, name)
-    for name in ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGUSR2")
-    if hasattr(_signal, name)
-}
+_ENDING, _HANDLED_LATER = (
+    [getattr(_signal, name) for name in names.split() if hasattr(_signal, name)]
+    # The second are what programs use for timeouts and preemption: what their handlers raise is
+    # for the function, and not for the record that is being written.
+    for names in ("SIGINT SIGTERM SIGHUP", "SIGALRM SIGVTALRM SIGPROF SIGUSR1 SIGUSR2")
+)
 _signals = _Signals()
 
 
-def _raises_in_place(handler: Any) -> bool:
-    """Whether a handler ends the run in Python's own way: KeyboardInterrupt, or a cancelled task.
+def _is_left(number: int, handler: Any) -> bool:
+    """Whether a handler stays in place while a run goes on, as what it raises ends the run anyway.
 
-    asyncio's lasts as long as its event loop, and is put back by whoever has put it there.
+    asyncio's of SIGINT lasts as long as its event loop, and is put back by whoever put it there.
     """
     function = getattr(handler, "func", handler)
     is_asyncio = getattr(function, "__module__", None) == "asyncio.runners"
-    return is_asyncio or handler is _signal.default_int_handler
+    return number in _HANDLED_LATER or is_asyncio or handler is _signal.default_int_handler
 
 
 def _in_main_thread() -> bool:
@@ -1228,7 +1243,11 @@ class _Evidence:
     def gather(self, tracker: _Tracker, probes: list[_GitProbe]) -> None:
         """Read code and packages; what fails here stops the run. Probes join the list given."""
         options = tracker.options
-        self.packages = self.origins = self.tracked_module = None
+        self.packages = self.origins = None
+        self.tracked_module: Record | None = None
+        # What was loaded, and how many modules in all, when the code was looked at.
+        self.sources: set[str] = set()
+        self.module_count = 0
         self.environment: Record = {}
         # The process's state when the environment was read.
         self.state: list[Any] = []
@@ -1250,7 +1269,23 @@ class _Evidence:
         if not options.disable_git_tracking:
             edited = tracker.is_source_edited() or None
             self.tracked_module = _Fixed(states.pop(), source_edited_after_import=edited)
+            self.sources = set(probes[-1].loaded)
         self.extra_modules = {state["name"]: state for state in states} or None
+
+    def note_late_sources(self) -> bool:
+        """Add the new sources to the patch that have been loaded since; tell whether there are any.
+
+        Most modules that a function imports are not of its repository, or committed.
+        """
+        count, self.module_count = self.module_count, len(sys.modules)
+        if self.tracked_module is None or count == self.module_count:
+            return False
+        top = self.tracked_module.get("git_working_dir")
+        sources = set(loaded_sources(top, "")) - self.sources if top else set()
+        if sources:
+            self.sources |= sources
+            self.tracked_module = add_late_sources(self.tracked_module)
+        return bool(sources)
 
 
 class _Unavailable(Exception):
@@ -1492,9 +1527,13 @@ def is_gone(pid: Any, start: object) -> bool:
 def _absolute(path: str) -> str:
     """An absolute path; a relative one as it is where the working directory is gone."""
     try:
-        return os.path.abspath(path)
+        plain = os.path.abspath(path)
     except FileNotFoundError:
         return path
+    # Behind a link `..` leads elsewhere than it seems to.
+    is_plain = os.pardir not in path.split(os.sep)
+    real = plain if is_plain else os.path.realpath(path)
+    return plain if is_plain or os.path.realpath(plain) == real else real
 
 
 def _read_bytes(path: str, limit: int = -1) -> bytes:
@@ -1542,13 +1581,19 @@ _VARIABLES_IF_SET = (
 
 def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
     """The environment variables that a record keeps; all of SLURM's inside a SLURM job."""
-    # Every look-up in os.environ encodes and decodes.
-    environ = dict(os.environ)
+    environ = copy_environment()
     names = [*_VARIABLES, *(name for name in _VARIABLES_IF_SET if name in environ)]
     if "SLURM_JOB_ID" in environ:
         names += sorted(name for name in environ if name.startswith("SLURM"))
     names += extra
     return {name: redact(name, environ.get(name)) for name in names}
+
+
+def copy_environment() -> dict[str, str]:
+    """All environment variables, also while another thread changes them."""
+    # `os.environ` looks each up anew; its own dictionary, of bytes, is copied in one step.
+    data = dict(getattr(os.environ, "_data", os.environ))
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in data.items()}
 
 
 # What a rerun sets as the first run had it: that which numbers may depend on, and no program's.
@@ -1642,9 +1687,9 @@ class _GpuProbe:
             self.fields = [field for field in self.fields if field not in unknown]
             self.ask()
             return True
-        self.process = None
-        if code == 0:
-            self.answer = parse_gpus(text, self.fields)
+        self.process, gpus = None, parse_gpus(text, self.fields)
+        if code == 0 and (gpus or "No devices" in text or not text.strip()):
+            self.answer = gpus
         else:
             reason = (text.strip() or err or "no output").splitlines()[0]
             self.answer = f"unavailable: nvidia-smi exited with status {code}: {reason}"
@@ -1708,7 +1753,7 @@ def _start_git(folder: str, *arguments: str) -> _Process:
     """Start a hardened git in a folder."""
     env = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in copy_environment().items()
         if not name.startswith("GIT_") or name in _GIT_KEPT_VARIABLES
     }
     env.update(_GIT_VARIABLES)
@@ -1776,8 +1821,10 @@ class _GitProbe:
         self.omitted: list[str] = []
         # The output of `git ls-files`,
         self.index = ""
-        # and the files that differ from the commit.
+        # the files that differ from the commit,
         self.changed: set[str] = set()
+        # and the sources that the process runs.
+        self.loaded: list[str] = []
         # A folder is ignored if whatever it could hold is: git can't be asked about "here".
         self.asked = os.path.join(self.folder, file or "pyproject.toml")
         self.start("config", *_CONFIG, _CONFIG_KEYS)
@@ -1800,7 +1847,8 @@ class _GitProbe:
             raise _GitSilent(f"git was killed by signal {-code}")
         if code == 129 and key == "config":
             raise self.error("this git is too old: pycrumbs needs version 2.26 or later")
-        if code >= 128:
+        # Where SIGCHLD is ignored, every status is 0.
+        if code >= 128 or (not out and err.startswith("fatal: ")):
             reason = err.replace("fatal: ", "").replace("\n", " ")
             raise self.error(reason or f"git ended with status {code}")
         return code, out
@@ -1831,7 +1879,7 @@ class _GitProbe:
         self.filters = self.choose_filters()
         self.start("status", *self.filters, *_STATUS)
         self.start("index", *_INDEX)
-        self.start("ignored", "check-ignore", "--no-index", "--quiet", self.asked)
+        self.start("ignored", "check-ignore", "--no-index", self.asked)
 
     def choose_filters(self) -> tuple[str, ...]:
         """Arguments that have git run the user's filters (git-lfs), but not the repository's."""
@@ -1892,9 +1940,12 @@ class _GitProbe:
     def check_ignored(self) -> None:
         """Raise RuntimeError if git ignores the file, and hasn't been told to track it anyway."""
         own = os.path.relpath(self.asked, self.top).replace(os.sep, "/")
-        ignored = "ignored" in self.processes and self.answer("ignored")[0] == 0
-        if ignored and not find_tracked(self.index, {own}):
+        if self.is_ignored() and not find_tracked(self.index, {own}):
             raise self.error(f"the repository {self.top} ignores that file")
+
+    def is_ignored(self) -> bool:
+        """Whether git ignores the file, as far as it has been asked."""
+        return "ignored" in self.processes and self.answer("ignored")[1] != b""
 
     def check_clean(self, commit: str | None, dirty: bool) -> None:
         """Raise RuntimeError unless the commit says all."""
@@ -1940,9 +1991,9 @@ class _GitProbe:
 
     def find_untracked(self) -> list[str]:
         """The sources in use that git neither tracks nor ignores."""
-        loaded = loaded_sources(self.top, self.real_path)
-        new = set(loaded) - find_tracked(self.index, set(loaded))
-        sources = [path for path in loaded if path in new and is_own_file(self.top, path)]
+        self.loaded = loaded_sources(self.top, self.real_path)
+        new = set(self.loaded) - find_tracked(self.index, set(self.loaded))
+        sources = [path for path in self.loaded if path in new and is_own_file(self.top, path)]
         untracked = set()
         for batch in _in_batches(sources):
             options = ("--others", "--exclude-standard", "-z")
@@ -2059,16 +2110,18 @@ class _GitProbe:
             raise _Unavailable(f"more than {format_size(PATCH_LIMIT)}")
         return lines
 
-    def read_diffs(self, diffs: Iterable[Sequence[str]]) -> bytes:
+    def read_diffs(self, diffs: Sequence[Sequence[str]]) -> bytes:
         """What these diffs say, which work side by side; `_Unavailable` if that is too much."""
         options = ("--literal-pathspecs", *self.filters, *_DIFF)
         patch = b""
         try:
-            for number, diff in enumerate(diffs):
-                self.processes[f"diff {number}"] = _start_git(self.top, *options, *diff)
-            for key in list(self.processes):
-                room = PATCH_LIMIT - len(patch)
-                patch += self.processes.pop(key).read_up_to(room, GIT_TIMEOUT)
+            # Not all at once: a process may have so many pipes and no more.
+            for start in range(0, len(diffs), DIFFS_AT_ONCE):
+                for number, diff in enumerate(diffs[start : start + DIFFS_AT_ONCE]):
+                    self.processes[f"diff {number}"] = _start_git(self.top, *options, *diff)
+                for key in list(self.processes):
+                    room = PATCH_LIMIT - len(patch)
+                    patch += self.processes.pop(key).read_up_to(room, GIT_TIMEOUT)
         finally:
             self.abandon()
             self.processes.clear()
@@ -2525,7 +2578,7 @@ def read_origin(name: str, probe: _GitProbe | str, seen: dict[str, Record]) -> R
     state = probe if isinstance(probe, str) else None
     if isinstance(probe, _GitProbe):
         if probe.top in seen:
-            is_ignored = _attempt(probe.answer, "ignored")[0] == 0
+            is_ignored = _attempt(probe.is_ignored) is True
             probe.abandon()
             return {} if is_ignored else seen[probe.top]
         state = _attempt(probe.describe, allow_dirty=True)
@@ -2720,7 +2773,11 @@ class _SeedOnImport:
         execute = loader.exec_module
 
         def exec_module(module: types.ModuleType) -> None:
-            # The loader is shared by what it loads later: it gets its own method back.
+            if module.__name__ != name:
+                # The loader is shared (a zip file's is), and the library is still to come.
+                execute(module)
+                return
+            # What it loads later isn't our affair: it gets its own method back.
             vars(loader).pop("exec_module", None)
             # Importing TensorFlow draws from it.
             state = random.getstate()
@@ -2812,7 +2869,10 @@ def find_inputs(
     found: dict[str, Record] = {}
     omitted: list[str] = []
     for name in declared:
-        for path in _paths_in(arguments[name], FILE_LIMIT + 1):
+        paths = [*_paths_in(arguments[name], FILE_LIMIT + 1)]
+        if not paths and arguments[name] is not None:
+            omitted.append(f"whatever {name} holds, which is no path")
+        for path in paths:
             for file, signature in find_declared(path, omitted):
                 found[file] = {**describe_file(file, signature), "found": "declared"}
     for name, value in arguments.items():
@@ -2822,7 +2882,7 @@ def find_inputs(
         files = [path for path in _paths_in(value, LIST_LIMIT) if os.path.isfile(path)]
         for path in files:
             found.setdefault(path, {**describe_file(path, sign_file(path)), "found": "parameter"})
-        if files and name not in declared and _is_longer(value, LIST_LIMIT):
+        if files and name not in declared and _holds_more(value, LIST_LIMIT):
             omitted.append(f"what follows the first {LIST_LIMIT:,} items of {name}")
     entries, cut = limit_files([found[path] for path in sorted(found)])
     return entries, _join(cut, *omitted)
@@ -2838,28 +2898,46 @@ def find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[in
     return [(os.path.join(path, below), signature) for below, signature in files.items()]
 
 
-def _is_longer(value: Any, length: int) -> bool:
-    kinds: Any = (list, tuple)
-    return any(issubclass(type(value), kind) and kind.__len__(value) > length for kind in kinds)
-
-
 def _paths_in(value: object, room: int) -> Iterator[str]:
-    """What could be paths in an argument: itself, or the first `room` items of a list or tuple."""
-    # The base's own methods: a derived class may have overridden them with anything.
-    kinds: Any = (list, tuple)
-    kind = next((kind for kind in kinds if issubclass(type(value), kind)), None)
-    items: list[Any] = kind.__getitem__(value, slice(room)) if kind else [value]
-    for path in map(_path_text, items):
+    """What could be paths in an argument: itself, or what it holds, up to `room` of that."""
+    import itertools
+
+    for path in map(_path_text, itertools.islice(_leaves(value, room), room)):
         if path and "\0" not in path:
             yield _absolute(path)
+
+
+def _holds_more(value: object, count: int) -> bool:
+    import itertools
+
+    return next(itertools.islice(_leaves(value, count + 1), count, None), None) is not None
+
+
+def _leaves(value: object, room: int, depth: int = 0) -> Iterator[object]:
+    """What lists, sets and mappings hold, within each other; else the value itself."""
+    import itertools
+
+    # The base's own methods: a derived class may have overridden them with anything.
+    kinds: Any = {list: list.__iter__, tuple: tuple.__iter__, dict: dict.values}
+    kinds.update({set: set.__iter__, frozenset: frozenset.__iter__})
+    items = next((walk for kind, walk in kinds.items() if issubclass(type(value), kind)), None)
+    if items is None:
+        yield value
+    elif depth < PATH_DEPTH:
+        for item in [*itertools.islice(items(value), room)]:
+            yield from _leaves(item, room, depth + 1)
 
 
 def _path_text(item: Any) -> str | None:
     """A short text, or a path as text; None for anything else, and a path that won't tell."""
     try:
-        path = os.fspath(item) if issubclass(type(item), (str, os.PathLike)) else None
-        short = isinstance(path, str) and str.__len__(path) < 4096
-        return str.__str__(path) if short else None
+        kind = type(item)
+        if not issubclass(kind, (str, bytes, os.PathLike)) or kind.__module__ == "unittest.mock":
+            # A mock is a path, too, and notes that it was asked.
+            return None
+        path = os.fspath(item)
+        length = bytes.__len__(path) if isinstance(path, bytes) else str.__len__(path)
+        return str.__str__(os.fsdecode(path)) if length < PATH_LIMIT else None
     except Exception:
         return None
 
@@ -3194,12 +3272,12 @@ def _note_event(event: str, arguments: tuple[Any, ...]) -> None:
         if not _captures or isinstance(path, (int, _Unnoted)):
             # An opened descriptor has been an event before; ours are nobody's.
             return
-        path = os.path.abspath(os.fsdecode(path))
+        path = _absolute(os.fsdecode(path))
         for capture in _find_captures():
             if event == "open":
                 capture.note(path, flags)
             else:
-                capture.note_rename(path, os.path.abspath(os.fsdecode(other)))
+                capture.note_rename(path, _absolute(os.fsdecode(other)))
     except Exception:
         # The program's own opening must go on, whatever this one was.
         return
@@ -3265,6 +3343,8 @@ class _Describer:
         self.kinds: dict[str, str] = {}
         # No repr or description stands for anything so far.
         self.exact = True
+        # Anything else is worth nothing.
+        self.exact_only = False
         # Ids of the containers around the current value.
         self.open: list[int] = []
 
@@ -3299,6 +3379,9 @@ class _Describer:
             raise
         except Exception as error:
             self.kinds[path] = _type_name(value)
+            if not issubclass(kind, dict) and _is_mapping(kind):
+                # OmegaConf's can't be walked while a value is missing.
+                return self.text(_attempt(lambda: remove_addresses(repr(value))))
             return self.text(f"<{_type_name(value)}: {_describe_briefly(error)}>")
 
     def text(self, text: str) -> str:
@@ -3366,6 +3449,8 @@ class _Describer:
                 return self.cut(obstacle, value, path)
             items: Record = {}
             holder = _secret_holder(path)
+            # {"name": "DB_PASSWORD", "value": "..."}
+            label = dict.get(value, "name") if isinstance(value, dict) else None
             for key, item in value.items():
                 name = self.key_text(key, path)
                 self.spend(len(name) + (6 if items else 4))
@@ -3373,7 +3458,8 @@ class _Describer:
                     stem = f"{name} ({_type_name(key)}"
                     name = next(n for n in _numbered(stem) if n not in items)
                 below = f"{path}.{name}" if path else name
-                items[name] = self.walk(item, below, f"{name} {holder}" if holder else name)
+                called = label if type(label) is str and name == "value" else name
+                items[name] = self.walk(item, below, f"{called} {holder}" if holder else called)
             return items
 
     def key_text(self, key: Any, path: str) -> str:
@@ -3393,18 +3479,26 @@ class _Describer:
             item = value.item()
             plain = type(item) in _PLAIN_TYPES
             return self.walk(item, path, "") if plain else self.text(repr(value))
-        fields = getattr(kind, "__dataclass_fields__", None)
-        if isinstance(fields, dict):
-            return self.walk_mapping({name: getattr(value, name) for name in fields}, path)
+        fields = list_fields(kind)
+        if fields is not None:
+            held = {name: getattr(value, name) for name in fields if hasattr(value, name)}
+            return self.walk_mapping(held, path)
         if any(c.__name__ in ("Namespace", "SimpleNamespace") for c in kind.__mro__):
             return self.walk_mapping(vars(value), path)
         if _is_mapping(kind):
             return self.walk_mapping(value, path)
-        if hasattr(kind, "shape") and hasattr(value.shape, "__iter__"):
+        if self.exact_only:
+            # It isn't even asked for its repr, which may take long, or query a database.
+            raise _TooLong
+        if hasattr(kind, "shape") and any(hasattr(kind, name) for name in _ARRAY_PROTOCOLS):
             dtype = f" dtype {value.dtype}" if hasattr(kind, "dtype") else ""
             return self.text(f"<{_type_name(value)} shape {tuple(value.shape)}{dtype}>")
+        if _is_sequence(kind):
+            return self.walk_list(value, path)
         if _is_long_in_print(kind):
             self.check(len(value))
+        if kind is types.FunctionType:
+            return self.text(f"<function {value.__module__}.{value.__qualname__}>")
         return self.text(remove_addresses(repr(value)))
 
 
@@ -3427,16 +3521,15 @@ class _Nesting:
         self.open.pop()
 
 
-def _hide_secrets(items: Iterable[Any]) -> Iterable[Any]:
+def _hide_secrets(items: Iterable[Any]) -> Iterator[Any]:
     """The items of a sequence without secrets: those of a command line, or of a name and value."""
-    kinds: Any = (list, tuple)
-    texts: Any = items
-    if type(items) not in kinds or not all(type(text) is str for text in texts[:LIST_LIMIT]):
-        return items
-    if len(texts) == 2 and is_secret(texts[0], texts[1]):
-        return [texts[0], REDACTED]
-    is_command_line = any(text.startswith("-") for text in texts[:LIST_LIMIT])
-    return redact_argv(texts) if is_command_line and len(texts) <= LIST_LIMIT else items
+    is_pair = type(items) in (list, tuple) and len(items) == 2  # type: ignore[arg-type]
+    name = ""
+    for item in items:
+        text = item if type(item) is str and len(item) <= TEXT_LIMIT else ""
+        is_value = name and not text.startswith("--") and is_secret(name, item)
+        yield REDACTED if is_value else redact_argv([text])[0] if "=" in text else item
+        name = text if is_pair or _pattern(r"--?[\w.-]+").fullmatch(text) else ""
 
 
 _PLAIN_TYPES = (str, int, float, bool, type(None), list, dict)
@@ -3458,6 +3551,33 @@ def _is_mapping(kind: type) -> bool:
     import collections.abc
 
     return issubclass(kind, collections.abc.Mapping)
+
+
+# What arrays and tensors have, and neither what describes their type nor other things with a shape.
+_ARRAY_PROTOCOLS = ("__array__", "__cuda_array_interface__", "__dlpack__")
+
+
+def list_fields(kind: type) -> list[str] | None:
+    """The names of a dataclass's, attrs class's or pydantic model's fields; None for others."""
+    if isinstance(getattr(kind, "__dataclass_fields__", None), dict):
+        import dataclasses
+
+        return [field.name for field in dataclasses.fields(kind)]
+    attributes: Any = getattr(kind, "__attrs_attrs__", None)
+    if isinstance(attributes, tuple):
+        return [attribute.name for attribute in attributes]
+    if any((c.__module__, c.__name__) == ("pydantic.main", "BaseModel") for c in kind.__mro__):
+        # Pydantic 1 calls them __fields__.
+        fields: Any = getattr(kind, "model_fields", None) or getattr(kind, "__fields__", ())
+        return list(fields)
+    return None
+
+
+def _is_sequence(kind: type) -> bool:
+    """Whether a type is one of Python's own that can be walked like a list, at no other cost."""
+    modules = ("builtins", "collections")
+    names = ("deque", "UserList", "dict_keys", "dict_values")
+    return any(c.__module__ in modules and c.__name__ in names for c in kind.__mro__)
 
 
 def _is_long_in_print(kind: type) -> bool:
@@ -3510,6 +3630,7 @@ def remove_addresses(text: str) -> str:
 def describe_result(result: Any) -> Record:
     """What a function returned, if that is JSON (tuples and NumPy's scalars count) and not long."""
     describer = _Describer()
+    describer.exact_only = True
     try:
         described = describer.walk(result, "result", "result")
     except (_TooLong, RecursionError):
@@ -3519,11 +3640,12 @@ def describe_result(result: Any) -> Record:
 
 def describe_outcome(error: BaseException) -> Record:
     """How a run ended that an exception left: its status and error."""
-    if isinstance(error, SystemExit) and error.code in (None, 0):
-        return {"status": "completed"}
     names = {kind.__name__ for kind in type(error).__mro__}
-    # By name: asyncio's CancelledError isn't imported for this.
-    interrupted = names & {"KeyboardInterrupt", "GeneratorExit", "CancelledError"}
+    # By name, as none is imported for this: click's and typer's Exit; asyncio's, and trio's.
+    for name, status in (("SystemExit", "code"), ("Exit", "exit_code")):
+        if name in names and getattr(error, status, 1) in (None, 0):
+            return {"status": "completed"}
+    interrupted = names & {"KeyboardInterrupt", "GeneratorExit", "CancelledError", "Cancelled"}
     return {
         "status": "interrupted" if interrupted else "failed",
         "error": {
