@@ -106,6 +106,7 @@ DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
 TRACEBACK_LINES = 100  # kept of a long traceback, at either end
 TRACEBACK_LENGTH = 2**17  # and the characters
 SOCKET_FOLDER_LENGTH = 70  # of the 104 characters of a socket's path, 34 are multiprocessing's
+LINK_LIMIT = 10_000  # files of one argument that a rerun links to one by one
 CHECKOUT_TIMEOUT = 600.0  # seconds, for the repository of a rerun
 RERUN_PREFIX = "pycrumbs-rerun-"
 KEPT_PREFIX = "pycrumbs-kept-"
@@ -123,7 +124,7 @@ SUPPRESSED = "<suppressed due to excessive length>"
 
 
 def tracked(
-    *,
+    *misplaced: object,
     literal_directory: _StrPath | None = None,
     directory_parameter: str | None = None,
     subdirectory_name_parameter: str | None = None,
@@ -217,6 +218,11 @@ def tracked(
     """
     # The arguments, by their names, are the options: they are listed nowhere else.
     options = _Options(**locals(), run_as=None, source_file=None)
+    if misplaced:
+        raise TypeError(
+            "tracked takes named options only, and one at least: write "
+            '@tracked(directory_parameter="out"), or @tracked(literal_directory="runs")'
+        )
     options.check()
 
     def decorate(function: _F) -> _F:
@@ -1834,7 +1840,8 @@ class _GitProbe:
         try:
             self.processes[key] = _start_git(self.top or self.folder, *arguments)
         except _Unavailable as error:
-            raise self.error(str(error)) from None
+            advice = "install git, or put it on PATH" if "No such file" in str(error) else ""
+            raise self.error(str(error), advice) from None
 
     def answer(self, key: str) -> tuple[int, bytes]:
         """Exit status and output of one git; its failure (status 128 and above) is an error."""
@@ -1858,11 +1865,11 @@ class _GitProbe:
         for process in self.processes.values():
             process.abandon()
 
-    def error(self, problem: str) -> RuntimeError:
+    def error(self, problem: str, advice: str = "") -> RuntimeError:
         """The error of a probe that failed; whatever git still does for it ends."""
         self.abandon()
         where = f"cannot record the git state of {self.name!r} ({self.path})"
-        return RuntimeError(f"{where}: {problem}; {_GIT_ADVICE}")
+        return RuntimeError(f"{where}: {problem}; {advice or _GIT_ADVICE}")
 
     def advance(self) -> None:
         """Start what depends on the repository's place and settings."""
@@ -2206,6 +2213,8 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
     """
     top = os.path.join(os.path.normpath(top), "")
     library = os.path.join(os.path.dirname(os.__file__), "")
+    # What pip has made there only calls a package's function.
+    scripts = os.path.join(os.path.dirname(sys.executable or "-"), "")
     found = {real_path} if os.path.isfile(real_path) else set()
     # A real path costs too much to ask it for every module.
     folders: dict[str, str] = {}
@@ -2213,7 +2222,7 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
         file, name = attributes.get("__file__"), attributes.get("__name__")
         if not isinstance(file, str) or file.startswith(library):
             continue
-        if f"{os.sep}site-packages{os.sep}" in file:
+        if f"{os.sep}site-packages{os.sep}" in file or file.startswith(scripts):
             continue
         if file.endswith(".py") or name in ("__main__", "__mp_main__"):
             folder, file = os.path.split(_absolute(file))
@@ -2282,12 +2291,22 @@ def redact_patch(lines: list[str], omitted: list[str]) -> list[str]:
     starts = [number for number, line in enumerate(lines) if line.startswith("diff --git ")]
     redacted: list[str] = []
     for start, end in zip(starts, [*starts[1:], len(lines)]):
-        section = redact_file(lines[start:end])
+        section = lines[start:end]
+        # Our own file speaks of secrets all the time, and holds none.
+        section = section if _attempt(is_own_patch, section) is True else redact_file(section)
         if section != lines[start:end]:
             name = section[0].rpartition(" b/")[2].rstrip('"')
             omitted.append(f"the secrets in {name}, so that its patch is not exact")
         redacted += section
     return redacted
+
+
+def is_own_patch(lines: Sequence[str]) -> bool:
+    """Whether one file's patch adds this very file, as whoever vendors it does."""
+    if "new file mode 100644" not in lines[:2] or not lines[0].endswith("pycrumbs.py"):
+        return False
+    own = {f"+{line}" for line in _read_bytes(__file__).decode().split("\n")}
+    return own >= {line for line in lines if line.startswith("+") and line[:4] != "+++ "}
 
 
 def redact_file(lines: list[str]) -> list[str]:
@@ -2421,7 +2440,11 @@ def _probe_module(module: str | types.ModuleType) -> _GitProbe:
     import importlib
 
     if isinstance(module, str):
-        module = importlib.import_module(module)
+        try:
+            module = importlib.import_module(module)
+        except ImportError as error:
+            problem = f"cannot record the git state of {module!r}: {error}"
+            raise type(error)(problem, name=error.name) from error
     return _GitProbe(module.__name__, getattr(module, "__file__", None))
 
 
@@ -3233,7 +3256,7 @@ class _Capture:
     def select(self, paths: Iterable[str]) -> list[str]:
         """The paths that aren't the interpreter's, the packages', the system's or ours."""
         # Reproducing these is the package inventory's business.
-        ignored = (*_interpreter_folders(), "/proc/", "/sys/", "/dev/")
+        ignored = (*_interpreter_folders(), "/proc/", "/sys/", "/dev/", "/usr/share/zoneinfo/")
         modules = {attributes.get("__file__") for attributes in _module_attributes()}
         skipped = {f"{os.sep}{folder}{os.sep}" for folder in _SKIPPED_FOLDERS}
         return sorted(
@@ -3407,9 +3430,9 @@ class _Describer:
     def walk_float(self, value: float, path: str) -> float | str:
         number = float.__float__(value)
         text = float.__repr__(number)
-        if text in ("nan", "inf", "-inf"):
+        if text in _NUMBERS:
             self.kinds.setdefault(path, _type_name(value))
-            return self.text(text)
+            return self.walk_str(text, path)
         self.spend(len(text))
         return number
 
@@ -3737,6 +3760,8 @@ _STRONG_NAMES = r"""(?x)
   | _(?:access|account|admin|app|auth|consumer|deploy|encryption|license|master|private|secret
      |service|shared|signing|ssh|storage|subscription)_?keys?_ | api_?(?:key|token)s?_
   | _(?:access|auth|bearer|csrf|refresh|security|session)_?tokens?_
+  | _(?:anthropic|aws|azure|clearml|cohere|comet|gcp|github|gitlab|google|groq|hf|huggingface|kaggle
+     |mistral|neptune|openai|openrouter|replicate|sendgrid|stripe|wandb)_(?:keys?|pat)_
   | _(?:account|admin|db|database|mail|mysql|postgres|proxy|redis|root|smtp|user)_?pass_
 """
 # `password_length` and `token_count` hold numbers of them.
@@ -4479,7 +4504,14 @@ def iterate_records(
         return
     # Says why, if it can't be read.
     _list_folder(root)
-    for folder, folders, files in os.walk(root):
+    seen: set[object] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        # A link may lead to another disk, or back.
+        identity = _attempt(_identify, folder)
+        if identity in seen:
+            folders.clear()
+            continue
+        seen.add(identity)
         folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
         for name in files:
             path = os.path.join(folder, name)
@@ -4488,6 +4520,11 @@ def iterate_records(
                     yield from read_records(path)
                 except RecordError as error:
                     on_problem(f"{error}; left out")
+
+
+def _identify(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _list_folder(folder: str) -> list[str]:
@@ -4506,7 +4543,9 @@ def _looks_like_record(path: str) -> bool:
         head = _read_bytes(path, min(100, os.path.getsize(path))).decode("utf-8", "replace")
     except OSError:
         return False
-    return _pattern(r'\s*\[?\s*\{\s*"(pycrumbs|uuid)": "').match(head) is not None
+    # Other programs (jq) may have sorted its keys, or taken the blanks out.
+    start = r'\s*\[?\s*\{\s*"(?:(?:pycrumbs|uuid)"\s*:\s*"|called_function"\s*:\s*\{)'
+    return _pattern(start).match(head) is not None
 
 
 def read_records(path: str) -> list[Record]:
@@ -4617,16 +4656,28 @@ def find_record(target: _StrPath) -> Record:
         return _find_numbered(stem, int(number))
     if os.path.isdir(path):
         return find_record_in(path)
-    if _looks_like_record(path):
-        return read_records(path)[-1]
-    maker = find_maker(path)
+    is_alike = _looks_like_record(path)
+    maker = None if is_alike else find_maker(path)
     if maker is not None:
         return maker
     if not os.path.exists(path):
         raise RecordError(f"{path}: there is no such file or directory")
-    if path.endswith(".json"):
-        return read_records(path)[-1]
-    raise RecordError(f"{path}: no record beside it or in a folder above names this file")
+    if is_alike or path.endswith(".json"):
+        try:
+            return read_records(path)[-1]
+        except RecordError:
+            # A file that a run has made may begin like a record.
+            maker = find_maker(path)
+            if maker is not None:
+                return maker
+            raise
+    advice = "if it was written elsewhere, trace --root DIR looks for it by content"
+    raise RecordError(f"{path}: no record beside it or in a folder above names this file; {advice}")
+
+
+def as_record(record: Record | _StrPath) -> Record:
+    """A record, or the one that a path stands for."""
+    return record if isinstance(record, dict) else find_record(record)
 
 
 def _find_numbered(target: str, number: int) -> Record:
@@ -4683,12 +4734,16 @@ class _Makers:
 
     def __init__(self) -> None:
         self.claims: dict[str, dict[str, list[_Maker]]] = {}
+        self.by_uuid: dict[str, Record] = {}
 
-    def find(self, path: str, sha256: str | None = None) -> _Maker | None:
+    def find(
+        self, path: str, sha256: str | None = None, before: float = float("inf")
+    ) -> _Maker | None:
         """The run that made a file, by the records beside it and in the folders above.
 
         One that made this content (by default, what is there now) goes before one that only wrote
-        to this path; then the nearest; then the newest.
+        to this path; then one that began `before` the file was read; then the nearest; then the
+        newest.
         """
         claims = [
             (folder, claim)
@@ -4696,11 +4751,16 @@ class _Makers:
             for claim in self.claims_in(folder).get(path, ())
         ]
         if not claims:
-            return None
+            real = os.path.realpath(path)
+            return None if real == path else self.find(real, sha256, before)
         if sha256 is None and len(claims) > 1:
             sha256 = hash_file(path)
+        starts = [_start_of(claim.record) for _, claim in claims]
         # The longest folder is the nearest one.
-        ranks = [(c.made(sha256) is True, len(f), _start_of(c.record)) for f, c in claims]
+        ranks = [
+            (claim.made(sha256) is True, start < before, len(folder), start)
+            for (folder, claim), start in zip(claims, starts)
+        ]
         return claims[ranks.index(max(ranks))][1]
 
     def find_for_folder(self, folder: str) -> Record | None:
@@ -4718,6 +4778,7 @@ class _Makers:
         if folder not in self.claims:
             claims = self.claims[folder] = {}
             for record in _attempt_list(records_in, folder):
+                self.by_uuid[str(record.get("uuid"))] = record
                 for entry in entries_of(record, "outputs", folder):
                     maker = _Maker(record=record, sha256=entry["sha256"])
                     claims.setdefault(entry["path"], []).append(maker)
@@ -4818,24 +4879,24 @@ def judge_status(record: Record) -> str:
 
 
 def verify_record(
-    record: Record, on_progress: Callable[[int], object] | None = None
+    record: Record | _StrPath, on_progress: Callable[[int], object] | None = None
 ) -> list[Record]:
     """Compare a run's inputs and outputs with the files as they are now.
 
     Parameters
     ----------
     record
-        From `find_record` or `load_records`.
+        From `find_record` or `load_records`; or a path that `find_record` takes.
     on_progress
         Called, from the threads that hash, with the number of bytes after each stretch of them.
 
     Returns
     -------
     list of dict
-        record_path, path, kind ('input' or 'output') and state: 'ok', 'changed', 'missing', or
-        'unhashed' for a file of the right size that the record has no hash of.
+        record_path, path, kind ('input' or 'output') and state: 'ok', 'changed', 'missing',
+        'unreadable', or 'unhashed' for a file of the right size that the record has no hash of.
     """
-    return verify_records([record], on_progress)
+    return verify_records([as_record(record)], on_progress)
 
 
 def verify_records(
@@ -4855,11 +4916,21 @@ def verify_records(
                     newest[entry["path"]] = record
     judge_files(entries, on_progress)
     for entry in entries:
+        if entry["kind"] == "input" and entry["state"] in ("changed", "missing"):
+            follow_moved(entry)
         is_newest = newest.get(entry["path"]) is entry["record"]
         if entry["kind"] == "output" and entry["state"] != "ok" and not is_newest:
             entry["state"] = "replaced"
         entry["record_path"] = entry["record"].get("record_path")
     return [_pick(entry, ("record_path", "path", "kind", "state")) for entry in entries]
+
+
+def follow_moved(entry: Record) -> None:
+    """Judge an input by where it is now, if it has moved together with the record."""
+    record_path = str(entry["record"].get("record_path"))
+    path = find_moved(entry, list_above(record_path))
+    if path != entry["path"]:
+        entry.update(path=path, state="ok")
 
 
 def judge_files(
@@ -4880,7 +4951,9 @@ def judge_files(
             worth_hashing.append((entry, {"path": entry["path"], "size": signature[2]}))
     hash_files([now for _, now in worth_hashing], None, on_progress=on_progress)
     for entry, now in worth_hashing:
-        entry["state"] = "ok" if now.get("sha256") == entry["sha256"] else "changed"
+        sha256 = now.get("sha256")
+        is_same = sha256 == entry["sha256"]
+        entry["state"] = "ok" if is_same else "changed" if sha256 else "unreadable"
 
 
 # -- what differs between two runs
@@ -4902,8 +4975,8 @@ _ALWAYS_DIFFERENT = (
 _ABSENT: Any = object()  # stands for what only one of two runs has
 
 
-def diff_records(a: Record, b: Record) -> list[Record]:
-    """Tell by meaning what differs between two runs.
+def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
+    """Tell by meaning what differs between two runs: records, or paths that `find_record` takes.
 
     What always differs (uuids, times, process ids, resources) is not compared; nor is where each
     run left its files, by whatever argument it was told. Two seeds that nobody gave are listed
@@ -4918,6 +4991,7 @@ def diff_records(a: Record, b: Record) -> list[Record]:
     """
     import itertools
 
+    a, b = as_record(a), as_record(b)
     differences = []
     for section, view in _DIFF_SECTIONS.items():
         compare = diff_files if section in ("inputs", "outputs") else diff_values
@@ -4927,9 +5001,16 @@ def diff_records(a: Record, b: Record) -> list[Record]:
             difference = {"section": section, "path": path, "a": x, "b": y}
             differences.append({k: v for k, v in difference.items() if v is not _ABSENT})
     sections = {difference["section"] for difference in differences}
-    if is_seed_drawn(a) and is_seed_drawn(b) and not sections & {"outputs", "result", "status"}:
+    is_drawn = is_seed_drawn(a) and is_seed_drawn(b) and tells_outputs(a) and tells_outputs(b)
+    if is_drawn and not sections & {"outputs", "result", "status"}:
         differences = [d for d in differences if d["section"] != "seed"]
     return differences
+
+
+def tells_outputs(record: Record) -> bool:
+    """Whether a record knows the content of all that the run made."""
+    is_whole = "pycrumbs" in record and "outputs_omitted" not in record
+    return is_whole and all(entry["sha256"] for entry in entries_of(record, "outputs"))
 
 
 def is_seed_drawn(record: Record) -> bool:
@@ -4939,31 +5020,29 @@ def is_seed_drawn(record: Record) -> bool:
     return record.get("seed") is not None and record["seed"] not in given
 
 
-def forget_directory(value: Any, directory: str) -> Any:
+def forget_directory(value: Any, directory: str, cwd: str) -> Any:
     """A value in which every path into a run's own directory begins with OWN_DIRECTORY instead.
 
-    A relative path counts if it ends (before what is below the directory) as the directory does;
-    a bare name doesn't: it may mean something else.
+    Relative paths lead on from `cwd`, the run's working directory.
     """
     if isinstance(value, dict):
-        return {key: forget_directory(item, directory) for key, item in value.items()}
+        return {key: forget_directory(item, directory, cwd) for key, item in value.items()}
     if isinstance(value, list):
-        return [forget_directory(item, directory) for item in value]
-    if not isinstance(value, str) or os.sep not in value or len(value) > PATH_LIMIT:
+        return [forget_directory(item, directory, cwd) for item in value]
+    if not isinstance(value, str) or len(value) > PATH_LIMIT:
+        return value
+    if not value.startswith(".") and os.path.basename(directory) not in value:
         return value
     before = _pattern(_BEFORE_PATH).match(value)[0]
     after = "')" if value.endswith("')") else ""
-    path = value[len(before) : len(value) - len(after)]
-    parts = [part for part in os.path.normpath(path).split(os.sep) if part != ".."]
-    own = directory.split(os.sep)[-DEPTH_LIMIT:]
-    for length in range(min(len(parts), len(own)), 0, -1):
-        if own[-length:] == parts[:length]:
-            return before + os.sep.join([OWN_DIRECTORY, *parts[length:]]) + after
-    return value
+    path = os.path.normpath(os.path.join(cwd, value[len(before) : len(value) - len(after)]))
+    if path != directory and not is_below(path, directory):
+        return value
+    return before + OWN_DIRECTORY + path[len(directory) :] + after
 
 
 OWN_DIRECTORY = "<the run's directory>"
-_BEFORE_PATH = r"(?:\w+Path\('|--?[\w-]+=)?"
+_BEFORE_PATH = r"(?:\w+Path\('|[\w.-]+=)?"
 
 
 def directory_of(record: Record) -> str:
@@ -4971,6 +5050,12 @@ def directory_of(record: Record) -> str:
     then = get(record, "called_function", "directory")
     now = os.path.dirname(os.path.abspath(str(record.get("record_path", ""))))
     return then if isinstance(then, str) else now
+
+
+def cwd_of(record: Record) -> str:
+    """A run's working directory."""
+    cwd = get(record, "environment", "cwd")
+    return cwd if isinstance(cwd, str) and len(cwd) <= PATH_LIMIT else os.sep
 
 
 def _pick(mapping: object, keys: Iterable[str]) -> Record:
@@ -4998,9 +5083,16 @@ def describe_packages(record: Record) -> Record:
     return {canonical_name(name): version for name, version in packages}
 
 
+def summarize_error(record: Record) -> list[str]:
+    """An error in a line, if there was one."""
+    error = record.get("error")
+    told = [clean(get(error, key)) for key in ("type", "message") if get(error, key)]
+    return [": ".join(told)] if told else []
+
+
 def _ending(record: Record) -> Record:
-    message = get(record, "error", "message")
-    return _without_none({"status": judge_status(record), "error": message})
+    error = ": ".join(summarize_error(record)) or None
+    return _without_none({"status": judge_status(record), "error": error})
 
 
 def describe_code(record: Record) -> Record:
@@ -5017,7 +5109,8 @@ def _describe_state(state: object) -> Record:
     patch = described.get("git_patch")
     text = "\n".join(map(str, patch)) if isinstance(patch, list) else ""
     parts = _pattern("(?m)^(?=diff --git )").split(text)
-    files = {part.partition("\n")[0].rpartition(" b/")[2]: part.rstrip() for part in parts}
+    headers = [part.partition("\n")[0] for part in parts]
+    files = {read_name(line) or line: part.rstrip() for line, part in zip(headers, parts)}
     return {**described, "git_patch": {k: v for k, v in files.items() if v}} if described else {}
 
 
@@ -5028,7 +5121,12 @@ def describe_surroundings(record: Record) -> Record:
     variables = _items(environment.pop("environment_variables", None))
     kept = {k: v for k, v in variables if v is not None and not always.match(k)}
     rank = {k: v for k, v in _items(environment.pop("rank", None)) if k != "job"}
-    argv = forget_directory(environment.get("argv"), directory_of(record))
+    # It may have been started as python, or as python3.
+    python = environment.get("python_executable")
+    environment["python_executable"] = (
+        os.path.dirname(python) if isinstance(python, str) else python
+    )
+    argv = forget_directory(environment.get("argv"), directory_of(record), cwd_of(record))
     return {**environment, "argv": argv, "rank": rank, "environment_variables": kept}
 
 
@@ -5036,7 +5134,7 @@ def describe_files(record: Record, kind: str) -> dict[str, Record]:
     """A run's inputs or outputs by path; within the run's directory that is relative to it."""
     directory = os.path.join(directory_of(record), "")
     return {
-        os.path.normpath(entry["name"].replace(directory, "", 1)): entry
+        os.path.normpath(entry["name"].removeprefix(directory)): entry
         for entry in entries_of(record, kind)
     }
 
@@ -5062,7 +5160,7 @@ def diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str
 _DIFF_SECTIONS: dict[str, Callable[[Record], Any]] = {  # what is compared of each run
     "function": describe_function,
     "arguments": lambda run: forget_directory(
-        get(run, "called_function", "parameters"), directory_of(run)
+        get(run, "called_function", "parameters"), directory_of(run), cwd_of(run)
     ),
     "code": describe_code,
     "seed": lambda run: run.get("seed", _ABSENT),
@@ -5151,8 +5249,8 @@ class _Tracer(_Makers):
     def __init__(self, roots: Iterable[str]) -> None:
         super().__init__()
         self.seen: set[str] = set()
-        # Of the newest run that made a content: its start, record and number.
-        self.by_content: dict[str, tuple[float, str, int]] = {}
+        # The runs that made a content: their start, record and number.
+        self.by_content: dict[str, list[tuple[float, str, int]]] = {}
         self.by_size: dict[int, list[str]] = {}
         self.alike: dict[int, dict[str | None, str]] = {}
         self.files: dict[str, list[Record]] = {}
@@ -5163,15 +5261,17 @@ class _Tracer(_Makers):
         """Note what the runs below a folder made, and which files lie there."""
         for record in iterate_records(root):
             run = (_start_of(record), record["record_path"], record["record_number"])
-            for sha256 in (entry["sha256"] for entry in entries_of(record, "outputs")):
-                if sha256 is not None:
-                    self.by_content[sha256] = max(run, self.by_content.get(sha256, run))
+            for entry in entries_of(record, "outputs"):
+                # All empty files are the same, and made by nobody in particular.
+                if entry["sha256"] is not None and entry["size"]:
+                    self.by_content.setdefault(entry["sha256"], []).append(run)
         for path, signature in scan_tree(root)[0].items():
             self.by_size.setdefault(signature[2], []).append(os.path.join(root, path))
 
     def trace(self, entry: Record, consumer: Record | None = None, depth: int = 0) -> Record:
         """One file's node of the tree; `consumer` is the run that read it."""
-        sha256, maker = entry["sha256"], self.find_maker(entry)
+        before = _start_of(consumer) if consumer else float("inf")
+        sha256, maker = entry["sha256"], self.find_maker(entry, before)
         if consumer is None and maker is None:
             maker = _find_maker_0_4(entry["path"])
         state = "missing" if sign_file(entry["path"]) is None else entry.get("state", "ok")
@@ -5180,7 +5280,7 @@ class _Tracer(_Makers):
             return node
         node["run"] = describe_maker(maker, sha256)
         # That run wrote the path only after it had been read: not what was read came from it.
-        if consumer and not maker.made(sha256) and _start_of(maker.record) > _start_of(consumer):
+        if not maker.made(sha256) and _start_of(maker.record) >= before:
             return {**node, "overwritten": True}
         identity = f"{maker.record['record_path']}@{maker.record['record_number']}"
         if identity in self.seen:
@@ -5192,25 +5292,30 @@ class _Tracer(_Makers):
         node["inputs"] = [self.trace(below, maker.record, depth + 1) for below in inputs]
         return node
 
-    def find_maker(self, entry: Record) -> _Maker | None:
+    def find_maker(self, entry: Record, before: float) -> _Maker | None:
         """The run that made a file, by content also one below the roots."""
         sha256 = entry["sha256"]
-        maker = self.find(entry["path"], sha256)
+        maker = self.find(entry["path"], sha256, before)
         if sha256 in self.by_content and not (maker and maker.made(sha256)):
-            _, path, number = self.by_content[sha256]
+            runs = self.by_content[sha256]
+            _, path, number = max(runs, key=lambda run: (run[0] < before, run))
             if path not in self.files:
                 self.files[path] = read_records(path)
             return _Maker(record=self.files[path][number - 1], sha256=sha256)
         return maker
 
     def find_inputs(self, record: Record) -> list[Record]:
-        """A run's inputs, each with the path where it is now, and its state."""
-        entries = entries_of(record, "inputs")
-        above = list_above(record["record_path"])
-        for entry in entries:
-            entry["path"] = self.locate(entry, above)
-        judge_files(entries)
-        return entries
+        """A run's inputs, and those of the runs around it: where each is now, and its state."""
+        entries: dict[str, Record] = {}
+        above, seen = list_above(record["record_path"]), set()
+        around: Record | None = record
+        while around is not None and id(around) not in seen:
+            seen.add(id(around))
+            for entry in entries_of(around, "inputs"):
+                entries.setdefault(entry["path"], {**entry, "path": self.locate(entry, above)})
+            around = self.by_uuid.get(str(around.get("parent")))
+        judge_files([*entries.values()])
+        return [*entries.values()]
 
     def locate(self, entry: Record, above: Mapping[str, set[str]]) -> str:
         """Where an input is now: at its place, moved with its record, or below a root."""
@@ -5313,7 +5418,7 @@ _rerun: _Rerun | None = None
 
 
 def rerun_record(
-    record: Record,
+    record: Record | _StrPath,
     directory: _StrPath | None = None,
     *,
     repository: _StrPath | None = None,
@@ -5326,7 +5431,7 @@ def rerun_record(
     Parameters
     ----------
     record
-        From `find_record` or `load_records`.
+        From `find_record` or `load_records`; or a path that `find_record` takes.
     directory
         Where the new files and their record go: a folder that is empty or not there yet.
         Default: a new one in the system's folder for temporary files.
@@ -5348,6 +5453,7 @@ def rerun_record(
         The record isn't enough to run the call again, or what it names isn't there any more;
         the function has not been called then. Or it was killed.
     """
+    record = as_record(record)
     return carry_out(plan_rerun(record, repository), record, directory, keep)
 
 
@@ -5367,6 +5473,7 @@ def plan_rerun(
         raise RecordError(f"the run was one of {ranks} processes: start it again as they were")
     plan = {
         "uuid": _take(record, str, "uuid"),
+        "start": _start_of(record),
         **plan_code(record, repository),
         **plan_call(record),
         **plan_surroundings(record),
@@ -5479,7 +5586,10 @@ def check_patch_is_whole(module: Record) -> None:
     parts = list_omitted(module)
     missing = [part for part in parts if not part.startswith((*_HARMLESS, *_DOUBTFUL))]
     if missing:
-        raise RecordError(f"the record's patch is not whole; left out: {'; '.join(missing)}")
+        advice = "what is committed before a run can always be run again"
+        raise RecordError(
+            f"the record's patch is not whole; left out: {'; '.join(missing)}; {advice}"
+        )
     if module.get("git_is_dirty") and not parts and not module.get("git_patch"):
         raise RecordError("the record tells of uncommitted changes, and does not hold them")
 
@@ -5563,7 +5673,9 @@ def plan_call(record: Record) -> Record:
         raise RecordError("the record's called_function.parameters are more than a record holds")
     unknown = list_unrebuildable(arguments, kinds)
     if unknown:
-        advice = "plain values, paths and dataclasses can be given back"
+        advice = "plain values, paths, functions and dataclasses can be given back"
+        if any(REDACTED in name for name in unknown):
+            advice = "secrets aren't recorded: have the function read them from the environment"
         raise RecordError(f"the record cannot give back {', '.join(unknown)}; {advice}")
     directory = _take_folder(record, *called, "directory")
     call = {"module": module, "qualname": name, "run_as": run_as, "directory": directory}
@@ -5712,9 +5824,9 @@ def check_inputs(
 
 def find_in_code(paths: Iterable[str], plan: Record) -> set[str]:
     """Which files the commit or its patch has, with whatever content."""
-    top, lines = plan["top"], set(plan["patch"])
+    top = plan["top"]
     names = sorted({os.path.relpath(path, top) for path in paths if is_below(path, top)})
-    found = [name for name in names if f"+++ b/{name}" in lines]
+    found = [read_name(line) for line in plan["patch"] if line.startswith("diff --git ")]
     for start in range(0, len(names), 100):
         # One process for each name would take long, one for all a line without end.
         look = ("ls-tree", "--full-tree", "--name-only", "-z", plan["commit"], "--")
@@ -5807,10 +5919,14 @@ def list_unrebuildable(arguments: Record, kinds: Mapping[str, Any]) -> list[str]
         has_odd_keys = f"{path}{{}}" in kinds
         if isinstance(value, dict):
             has_odd_keys |= any(REDACTED in name for name in value)
-        is_mixed = " | " in kind or "<locals>" in kind
+        is_mixed = " | " in kind or "<locals>" in kind or kind in _WALKED_ONLY
         if has_odd_keys or is_mixed or (isinstance(value, str) and not _tells_all(value, kind)):
             found.append(f"{path} ({kind or value})")
     return found
+
+
+# Of a deque isn't told how long it may get, and views aren't made by calling a class.
+_WALKED_ONLY = ("collections.deque", "dict_keys", "dict_values")
 
 
 def _tells_all(text: str, kind: str) -> bool:
@@ -5826,10 +5942,10 @@ def _tells_all(text: str, kind: str) -> bool:
         except ValueError:
             return False
         return True
-    is_class = _pattern(r"<class '[\w.]+'>").fullmatch(text)
+    is_object = _pattern(r"<(?:class '[\w.]+'|function [\w.]+)>").fullmatch(text)
     start = f"<{name}."
     is_member = text.startswith(start) and _pattern(r"\w+: .*>").fullmatch(text, len(start))
-    return bool(is_class or is_member) or not text.startswith(("<", f"{name}(", "functools."))
+    return bool(is_object or is_member) or not text.startswith(("<", f"{name}(", "functools."))
 
 
 def rebuild(
@@ -5857,13 +5973,14 @@ def rebuild(
 
 def remake(value: Any, kind: str) -> Any:
     """An instance of a class from what describes it: its fields, items, name, text or number."""
-    if isinstance(value, str) and value.startswith("<class '"):
-        return find_object(value[len("<class '") : -len("'>")])
+    named = _pattern(r"<(?:class|function) '?([\w.]+)'?>").fullmatch(str(value))
+    if named:
+        return find_object(named[1])
     cls = find_object(kind)
     bases = tuple(base.__name__ for base in cls.__mro__)
     if isinstance(value, dict):
         return _remake_object(cls, bases, value)
-    if isinstance(value, list) and {"list", "tuple", "set", "frozenset"} & set(bases):
+    if isinstance(value, list) and {"list", "tuple", "set", "frozenset", "UserList"} & set(bases):
         return cls(*value) if hasattr(cls, "_fields") else cls(value)
     if isinstance(value, str) and value.startswith("<"):
         return cls[value.partition(".")[2].partition(":")[0]]
@@ -5878,18 +5995,27 @@ def remake(value: Any, kind: str) -> Any:
 
 
 def _remake_object(cls: Any, bases: Sequence[str], fields: Record) -> Any:
-    """A dataclass, a namespace or a mapping with these fields."""
-    known = getattr(cls, "__dataclass_fields__", None)
-    if known is None:
+    """An object with these fields: a mapping, a namespace, or of a class that lists its fields."""
+    if list_fields(cls) is None:
         if _is_mapping(cls):
             return cls(fields)
         if not {"Namespace", "SimpleNamespace"} & set(bases):
             raise TypeError("it is no class of plain data")
         return cls(**fields)
-    made = cls(**{name: value for name, value in fields.items() if known[name].init})
+    known = getattr(cls, "__dataclass_fields__", {})
+    attributes = {attribute.name: attribute for attribute in getattr(cls, "__attrs_attrs__", ())}
+    # attrs calls the argument for a field `_x` just x.
+    made = cls(
+        **{
+            getattr(attributes.get(name), "alias", None) or name: value
+            for name, value in fields.items()
+            if getattr(known.get(name, attributes.get(name)), "init", True)
+        }
+    )
     for name, value in fields.items():
-        # As they were, whatever __post_init__ makes of them.
-        object.__setattr__(made, name, value)
+        # As they were, whatever the class makes of them; pydantic has checked them.
+        if known or attributes:
+            object.__setattr__(made, name, value)
     return made
 
 
@@ -5958,6 +6084,8 @@ def carry_out(
     # Before making another: what a killed rerun left may be large.
     sweep_reruns()
     prefix = KEPT_PREFIX if keep else f"{RERUN_PREFIX}{_owner()}-"
+    # Before the work, which would be lost if it couldn't be put there.
+    created = create_directories(target, parents=True) if target else []
     work = os.path.realpath(tempfile.mkdtemp(prefix=prefix))
     try:
         on_step(f"checking out commit {plan['commit'][:12]}")
@@ -5968,6 +6096,9 @@ def carry_out(
         result["notes"] += list_hints(made)
         target = target or tempfile.mkdtemp(prefix=MADE_PREFIX)
         collect_outputs(plan, made, target)
+    except BaseException:
+        _remove_directories(created)
+        raise
     finally:
         if not keep:
             _remove_tree(work)
@@ -6094,25 +6225,53 @@ def place_unrecorded(plan: Record) -> None:
 
     That is what arguments name, and the sources that git ignores.
     """
-    known = [plan["directory"], *(e["path"] for e in (*plan["outputs"], *plan["inputs"]))]
+    known = {entry["path"] for entry in (*plan["outputs"], *plan["inputs"])}
+    known |= {_output_path(entry, plan) for entry in plan["outputs"]}
+    known |= list_brought(plan) | list_later(plan)
     sources = [os.path.join(plan["top"], part[len(_IGNORED) :]) for part in plan["ignored"]]
     for text in filter(None, (*sources, *find_paths(plan))):
         path = os.path.normpath(os.path.join(plan["cwd"], text))
         is_needed = map_path(path, plan) != path or not os.path.isabs(text)
-        is_known = any(other == path or is_below(other, path) for other in known)
-        is_missing = is_needed and not is_known and os.path.exists(path)
-        if is_missing and link_missing(path, relocate(path, plan)):
+        is_missing = is_needed and os.path.exists(path)
+        if is_missing and link_missing(path, relocate(path, plan), known, [LINK_LIMIT]):
             problem = f"neither git nor the record holds {path}"
             plan["notes"].append(f"{problem}: it is used as it is now")
 
 
-def link_missing(path: str, place: str) -> bool:
-    """Link to a file or folder, unless git has brought it, and not just to keep the folder."""
-    if os.path.isdir(place) and os.path.isdir(path):
-        if not all(name.startswith(".git") for name in os.listdir(place)):
-            return False
-        names = [name for name in os.listdir(path) if not name.startswith(".git")]
-        return sum(link_missing(os.path.join(path, n), os.path.join(place, n)) for n in names) > 0
+def list_brought(plan: Record) -> set[str]:
+    """The folders of the repository that the checkout has brought, with all that belongs there."""
+    names = _require_git(relocate(plan["top"], plan), "ls-files", "-z").split("\0")
+    names += [read_name(line) for line in plan["patch"] if line.startswith("diff --git ")]
+    # Not those that are kept by a .gitkeep only.
+    files = (name for name in names if not os.path.basename(name).startswith(".git"))
+    folders = {folder for folder in map(os.path.dirname, files) if folder}
+    return {os.path.join(plan["top"], folder) for folder in folders}
+
+
+def list_later(plan: Record) -> set[str]:
+    """The files in the run's own directory that came after it had begun."""
+    files = scan_tree(plan["directory"])[0].items()
+    return {
+        os.path.join(plan["directory"], path)
+        for path, signature in files
+        if signature[0] >= plan["start"] * 1e9
+    }
+
+
+def link_missing(path: str, place: str, known: Container[str], room: list[int]) -> bool:
+    """Link to a file, or to those in a folder, that aren't known; tell whether there are any.
+
+    The folders are real ones, so that the function may write new files there; unless there are
+    more entries than there is `room` for.
+    """
+    room[0] -= 1
+    if path in known or is_record(path):
+        return False
+    if os.path.isdir(path) and (room[0] > 0 or os.path.isdir(place)):
+        os.makedirs(place, exist_ok=True)
+        names = [name for name in _list_folder(path) if not name.startswith(".git")]
+        pairs = [(os.path.join(path, name), os.path.join(place, name)) for name in names]
+        return sum(link_missing(*pair, known, room) for pair in pairs) > 0
     if os.path.lexists(place):
         return False
     os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -6123,7 +6282,7 @@ def link_missing(path: str, place: str) -> bool:
 def list_protected(plan: Record, work: str) -> list[str]:
     """The files and folders, without links on the way, that a rerun must not write to."""
     inputs = [entry["found"] for entry in plan["inputs"] if entry["found"]]
-    named = [path for path in find_paths(plan) if os.path.isabs(path)]
+    named = [os.path.normpath(os.path.join(plan["cwd"], path)) for path in find_paths(plan) if path]
     named = [path for path in named if os.path.isdir(path) or sign_file(path)]
     others = [path for path in map(os.path.realpath, (*inputs, *named)) if not is_below(work, path)]
     shared = os.path.join(relocate(plan["top"], plan), ".git", "objects", "info", "alternates")
@@ -6303,11 +6462,21 @@ _WRITING_EVENTS = {  # audit events, and which of their arguments are paths that
 }
 
 
+def list_writable() -> list[str]:
+    """Where a rerun may write besides its own folder: devices, temporary files and caches."""
+    import tempfile
+
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folders = ("/dev", "/proc", "/tmp", "/var/tmp", tempfile.gettempdir(), cache)
+    return [path for path in map(os.path.realpath, folders) if os.path.isdir(path)]
+
+
 class _Guard:
-    """An audit hook that stops Python code that would write to the first run's files."""
+    """An audit hook that stops Python code that would write to the first run's files, or others."""
 
     def __init__(self, protected: Sequence[str], work: str) -> None:
         self.protected, self.work = protected, work
+        self.writable = list_writable()
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -6327,13 +6496,15 @@ class _Guard:
         if any(real == folder or is_below(real, folder) for folder in self.protected):
             problem = "a rerun must not write to the first run's files, which the code names"
             raise PermissionError(f"{problem}: {real}")
+        if not any(is_below(real, folder) for folder in self.writable):
+            raise PermissionError(f"a rerun writes into its own folder only, not to {real}")
 
 
 def forbid_writing(protected: Sequence[str], work: str) -> None:
     """Have the system stop what Python doesn't see: C libraries and child processes.
 
-    Landlock (Linux 5.19, for everyone) is told what to allow: writing below all that lies beside
-    the protected paths and the folders above them. Where it is missing, `_Guard` has to do.
+    Landlock (Linux 5.19, for everyone) is told what to allow. Where it is missing, `_Guard` has to
+    do.
     """
     if sys.platform != "linux":
         return
@@ -6348,7 +6519,7 @@ def forbid_writing(protected: Sequence[str], work: str) -> None:
     # LANDLOCK_ACCESS_FS_*: write, make, remove ...
     rights = 0x7FF2 if version > 2 else 0x3FF2
     rules = system(create, rights.to_bytes(8, sys.byteorder), 8, 0)
-    for path in [*list_unprotected(protected), work]:
+    for path in [*list_unprotected(protected, list_writable()), work]:
         # A file can only be written and truncated.
         granted = rights if os.path.isdir(path) else rights & 0x4002
         descriptor = _attempt(os.open, path, os.O_PATH | os.O_CLOEXEC)
@@ -6364,14 +6535,18 @@ def forbid_writing(protected: Sequence[str], work: str) -> None:
     os.close(rules)
 
 
-def list_unprotected(protected: Sequence[str]) -> Iterator[str]:
-    """What lies beside the protected paths and the folders above them."""
+def list_unprotected(protected: Sequence[str], writable: Sequence[str]) -> Iterator[str]:
+    """What lies in the writable folders, beside the protected paths and the folders above them."""
     above = {folder for path in protected for folder in _folders_above(path)}
-    for folder in above:
-        for entry in _scan_folder(folder):
-            path = os.path.join(folder, entry.name)
-            if path not in above and path not in protected and not os.path.islink(path):
-                yield path
+    for top in writable:
+        if top not in above:
+            yield from [] if any(top == p or is_below(top, p) for p in protected) else [top]
+            continue
+        for folder in (folder for folder in above if folder == top or is_below(folder, top)):
+            for entry in _scan_folder(folder):
+                path = os.path.join(folder, entry.name)
+                if path not in above and path not in protected and not os.path.islink(path):
+                    yield path
 
 
 def load_function(plan: Record) -> Callable[..., Any]:
@@ -6430,7 +6605,10 @@ def load_main(source: str, name: str) -> None:
         return
     finally:
         module.__name__ = "__main__"
-        _rename_module(vars(module).values(), set())
+        # What click makes a command of, it hides.
+        found = _rerun.found.values() if _rerun else ()
+        functions = [f for tracker, wrapped in found for f in (tracker.function, wrapped)]
+        _rename_module([*vars(module).values(), *functions], set())
 
 
 def _rename_module(values: Iterable[Any], seen: set[int]) -> None:
@@ -6508,9 +6686,13 @@ def judge_rerun(plan: Record, record: Record, made: Record) -> list[Record]:
 
 def list_hints(made: Record) -> list[str]:
     """What to do about how the rerun failed, where that can be told."""
-    if get(made, "error", "type") == "FileNotFoundError":
-        return ["what the code reads must be in git, or recorded: input_parameters, capture_files"]
-    return []
+    hints = {
+        "FileNotFoundError": "what the code reads must be in git, or recorded: input_parameters, "
+        "capture_files",
+        "PermissionError": "a rerun may write into its own directory, temporary folders and caches",
+    }
+    hint = hints.get(get(made, "error", "type"))
+    return [hint] if hint else []
 
 
 def _output_path(entry: Record, plan: Record) -> str:
@@ -6692,7 +6874,7 @@ _COLORS = {
     **dict.fromkeys(("completed", "ok", "identical"), "32"),
     **dict.fromkeys(("running", "unhashed", "unknown", "new"), "33"),
     **dict.fromkeys(("failed", "died", "interrupted", "terminated", "unusual", "error"), "31"),
-    **dict.fromkeys(("changed", "missing", "differs"), "31"),
+    **dict.fromkeys(("changed", "missing", "differs", "unreadable"), "31"),
 }
 
 
@@ -6753,14 +6935,15 @@ def summarize(record: Record) -> dict[str, list[str]]:
     """What a summary says of each thing, at most 24 lines in all."""
     parameters = get(record, "called_function", "altered_parameters")
     inputs, outputs = (entries_of(record, kind) for kind in ("inputs", "outputs"))
-    return {
+    summary = {
         "run": [summarize_function(record)],
         "status": [summarize_status(record)],
         "error": summarize_error(record),
+        "rerun": [f"of {clean(record['rerun_of'])}"] if "rerun_of" in record else [],
         "where": [summarize_place(record)],
         "code": [summarize_code(record.get("tracked_module"))],
         "seed": summarize_seed(record),
-        "argument": limit_texts(_assignments(parameters), 4),
+        "argument": [],
         "input": limit_texts([summarize_file(entry, entry["path"]) for entry in inputs], 3),
         "output": limit_texts([summarize_file(entry, entry["name"]) for entry in outputs], 3),
         "files": [clean(record["capture"])] if "capture" in record else [],
@@ -6768,6 +6951,8 @@ def summarize(record: Record) -> dict[str, list[str]]:
         "unusual": limit_texts(list(list_unusual(record)), 2),
         "record": [format_path(record.get("record_path"))],
     }
+    room = 23 - sum(map(len, summary.values()))
+    return {**summary, "argument": limit_texts(_assignments(parameters), max(room, 3))}
 
 
 def limit_texts(texts: Sequence[str], limit: int) -> list[str]:
@@ -6791,12 +6976,6 @@ def summarize_status(record: Record) -> str:
     took = format_duration(get(timing, "run_time"))
     text = clean(judge_status(record)) + (f", took {took}" if took else "")
     return f"{text}, started {format_moment(get(timing, 'start_time')) or 'at an unknown time'}"
-
-
-def summarize_error(record: Record) -> list[str]:
-    error = record.get("error")
-    told = [clean(get(error, key)) for key in ("type", "message") if get(error, key)]
-    return [": ".join(told)] if told else []
 
 
 def summarize_seed(record: Record) -> list[str]:
@@ -6852,6 +7031,9 @@ def list_unusual(record: Record) -> Iterator[str]:
             yield f"{clean(name)}: {clean(get(module, 'git_patch_omitted'))}"
         if get(module, "source_edited_after_import"):
             yield f"{clean(name)} was edited after it had been imported: what ran is not in git"
+    for entry in entries_of(record, "inputs"):
+        if entry["size"] is None:
+            yield f"there was no input {format_path(entry['path'])}"
     for key in ("inputs_omitted", "outputs_omitted"):
         if record.get(key):
             yield f"{key.partition('_')[0]} left out: {clean(record[key])}"
@@ -6950,6 +7132,7 @@ def summarize_run(record: Record) -> Record:
         "arguments": get(record, "called_function", "parameters"),
         "seed": record.get("seed"),
         "directory": directory_of(record),
+        "cwd": cwd_of(record),
         "record_path": record["record_path"],
         "record_number": record["record_number"],
         "uuid": record.get("uuid"),
@@ -6970,7 +7153,8 @@ def format_log(runs: Sequence[Record], style: _Style) -> str:
         )
         for run, target, arguments in zip(runs, name_runs(runs), list_varying_arguments(runs))
     ]
-    limits = (19, 30, 16, max(8, style.width // 4), max(8, style.width // 3), style.width)
+    # Of a target, all is needed.
+    limits = (19, 30, 16, max(8, style.width // 4), style.width, style.width)
     columns = list(zip(*rows))
     widths = [min(limit, max(map(count_columns, column))) for column, limit in zip(columns, limits)]
     return "\n".join(style.join(row, widths, {1: row[1].split(" ")[0]}) for row in rows)
@@ -6989,6 +7173,7 @@ def name_runs(runs: Sequence[Record]) -> list[str]:
         path = run["record_path"]
         folder = os.path.dirname(path)
         name = format_path(os.path.normpath(folder if len(records[folder]) == 1 else path))
+        name = f"./{name}" if name.startswith("-") else name
         names.append(f"{name}@{run['record_number']}" if lengths[path] > 1 else name)
     return names
 
@@ -6999,7 +7184,10 @@ def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
 
     texts: dict[str, dict[str, set[str]]] = {}
     counts: dict[str, dict[str, int]] = {}
-    shown = [dict(_items(forget_directory(run["arguments"], run["directory"]))) for run in runs]
+    shown = [
+        dict(_items(forget_directory(run["arguments"], run["directory"], run["cwd"])))
+        for run in runs
+    ]
     for run, arguments in zip(runs, shown):
         function = str(run["function"])
         for name, value in [("", None), *arguments.items()]:
@@ -7025,7 +7213,7 @@ def format_differences(
         if difference["section"] != section:
             section = difference["section"]
             lines.append(section)
-            if section == "code" and apart:
+            if section == "code" and apart and any(apart):
                 lines[-1] += f" ({apart[0]} and {apart[1]} commits apart)"
         path = clean(difference["path"] or section)
         lines.append(style.cut(f"  {path}: {_format_change(difference)}"))
@@ -7267,15 +7455,19 @@ def _cmd_verify(arguments: Any) -> int:
       pycrumbs verify runs
     """
     kept = ("record_path", "timing", "inputs", "outputs")
-    targets = arguments.targets
-    records = [_pick(record, kept) for target in targets for record in list_records(target)]
+    problems: list[str] = []
+    found = (record for target in arguments.targets for record in list_records(target, problems))
+    records = [_pick(record, kept) for record in found]
     with _Progress("hashed") as progress:
         verdicts = verify_records(records, progress)
     if arguments.json:
         _print_json(verdicts)
     else:
         _print(format_verdicts(verdicts, _make_style()))
-    return 1 if any(verdict["state"] in ("changed", "missing") for verdict in verdicts) else 0
+    for problem in problems:
+        _complain(problem)
+    is_fine = all(verdict["state"] in ("ok", "replaced", "unhashed") for verdict in verdicts)
+    return 2 if problems else 0 if is_fine else 1
 
 
 def _cmd_rerun(arguments: Any) -> int:
@@ -7342,9 +7534,9 @@ def _cmd_trace(arguments: Any) -> int:
     return _print(format_dot(node) if arguments.dot else format_trace(node, _make_style()))
 
 
-def list_records(target: str) -> Iterator[Record]:
+def list_records(target: str, problems: list[str]) -> Iterator[Record]:
     """The records below a directory; or the one that a path stands for."""
-    records = iterate_records(target, _complain) if os.path.isdir(target) else iter(())
+    records = iterate_records(target, problems.append) if os.path.isdir(target) else iter(())
     first = next(records, None)
     yield first or find_record(target)
     yield from records
@@ -7559,7 +7751,9 @@ _COMMANDS: dict[str, tuple[Callable[[Any], int], Sequence[Any]]] = {  # lists ex
     "run": (
         _cmd_run,
         (
-            _argument("-o", "--output", default=".", metavar="DIR", help="where the record goes"),
+            _argument(
+                "-o", "--output", default=".", metavar="DIR", help="for the record; default: here"
+            ),
             _argument("-s", "--seed", type=int, help="default: one is drawn"),
             _argument("--no-git", action="store_true", help="for what is in no git repository"),
             _argument("-m", "--module", action="store_true", help="a module's name follows"),
