@@ -5473,7 +5473,7 @@ def plan_rerun(
         raise RecordError(f"the run was one of {ranks} processes: start it again as they were")
     plan = {
         "uuid": _take(record, str, "uuid"),
-        "start": _start_of(record),
+        "span": (_start_of(record), _seconds(get(record, "timing", "end_time"))),
         **plan_code(record, repository),
         **plan_call(record),
         **plan_surroundings(record),
@@ -6002,6 +6002,10 @@ def _remake_object(cls: Any, bases: Sequence[str], fields: Record) -> Any:
         if not {"Namespace", "SimpleNamespace"} & set(bases):
             raise TypeError("it is no class of plain data")
         return cls(**fields)
+    # Pydantic's way to have them as they were, unchecked.
+    construct = getattr(cls, "model_construct", None) or getattr(cls, "construct", None)
+    if construct is not None:
+        return construct(**fields)
     known = getattr(cls, "__dataclass_fields__", {})
     attributes = {attribute.name: attribute for attribute in getattr(cls, "__attrs_attrs__", ())}
     # attrs calls the argument for a field `_x` just x.
@@ -6013,9 +6017,8 @@ def _remake_object(cls: Any, bases: Sequence[str], fields: Record) -> Any:
         }
     )
     for name, value in fields.items():
-        # As they were, whatever the class makes of them; pydantic has checked them.
-        if known or attributes:
-            object.__setattr__(made, name, value)
+        # As they were, whatever the class makes of them.
+        object.__setattr__(made, name, value)
     return made
 
 
@@ -6233,7 +6236,9 @@ def place_unrecorded(plan: Record) -> None:
         path = os.path.normpath(os.path.join(plan["cwd"], text))
         is_needed = map_path(path, plan) != path or not os.path.isabs(text)
         is_missing = is_needed and os.path.exists(path)
-        if is_missing and link_missing(path, relocate(path, plan), known, [LINK_LIMIT]):
+        if is_missing and link_missing(
+            path, relocate(path, plan), known, plan["span"], [LINK_LIMIT]
+        ):
             problem = f"neither git nor the record holds {path}"
             plan["notes"].append(f"{problem}: it is used as it is now")
 
@@ -6254,24 +6259,28 @@ def list_later(plan: Record) -> set[str]:
     return {
         os.path.join(plan["directory"], path)
         for path, signature in files
-        if signature[0] >= plan["start"] * 1e9
+        if signature[0] >= plan["span"][0] * 1e9
     }
 
 
-def link_missing(path: str, place: str, known: Container[str], room: list[int]) -> bool:
+def link_missing(
+    path: str, place: str, known: Container[str], span: Sequence[float], room: list[int]
+) -> bool:
     """Link to a file, or to those in a folder, that aren't known; tell whether there are any.
 
     The folders are real ones, so that the function may write new files there; unless there are
-    more entries than there is `room` for.
+    more entries than there is `room` for. What changed in the `span` of the run, it has made.
     """
     room[0] -= 1
-    if path in known or is_record(path):
+    signature = sign_file(path)
+    is_made = signature is not None and span[0] <= signature[0] / 1e9 <= span[1]
+    if path in known or is_made or is_record(path):
         return False
     if os.path.isdir(path) and (room[0] > 0 or os.path.isdir(place)):
         os.makedirs(place, exist_ok=True)
         names = [name for name in _list_folder(path) if not name.startswith(".git")]
         pairs = [(os.path.join(path, name), os.path.join(place, name)) for name in names]
-        return sum(link_missing(*pair, known, room) for pair in pairs) > 0
+        return sum(link_missing(*pair, known, span, room) for pair in pairs) > 0
     if os.path.lexists(place):
         return False
     os.makedirs(os.path.dirname(place), exist_ok=True)

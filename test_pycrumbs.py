@@ -1122,6 +1122,44 @@ def test_runs_of_one_second(out: Path, workers: int) -> None:
         assert list_files(folder) == ["<lambda>_record.json"]
 
 
+@pytest.mark.parametrize("given", [(lambda: None,), ("out",)], ids=["no brackets", "no name"])
+def test_a_decorator_without_options(given: Any) -> None:
+    """The commonest mistake: it is said what to write."""
+    with pytest.raises(TypeError, match=r"named options only, and one at least: write @tracked\("):
+        tracked(*given)
+
+
+def test_a_suffix_keeps_the_type_of_path(tmp_path: Path) -> None:
+    """Also one that is derived from Path."""
+
+    class OwnPath(type(Path())):  # type: ignore[misc]
+        pass
+
+    @tracked(directory_parameter="out", include_uuid=True, **QUIET_RUN)
+    def work(out: Path) -> bool:
+        return type(out) is OwnPath
+
+    assert work(OwnPath(tmp_path / "a")) is True
+
+
+def test_a_directory_behind_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`link/..` is where the system goes, for the record and for what is read and written."""
+    monkeypatch.chdir(write_files(tmp_path, "in.csv", "big/in.csv", "big/data/x"))
+    os.symlink("big/data", "data")
+
+    @tracked(directory_parameter="out", capture_files=True, **QUIET_RUN)
+    def work(out: str, source: str) -> None:
+        Path("data/../elsewhere").write_text(Path("data/../read").read_text())
+        Path(out, "made").write_text(Path(source).read_text())
+
+    (tmp_path / "big/read").touch()
+    work("data/../runs", "data/../in.csv")
+    record = read(tmp_path / "big/runs")
+    assert names(record["inputs"], tmp_path) == ["big/in.csv", "big/read"]
+    assert names(record["outputs"]) == ["made", str(tmp_path / "big/elsewhere")]
+    assert not (tmp_path / "runs").exists()
+
+
 # ------------------------------------------------------------------------------
 # Calls of every kind
 # ------------------------------------------------------------------------------
@@ -1992,6 +2030,26 @@ def test_types(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.integration
+def test_a_copied_source_is_not_an_edited_one(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where a pickled wrapper arrives, the same commit may have been checked out anew."""
+    import cloudpickle
+
+    repo.write("copied.py", "from pycrumbs import tracked\n" + WORK)
+    repo.commit()
+    monkeypatch.syspath_prepend(repo.path)
+    module = importlib.import_module("copied")
+    cloudpickle.register_pickle_by_value(module)
+    text = cloudpickle.dumps(module.work)
+    shutil.copy(repo.path / "copied.py", tmp_path / "new")
+    os.replace(tmp_path / "new", repo.path / "copied.py")
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(text)()
+    assert "source_edited_after_import" not in read(tmp_path / "out")["tracked_module"]
+
+
 # ------------------------------------------------------------------------------
 # How runs end
 # ------------------------------------------------------------------------------
@@ -2128,6 +2186,52 @@ def test_exit_status(tmp_path: Path, ending: str, exit_status: int, status: str)
     """
     run_python("-c", textwrap.dedent(script), cwd=tmp_path, status=exit_status)
     assert read(tmp_path / "out")["status"] == status
+
+
+def test_click_s_own_way_to_end(tmp_path: Path) -> None:
+    """`ctx.exit(0)`, which typer's Exit is, too, ends well; another status doesn't."""
+
+    @click.command()
+    @click.argument("status", type=int)
+    @tracked(literal_directory=tmp_path, **QUIET_RUN)
+    def work(status: int) -> None:
+        click.get_current_context().exit(status)
+
+    for status, told in ((0, "completed"), (3, "failed")):
+        assert CliRunner().invoke(work, [str(status)]).exit_code == status
+        assert read(tmp_path / "work_record.json")["status"] == told
+
+
+def test_a_directory_that_is_renamed_is_followed(tmp_path: Path) -> None:
+    """Results are published like that."""
+
+    @tracked(directory_parameter="out", **QUIET_RUN)
+    def work(out: Path) -> None:
+        (out / "made").touch()
+        out.rename(tmp_path / "final")
+
+    work(tmp_path / "draft")
+    record = read(tmp_path / "final")
+    assert (record["status"], names(record["outputs"])) == ("completed", ["made"])
+    assert sorted(os.listdir(tmp_path)) == ["final"]
+
+
+def test_runs_at_once_in_one_directory(tmp_path: Path) -> None:
+    """Each keeps its record; in a chained file all have their place."""
+
+    async def work() -> None:
+        await asyncio.sleep(0.01)
+
+    async def work_together(**options: Any) -> None:
+        function = tracked(literal_directory=tmp_path, **QUIET_RUN, **options)(work)
+        await asyncio.gather(*(function() for _ in range(3)))
+
+    asyncio.run(work_together())
+    files = ["work_record.json", "work_record_2.json", "work_record_3.json"]
+    assert sorted(os.listdir(tmp_path)) == files
+    assert len({read(tmp_path / name)["uuid"] for name in files}) == 3
+    asyncio.run(work_together(chain_records=True, record_filename="chain"))
+    assert len(read(tmp_path / "chain.json")) == 3
 
 
 # ------------------------------------------------------------------------------
@@ -3809,6 +3913,30 @@ print(json.dumps(pycrumbs.get_environment_info().get("git_hash_at_docker_build")
     assert json.loads(run_python("-c", script, cwd=tmp_path).stdout) == expected
 
 
+def test_an_environment_that_another_thread_changes() -> None:
+    """It is copied in one step."""
+    code = """
+        import os, pycrumbs, sys, threading
+        sys.setswitchinterval(1e-6)
+        done = []
+
+        def toggle():
+            while not done:
+                os.environ["FLAG"] = "1"
+                del os.environ["FLAG"]
+
+        thread = threading.Thread(target=toggle)
+        thread.start()
+        try:
+            for _ in range(3000):
+                pycrumbs.read_variables()
+        finally:
+            done.append(True)
+            thread.join()
+    """
+    run_python("-c", textwrap.dedent(code), cwd=HERE)
+
+
 # ------------------------------------------------------------------------------
 # Values
 # ------------------------------------------------------------------------------
@@ -3857,6 +3985,14 @@ class Options:
     path: Path
 
 
+@dataclasses.dataclass
+class Partial:
+    depth: int
+    only_passed: dataclasses.InitVar[int]
+    shared: typing.ClassVar[int] = 1
+    unset: int = dataclasses.field(init=False)
+
+
 Point = collections.namedtuple("Point", "x y")
 
 
@@ -3869,6 +4005,14 @@ class Reading(collections.abc.Mapping):  # type: ignore[type-arg]
 
     def __len__(self) -> int:
         return 1
+
+
+class Refusing(Reading):
+    def __getitem__(self, key: str) -> int:
+        raise LookupError("missing")
+
+    def __repr__(self) -> str:
+        return "Refusing(x='???')"
 
 
 def count_up() -> Iterator[int]:
@@ -3921,6 +4065,11 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {
         {"depth": 2, "path": "PosixPath('a')"},
         {"value": HERE_TYPE + "Options", "value.path": "pathlib.PosixPath"},
     ),
+    "dataclass with more than fields": (
+        Partial(2, 5), {"depth": 2}, {"value": HERE_TYPE + "Partial"},
+    ),
+    "dtype": (np.dtype("f4"), "dtype('float32')", None),
+    "mapping that refuses": (Refusing(), "Refusing(x='???')", HERE_TYPE + "Refusing"),
     "argparse": (argparse.Namespace(lr=0.1), {"lr": 0.1}, "argparse.Namespace"),
     "simple namespace": (types.SimpleNamespace(lr=[1]), {"lr": [1]}, "types.SimpleNamespace"),
     "mapping": (Reading(), {"a": 1}, HERE_TYPE + "Reading"),
@@ -3970,6 +4119,56 @@ def test_a_value_is_described(tmp_path: Path, value: Any, described: Any, kinds:
     if kinds is not None:  # numpy renamed some of its own
         expected = {"value": kinds} if isinstance(kinds, str) else kinds
         assert called.get("parameter_types", {"value": ""}) == expected
+
+
+@pytest.mark.integration
+def test_attrs_and_pydantic(tmp_path: Path) -> None:
+    """Their objects are told by their fields, as dataclasses are."""
+    import attrs
+    import pydantic
+
+    model = pydantic.create_model("Model", rate=(float, ...), path=(Path, ...), api_key=(str, ""))
+    plain = attrs.make_class("Plain", {"_rate": attrs.field(), "shape": attrs.field()})
+    told = record_call(tmp_path, [model(rate=1, path="a", api_key="k"), plain(2, "circle")])
+    assert told["parameters"]["value"] == [
+        {"rate": 1.0, "path": "PosixPath('a')", "api_key": REDACTED},
+        {"_rate": 2, "shape": "circle"},
+    ]
+
+
+def test_a_result_is_not_asked_for_its_repr(tmp_path: Path) -> None:
+    """It could take long, or query a database; and what isn't JSON isn't recorded."""
+    asked = []
+
+    class Query:
+        def __repr__(self) -> str:
+            asked.append(self)
+            return "Query"
+
+    @tracked(literal_directory=tmp_path, **QUIET_RUN)
+    def work() -> Query:
+        return Query()
+
+    work()
+    assert (asked, "result" in read(tmp_path)) == ([], False)
+
+
+def test_a_result_that_is_no_number(tmp_path: Path) -> None:
+    """A loss that has diverged is what one looks for later."""
+
+    @tracked(literal_directory=tmp_path, **QUIET_RUN)
+    def train() -> dict[str, float]:
+        return {"loss": float("nan"), "epoch": 3}
+
+    train()
+    assert read(tmp_path / "train_record.json")["result"] == {"loss": "nan", "epoch": 3}
+
+
+def test_mocks_are_not_touched(tmp_path: Path) -> None:
+    """A MagicMock is a path, too, and would remember that it was asked."""
+    value = mock.MagicMock()
+    record_call(tmp_path, value)
+    assert value.mock_calls == []
 
 
 def test_an_open_file_and_a_generator_are_left_alone(tmp_path: Path) -> None:
@@ -4757,6 +4956,21 @@ def test_what_surrounds_a_secret_stays(tmp_path: Path) -> None:
         f"key ghp_{'a1' * 18}, lr=1": f"key {REDACTED}, lr=1",
     }
     assert record_call(tmp_path, list(texts))["parameters"]["value"] == list(texts.values())
+
+
+def test_secrets_among_other_things(tmp_path: Path) -> None:
+    """In a command line that isn't all text, in Kubernetes' way, and under a vendor's name."""
+    hexadecimal = "3f9c1b7e5a2d4c6f8091a2b3c4d5e6f708192a3b"
+    value = [
+        ["tool", "--password", "hunter2", Path("x"), 3],
+        {"name": "DB_PASSWORD", "value": "hunter2"},
+        {"wandb_key": hexadecimal, "github_pat": hexadecimal, "sort_key": "rate"},
+    ]
+    assert record_call(tmp_path, value)["parameters"]["value"] == [
+        ["tool", "--password", REDACTED, "PosixPath('x')", 3],
+        {"name": "DB_PASSWORD", "value": REDACTED},
+        {"wandb_key": REDACTED, "github_pat": REDACTED, "sort_key": "rate"},
+    ]
 
 
 def test_what_surrounds_a_secret_option_stays(
@@ -5737,6 +5951,89 @@ def test_patches_of_committed_records_do_not_nest(repo: Repo, tmp_path: Path) ->
     assert module["git_patch_omitted"] == "left out: the record out/train_record.json"
 
 
+def test_a_new_module_that_the_function_imports(repo: Repo) -> None:
+    """It is in the patch of the run that imports it, and of those after."""
+    repo.write(
+        "work.py",
+        """
+        from pycrumbs import tracked
+
+        @tracked(directory_parameter="out", include_package_inventory=False)
+        def work(out):
+            import helper
+
+        work("first")
+        work("second")
+        """,
+    )
+    repo.commit()
+    repo.write("helper.py", "X = 1\n")
+    repo.run("work.py")
+    for name in ("first", "second"):
+        state = read(repo.path / name)["tracked_module"]
+        assert (state["git_is_dirty"], "+X = 1" in state.get("git_patch", [])) == (False, True)
+
+
+def test_many_new_modules_and_few_descriptors(repo: Repo) -> None:
+    """Git isn't started for all of them at once."""
+    repo.write("work.py", f"import resource, helpers\nfrom pycrumbs import tracked\n{WORK}")
+    repo.commit()
+    for number in range(80):
+        repo.write(f"helper{number}.py", f"X = {number}\n")
+    imports = "\n".join(f"import helper{number}" for number in range(80))
+    repo.write("helpers.py", imports)
+    limit = "resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90))"
+    repo.write("main.py", f"import resource, work\n{limit}\nwork.work()\n")
+    repo.run("main.py")
+    state = read(repo.path / "out")["tracked_module"]
+    patch = "\n".join(state["git_patch"])
+    assert "git_patch_omitted" not in state
+    assert all(f"+X = {number}\n" in f"{patch}\n" for number in range(80))
+
+
+def test_our_own_file_in_a_patch(repo: Repo) -> None:
+    """Whoever has just copied it, and not committed it, has an exact patch."""
+    repo.write("work.py", "from pycrumbs import tracked\n" + WORK + "\nwork()\n")
+    repo.commit()
+    shutil.copy(HERE / "pycrumbs.py", repo.path)
+    repo.run("work.py", env={"PYTHONPATH": ""})
+    state = read(repo.path / "out")["tracked_module"]
+    assert "git_patch_omitted" not in state
+    assert [f"+{line}" for line in (HERE / "pycrumbs.py").read_text().splitlines()] == [
+        line for line in state["git_patch"] if line[:1] == "+" and line[:3] != "+++"
+    ]
+
+
+@pytest.mark.parametrize("handler", ["signal.SIG_IGN", "lambda *_: os.waitpid(-1, os.WNOHANG)"])
+def test_children_that_somebody_else_waits_for(repo: Repo, handler: str) -> None:
+    """Then Python takes every exit status for 0: what is printed tells as much."""
+    code = f"""
+        import os, signal
+        from pycrumbs import get_git_info
+        signal.signal(signal.SIGCHLD, {handler})
+        import work
+        work.work()
+        os.chdir("..")
+        open("outside.py", "w").close()
+        try:
+            get_git_info("outside")
+        except RuntimeError as error:
+            print(error)
+    """
+    repo.write("work.py", f"from pycrumbs import tracked\n{WORK}")
+    repo.write("main.py", "import sys; sys.path.append('..')" + textwrap.dedent(code))
+    repo.commit()
+    assert "not a git repository" in repo.run("main.py")
+    state = read(repo.path / "out")["tracked_module"]
+    assert state["git_commit_hash"] == repo.git("rev-parse", "HEAD")
+
+
+def test_a_module_that_is_not_there(tmp_path: Path) -> None:
+    """The error says what it was wanted for."""
+    with pytest.raises(ModuleNotFoundError, match="cannot record the git state of 'no_such_mod'"):
+        get_git_info("no_such_mod")
+
+
 # ------------------------------------------------------------------------------
 # Edited libraries
 # ------------------------------------------------------------------------------
@@ -6175,6 +6472,12 @@ def run_seconds(record: Any) -> float:
     """How long the function ran, as the record tells it."""
     hours, minutes, seconds = record["timing"]["run_time"].split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def test_declared_inputs_that_are_no_paths(out: Path) -> None:
+    """What can't be looked at is said."""
+    record = record_run(take, out, 3, input_parameters=["path"])
+    assert record["inputs_omitted"] == "whatever path holds, which is no path"
 
 
 # ------------------------------------------------------------------------------
@@ -9503,6 +9806,182 @@ def test_errors_of_ours_that_a_script_lets_out_are_its_own(
     assert b"Traceback" in process.communicate()[1]
 
 
+def test_trace_takes_the_run_that_was_there_before(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two runs that made the same bytes, the one that began before they were read."""
+    monkeypatch.chdir(write_files(tmp_path, "model", "report", "one", "two"))
+    Path("model").write_text("the same")
+    times = {"one": "09", "two": "11"}
+    for name, hour in times.items():
+        leave_record(
+            Path(f"{name}.json"),
+            called_function__name=f"train_on_{name}",
+            timing__start_time=f"2026-11-23 {hour}:00:00+01:00",
+            inputs=[entry(Path(name))],
+            outputs=[entry(Path("model"))],
+        )
+    leave_record(
+        Path("report.json"),
+        called_function__name="report",
+        timing__start_time="2026-11-23 10:00:00+01:00",
+        inputs=[entry(Path("model"))],
+        outputs=[entry(Path("report"))],
+    )
+    expected = ["`-- {}  <- made by train_on_one", "    `-- one"]
+    told = without_times(command("trace", "report"))[1:]
+    assert told == [line.format("model") for line in expected]
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move("model", "elsewhere/model")
+    told = without_times(command("trace", "--root", ".", "report"))[1:]
+    assert told == [line.format("elsewhere/model") for line in expected]
+
+
+def test_trace_of_what_a_nested_run_made(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the run around it had read goes on to it."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").write_text("1")
+
+    @tracked(directory_parameter="out", create_parents=True, **QUIET_RUN)
+    def train(rows: int, out: str) -> None:
+        Path(out, "model").write_text(str(rows))
+
+    @tracked(directory_parameter="out", create_parents=True, **QUIET_RUN)
+    def work(data: str, out: str) -> None:
+        train(int(Path(data).read_text()), out)
+
+    work("data", "runs")
+    os.symlink("runs/model", "latest")
+    for name in ("runs/model", "latest"):
+        lines = without_times(command("trace", name))
+        assert lines == [f"{name}  <- made by train", "`-- data"]
+
+
+def test_an_empty_file_comes_from_nobody_in_particular(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are the same."""
+    monkeypatch.chdir(write_files(tmp_path))
+    for name in ("empty", "other"):
+        Path(name).touch()
+    leave_record(Path("x.json"), outputs=[entry(Path("other"))])
+    assert command("trace", "--root", ".", "empty") == "empty\n"
+
+
+def test_verify_after_a_move(tmp_path: Path, command: Command) -> None:
+    """Inputs that moved together with the record are found, by their content."""
+    path = write_files(tmp_path / "old", "data") / "data"
+    leave_record(tmp_path / "old/runs/r.json", inputs=[entry(path)], outputs=[])
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert command("verify", tmp_path / "new") == "1 ok\n"
+
+
+def test_verify_says_what_it_could_not_read(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A record that is broken doesn't pass for one whose files are as they were."""
+    path = write_files(tmp_path, "data") / "data"
+    leave_record(tmp_path / "r.json", inputs=[], outputs=[entry(path)])
+    (tmp_path / "broken.json").write_text('{"pycrumbs": "0.5.0", "uuid"')
+    assert pycrumbs.main(["verify", str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.out == "1 ok\n"
+    assert re.fullmatch(r"pycrumbs: .*broken.json: is not JSON.*; left out\n", told.err)
+
+
+def test_verify_of_a_file_that_cannot_be_read(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That isn't to say that it changed."""
+    path = write_files(tmp_path, "data") / "data"
+    leave_record(tmp_path / "r.json", inputs=[], outputs=[entry(path)])
+    monkeypatch.setattr(pycrumbs, "hash_file", lambda *_: None)
+    assert command("verify", tmp_path, status=1).endswith("\n1 unreadable\n")
+
+
+@pytest.mark.parametrize("options", [{"sort_keys": True}, {"separators": (",", ":")}])
+def test_records_that_another_program_has_written(
+    tmp_path: Path, command: Command, options: Any
+) -> None:
+    """With their keys sorted, or without blanks, as jq does; behind a link to another disk."""
+    path = leave_record(tmp_path / "disk/r.json")
+    path.write_text(json.dumps(read(path), **options))
+    (tmp_path / "project/loop").mkdir(parents=True)
+    os.symlink(tmp_path / "disk", tmp_path / "project/runs")
+    os.symlink(tmp_path / "project", tmp_path / "project/loop/back")
+    assert len(json.loads(command("log", "--json", tmp_path / "project"))) == 1
+    assert command("diff", tmp_path / "project/runs", path) == "no difference\n"
+
+
+def test_an_output_that_begins_like_a_record(tmp_path: Path, command: Command) -> None:
+    """Its own record tells of it."""
+    path = tmp_path / "result.json"
+    path.write_text('{"uuid": "abc", "accuracy": 1}')
+    leave_record(tmp_path / "r.json", outputs=[entry(path, "result.json")])
+    assert "result.json" in command("show", path)
+
+
+def test_drawn_seeds_where_nobody_knows_what_came_out(tmp_path: Path, command: Command) -> None:
+    """Without hashes the seeds are a difference."""
+    output = {"path": "model", "size": 1, "sha256": None}
+    a, b = (
+        leave_record(tmp_path / f"{seed}.json", seed=seed, outputs=[output], result=DROP)
+        for seed in (10**9, 10**9 + 1)
+    )
+    assert command("diff", a, b, status=1).splitlines()[0] == "seed"
+
+
+def test_diff_of_files_whose_names_end_alike(tmp_path: Path, command: Command) -> None:
+    """A file in a folder called 'x b' isn't the file of that name at the top."""
+    sections = [
+        [f"diff --git a/{name} b/{name}", "@@ -1 +1 @@", f"+{line}"]
+        for name, line in (("f.txt", "1"), ("x b/f.txt", "1"), ("f.txt", "2"))
+    ]
+    patches = [sections[0] + sections[1], sections[2] + sections[1]]
+    a, b = (
+        leave_record(tmp_path / f"{n}.json", tracked_module__git_patch=patch)
+        for n, patch in enumerate(patches)
+    )
+    assert "git_patch.f.txt" in command("diff", a, b, status=1)
+
+
+def test_paths_do_for_records(tmp_path: Path) -> None:
+    """From Python, too, wherever one record is meant."""
+    path = leave_record(tmp_path / "r.json", outputs=[], inputs=[])
+    assert pycrumbs.diff_records(path, str(path)) == []
+    assert pycrumbs.verify_record(path) == []
+    with pytest.raises(pycrumbs.RecordError, match="there is no such file"):
+        pycrumbs.rerun_record(tmp_path / "none")
+
+
+def test_show_of_a_rerun_with_many_arguments(tmp_path: Path, command: Command) -> None:
+    """As many as there is room for; what was run again is said, and what wasn't there."""
+    path = leave_record(
+        tmp_path / "r.json",
+        rerun_of="the-first",
+        called_function__altered_parameters={f"a{n}": n for n in range(9)},
+        inputs=[{"path": "/none", "size": None, "sha256": None}],
+    )
+    told = command("show", path)
+    assert "rerun    of the-first\n" in told
+    assert "a8 = 8\n" in told
+    assert " there was no input /none\n" in told
+
+
+def test_targets_in_a_log_are_whole(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are what the other commands take."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    name = f"model_{uuid.UUID(int=0)}"
+    leave_record(tmp_path / name / "r.json", timing={})
+    leave_record(tmp_path / "-odd" / "r.json", timing={})
+    assert {name, "./-odd"} <= set(command("log").split())
+
+
 # ------------------------------------------------------------------------------
 # Running, died, unknown
 # ------------------------------------------------------------------------------
@@ -10665,6 +11144,124 @@ CORPUS: dict[str, Case] = {
             )
         },
     ),
+    "functions": Case(
+        {
+            "main.py": script(
+                """
+                def main(out, *functions):
+                    text = repr([function(-2) for function in functions])
+                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+                """,
+                'main("out", double, lib.negate, int)',
+                head="import lib\ndef double(x):\n    return 2 * x",
+            ),
+            "lib.py": "def negate(x):\n    return -x",
+        },
+        needs="1 [-4, 2, -2]",
+    ),
+    "attrs and pydantic": Case(
+        {
+            "main.py": script(
+                """
+                def main(out, *values):
+                    pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
+                """,
+                'main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b")))',
+                head="""
+                import attrs, pydantic
+
+                @attrs.define
+                class Plain:
+                    _rate: int
+                    shape: tuple
+                    twice: int = attrs.field(init=False)
+                    def __attrs_post_init__(self):
+                        self.twice = 2 * self._rate
+
+                class Model(pydantic.BaseModel):
+                    path: pathlib.Path
+                    inner: "Model" = None
+                """,
+            )
+        },
+        needs="1 (Plain(_rate=1, shape=('a',), twice=2), Model(",
+    ),
+    "in the directory of another run": Case(
+        {
+            ".gitignore": "runs",
+            "main.py": script(
+                """
+                def main(run, out):
+                    text = pathlib.Path(run, "model.txt").read_text()
+                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+                """,
+                'main("runs/1", "runs/1/eval")',
+                head="""
+                if not os.path.exists("runs/1"):
+                    os.makedirs("runs/1")
+                    pathlib.Path("runs/1/model.txt").write_text("model")
+                """,
+            ),
+        },
+        record="runs/1/eval",
+        needs="1 model",
+    ),
+    "in its own directory, read before": Case(
+        {
+            ".gitignore": "out",
+            "main.py": script(
+                """
+                def main(out):
+                    text = pathlib.Path(out, "model.txt").read_text()
+                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+                """,
+                'main("out")',
+                head="""
+                if not os.path.exists("out"):
+                    os.makedirs("out")
+                    pathlib.Path("out/model.txt").write_text("model")
+                    os.utime("out/model.txt", (1, 1))
+                """,
+            ),
+        },
+        record="out/main_record.json",
+        needs="1 model",
+    ),
+    "a folder for a cache": Case(
+        {
+            ".gitignore": "cache",
+            "main.py": script(
+                """
+                def main(out, cache):
+                    text = pathlib.Path(cache, "old").read_text()
+                    pathlib.Path(cache, f"new{STAGE}").write_text(text)
+                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+                """,
+                'main("out", "cache")',
+                head="""
+                if not os.path.exists("cache"):
+                    os.makedirs("cache")
+                    pathlib.Path("cache/old").write_text("old")
+                """,
+            ),
+        },
+        needs="1 old",
+    ),
+    "a new input with an odd name": Case(
+        {
+            "main.py": script(
+                """
+                def main(out, *data):
+                    text = "".join(pathlib.Path(path).read_text() for path in data)
+                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+                """,
+                'os.system("git add -A"); main("out", "a new file.txt", "caf\u00e9.txt")',
+            ),
+            "+a new file.txt": "1",
+            "+caf\u00e9.txt": "2",
+        },
+        needs="1 12",
+    ),
     "chained, renamed": Case(
         {
             "main.py": script(
@@ -11317,6 +11914,7 @@ DEEDS = {  # what code does in the rerun, and what is said about it
     "time": ("os.utime(HOME / 'main.py')", STOPPED),
     "through a link": ("os.symlink(HOME, 'here'); touch('here/new')", STOPPED),
     "old directory": ("touch(HOME / 'out' / 'b.txt')", STOPPED),
+    "elsewhere": ("touch('/pycrumbs-was-here')", "a rerun writes into its own folder only, not to"),
     "push": ("subprocess.run(['git', 'push', 'origin', 'HEAD:evil'])", "/dev/null"),
 }
 UNSEEN = {  # by Python; the system stops it, where it is a Linux that can
@@ -11324,6 +11922,10 @@ UNSEEN = {  # by Python; the system stops it, where it is a Linux that can
     "child process": ("subprocess.run(['touch', HOME / 'new'], check=True)", DENIED),
     "spawned": (
         "p = SPAWN.Process(target=touch, args=(HOME / 'new',)); p.start(); p.join()",
+        DENIED,
+    ),
+    "child process, elsewhere": (
+        "subprocess.run(['touch', '/pycrumbs-was-here'], check=True)",
         DENIED,
     ),
     "library": ("sqlite3.connect(HOME / 'new.db').execute('create table t (x)')", "unable to open"),
@@ -11673,6 +12275,51 @@ def test_a_rerun_can_be_compared_verified_and_rerun(
     assert pycrumbs.main(["verify", str(tmp_path / "once")]) == 0
     again = rerun("once", "--yes", "--json", cwd=tmp_path)
     assert (again.status, again.verdicts) == (0, {"a.txt": "identical", "result": "identical"})
+
+
+@pytest.mark.slow
+def test_a_rerun_of_a_click_command_is_the_same_function(repo: Repo, tmp_path: Path) -> None:
+    """What click makes a command of, it hides."""
+    case = CORPUS["click"]
+    record_first_run(repo, case.files, *case.command.split())
+    rerun("repo/out", "--yes", cwd=tmp_path)
+    run_python("-m", "pycrumbs", "diff", "repo/out", "again", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_rerun_that_has_no_place_for_its_files(first: Repo, tmp_path: Path) -> None:
+    """It is said before the work that would be lost."""
+    (tmp_path / "again").write_text("")
+    (tmp_path / "again").chmod(0o600)
+    done = subprocess.run(
+        [sys.executable, "-m", "pycrumbs", "rerun", "--yes", "-o", "again/x", first.path / "out"],
+        cwd=tmp_path,
+        env=clean_environment(TMPDIR=str(temporary(tmp_path))),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.search("Not a directory|File exists", done.stderr.splitlines()[-1])
+    assert not list(temporary(tmp_path).iterdir())
+
+
+@pytest.mark.slow
+def test_a_database_that_an_argument_names(repo: Repo, tmp_path: Path) -> None:
+    """By a relative path, outside the repository: the rerun must not write to it."""
+    body = """
+        def main(out, state):
+            path = pathlib.Path(state, "count")
+            path.write_text(str(int(path.read_text()) + 1))
+            pathlib.Path(out, "a.txt").write_text("x")
+    """
+    repo.write("main.py", script(body, "main(*sys.argv[1:])"))
+    repo.commit()
+    work = write_files(tmp_path / "work", "state/count")
+    (work / "state/count").write_text("0")
+    run_python(str(repo.path / "main.py"), "out", "state", cwd=work)
+    again = rerun(work / "out", "--yes", cwd=tmp_path)
+    assert (again.status, "PermissionError" in again.stdout) == (1, True), again.report
+    assert (work / "state/count").read_text() == "1"
 
 
 @pytest.mark.slow
@@ -12623,6 +13270,53 @@ def test_slurm_requeues_a_job(tmp_path: Path, slurm: dict[str, str]) -> None:
         for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT")
     ]
     assert numbers == [[job.number] * 2, [None, "1"]]
+
+
+def test_timeouts_that_another_thread_hears(tmp_path: Path) -> None:
+    """What their handler raises is never lost, and never leaves a record unfinished."""
+    code = """
+        import threading
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+        class Timeout(Exception): pass
+
+        def stop(*_):
+            if armed: raise Timeout
+
+        @tracked(directory_parameter="out", create_parents=True, **QUIET)
+        def work(out): pass
+
+        signal.signal(signal.SIGALRM, stop)
+        armed, seen = [], set()
+        for count in range(600):
+            try:
+                armed = [signal.setitimer(signal.ITIMER_REAL, 0.00005 * (count % 60 + 1))]
+                work(f"out/{count}")
+                armed.clear()
+            except Timeout:
+                armed.clear()
+            left = os.listdir(f"out/{count}") if os.path.exists(f"out/{count}") else []
+            seen |= {json.loads(Path(f"out/{count}", name).read_text())["status"] for name in left}
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(*sorted(seen))
+    """
+    assert run_code(tmp_path, code, env=UNMEASURED) in ("completed failed\n", "completed\n")
+
+
+def test_a_handler_after_which_the_program_goes_on(tmp_path: Path) -> None:
+    """A service that only reloads its settings at SIGHUP isn't terminated."""
+    code = """
+        signal.signal(signal.SIGHUP, lambda *_: print("reloaded"))
+
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            os.kill(os.getpid(), signal.SIGHUP)
+            return json.loads(Path("out/work_record.json").read_text())["status"]
+
+        print(work())
+    """
+    assert run_code(tmp_path, code) == "reloaded\nrunning\n"
+    assert read(tmp_path / "out")["status"] == "completed"
 
 
 def test_a_timeout_that_comes_while_the_record_is_written(tmp_path: Path) -> None:
@@ -14759,7 +15453,9 @@ def test_readme_names_every_option_and_command() -> None:
 
     table = README.partition("| option |")[2].partition("\n\n")[0]
     names = re.findall(r"(?m)^\| (`.*?) \|", table)
-    assert re.findall(r"`(\w+)`", " ".join(names)) == list(inspect.signature(tracked).parameters)
+    parameters = inspect.signature(tracked).parameters.values()
+    options = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    assert re.findall(r"`(\w+)`", " ".join(names)) == options
     for name in pycrumbs.__all__:
         assert name in README or name == "RecordError", name
     for command in ("run", "show", "log", "diff", "verify", "trace", "rerun"):
