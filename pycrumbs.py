@@ -124,7 +124,7 @@ SUPPRESSED = "<suppressed due to excessive length>"
 
 
 def tracked(
-    *misplaced: object,
+    *misplaced: NoReturn,
     literal_directory: _StrPath | None = None,
     directory_parameter: str | None = None,
     subdirectory_name_parameter: str | None = None,
@@ -1772,6 +1772,7 @@ _GIT_ADVICE = (
     "keep the source in a git repository (install it with pip's --editable option), or pass "
     "disable_git_tracking=True to tracked"
 )
+_GIT_INSTALL = "install git, or put it on PATH, or pass disable_git_tracking=True to tracked"
 # Untracked files are asked for by name only: to look for all of them can take minutes.
 _STATUS = (
     *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no"),
@@ -1840,7 +1841,7 @@ class _GitProbe:
         try:
             self.processes[key] = _start_git(self.top or self.folder, *arguments)
         except _Unavailable as error:
-            advice = "install git, or put it on PATH" if "No such file" in str(error) else ""
+            advice = _GIT_INSTALL if "No such file" in str(error) else ""
             raise self.error(str(error), advice) from None
 
     def answer(self, key: str) -> tuple[int, bytes]:
@@ -4477,6 +4478,10 @@ class RecordError(Exception):
     """A record that can't be found, read or used; the message says which, why and what to do."""
 
 
+class _NoRecord(RecordError):
+    """A file that is fine, and something else."""
+
+
 def load_records(root: _StrPath) -> list[Record]:
     """Load all records below a folder, or in one file; newest first.
 
@@ -4518,6 +4523,9 @@ def iterate_records(
             if name.endswith(".json") and _looks_like_record(path):
                 try:
                     yield from read_records(path)
+                except _NoRecord:
+                    # A function's own file begins in the same way.
+                    continue
                 except RecordError as error:
                     on_problem(f"{error}; left out")
 
@@ -4591,7 +4599,7 @@ def parse_records(text: bytes, path: str) -> list[Record]:
         raise RecordError(f"{path}: {problem}")
     records = content if isinstance(content, list) else [content]
     if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
-        raise RecordError(f"{path}: is JSON, but not a record of pycrumbs")
+        raise _NoRecord(f"{path}: is JSON, but not a record of pycrumbs")
     if len(records) > RUN_LIMIT:
         raise RecordError(f"{path}: holds more than {RUN_LIMIT:,} runs")
     return records
@@ -4915,9 +4923,10 @@ def verify_records(
                 if kind == "outputs":
                     newest[entry["path"]] = record
     judge_files(entries, on_progress)
+    above: dict[str, dict[str, set[str]]] = {}
     for entry in entries:
         if entry["kind"] == "input" and entry["state"] in ("changed", "missing"):
-            follow_moved(entry)
+            follow_moved(entry, above)
         is_newest = newest.get(entry["path"]) is entry["record"]
         if entry["kind"] == "output" and entry["state"] != "ok" and not is_newest:
             entry["state"] = "replaced"
@@ -4925,10 +4934,15 @@ def verify_records(
     return [_pick(entry, ("record_path", "path", "kind", "state")) for entry in entries]
 
 
-def follow_moved(entry: Record) -> None:
-    """Judge an input by where it is now, if it has moved together with the record."""
+def follow_moved(entry: Record, above: dict[str, dict[str, set[str]]]) -> None:
+    """Judge an input by where it is now, if it has moved together with the record.
+
+    `above` keeps what lies above each record.
+    """
     record_path = str(entry["record"].get("record_path"))
-    path = find_moved(entry, list_above(record_path))
+    if record_path not in above:
+        above[record_path] = list_above(record_path)
+    path = find_moved(entry, above[record_path])
     if path != entry["path"]:
         entry.update(path=path, state="ok")
 

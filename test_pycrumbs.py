@@ -495,7 +495,11 @@ SIGNATURES = {
 def test_signature_since_0_4(name: str, expected: str) -> None:
     """A public function of 0.4 keeps its parameters, their order, kinds and defaults."""
     signature = inspect.signature(getattr(pycrumbs, name))
-    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    bare = [
+        p.replace(annotation=p.empty)
+        for p in signature.parameters.values()
+        if p.kind is not p.VAR_POSITIONAL  # which only has a better error
+    ]
     assert str(inspect.Signature(bare)) == expected
     assert name in pycrumbs.__all__
 
@@ -4153,17 +4157,6 @@ def test_a_result_is_not_asked_for_its_repr(tmp_path: Path) -> None:
     assert (asked, "result" in read(tmp_path)) == ([], False)
 
 
-def test_a_result_that_is_no_number(tmp_path: Path) -> None:
-    """A loss that has diverged is what one looks for later."""
-
-    @tracked(literal_directory=tmp_path, **QUIET_RUN)
-    def train() -> dict[str, float]:
-        return {"loss": float("nan"), "epoch": 3}
-
-    train()
-    assert read(tmp_path / "train_record.json")["result"] == {"loss": "nan", "epoch": 3}
-
-
 def test_mocks_are_not_touched(tmp_path: Path) -> None:
     """A MagicMock is a path, too, and would remember that it was asked."""
     value = mock.MagicMock()
@@ -7481,6 +7474,7 @@ RESULTS: dict[str, tuple[Any, Any]] = {  # what is returned, what is recorded
     "numpy bool": (numpy.bool_(True), True),
     "longest": ("x" * 4094, "x" * 4094),
     "text": ("\u00e9\n", "\u00e9\n"),
+    "no numbers": ({"loss": float("nan"), "best": float("inf")}, {"loss": "nan", "best": "inf"}),
 }
 A_CYCLE: list[Any] = []
 A_CYCLE.append(A_CYCLE)
@@ -7490,8 +7484,6 @@ NO_RESULTS = {
     "list of models": [1, Weights(object())],
     "object": object(),
     "path": Path("x"),
-    "not a number": float("nan"),
-    "infinite inside": {"loss": float("inf")},
     "bytes": b"x",
     "complex": 1j,
     "function": ignore,
@@ -8016,7 +8008,8 @@ def test_content_decides_between_runs(tmp_path: Path, command: Command) -> None:
 NOT_JSON = "FILE: is not JSON, or cut short: "
 NOT_FOUND = {
     "nothing": "nothing: there is no such file or directory",
-    "elsewhere.txt": "elsewhere.txt: no record beside it or in a folder above names this file",
+    "elsewhere.txt": "elsewhere.txt: no record beside it or in a folder above names this file; "
+    "if it was written elsewhere, trace --root DIR looks for it by content",
     "runs@3": "runs/train_record.json: holds 2 runs; there is no number 3",
     "runs@0": "runs/train_record.json: holds 2 runs; there is no number 0",
     "nothing@1": "nothing: there is no such file or directory",
@@ -8027,7 +8020,8 @@ NOT_FOUND = {
     "loop": "loop: there is no such file or directory",
     "loop/x": "loop/x: there is no such file or directory",
     "elsewhere.txt/x": "elsewhere.txt/x: there is no such file or directory",
-    "pipe": "pipe: no record beside it or in a folder above names this file",
+    "pipe": "pipe: no record beside it or in a folder above names this file; "
+    "if it was written elsewhere, trace --root DIR looks for it by content",
     "pipe.json": "pipe.json: is not a file",
     "dead.json": "dead.json: there is no such file or directory",
     "empty.json": f"{NOT_JSON}Expecting value: line 1 column 1 (char 0)",
@@ -8093,14 +8087,17 @@ def test_says_in_a_line_why_there_is_no_record(
         pycrumbs.find_record(target)
 
 
-def test_traps_in_a_folder_are_passed_over(hostile_folder: Path, command: Command) -> None:
+def test_traps_in_a_folder_are_passed_over(
+    hostile_folder: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Files that are no records don't hide those that are, nor do pipes hold anything up."""
     with pytest.warns(RuntimeWarning) as caught:
         assert len(pycrumbs.load_records(hostile_folder)) == 2
     told = "\n".join(str(warning.message) for warning in caught)
     assert re.search(r"deep.json: is nested too deeply .*; left out", told)
     assert len(command("log").splitlines()) == 2
-    assert command("verify", ".") == "3 ok, 3 replaced\n"
+    assert pycrumbs.main(["verify", "."]) == 2
+    assert capsys.readouterr().out == "3 ok, 3 replaced\n"
     assert "runs/model.pt  <- made by train" in command("trace", "--root", ".", "runs/model.pt")
 
 
@@ -11598,7 +11595,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             f"{CALL}.parameters.x": "<numpy.ndarray shape (3, 4) dtype float32>",
             f"{CALL}.parameter_types": {"x": "numpy.ndarray"},
         },
-        "cannot give back x (numpy.ndarray); plain values, paths and dataclasses can be given back",
+        "cannot give back x (numpy.ndarray); plain values, paths, functions and dataclasses can "
+        "be given back",
     ),
     "an object by its repr": (
         {f"{CALL}.parameters.x": "Model(3)", f"{CALL}.parameter_types": {"x": "lib.Model"}},
