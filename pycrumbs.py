@@ -7752,13 +7752,32 @@ _HALVES_OF_NO_BYTE = "[\ud800-\udc7f\udd00-\udfff]"  # other surrogates stand fo
 
 def _print_json(value: Any) -> int:
     import itertools
-    import json
 
-    chunks = json.JSONEncoder(indent=4).iterencode(value)
-    while text := "".join(itertools.islice(chunks, 10_000)):
+    chunks = iterate_json(value)
+    while text := "".join(itertools.islice(chunks, 1000)):
         # Part by part, as the whole text may take more memory than the records.
         _print(text.replace("\x7f", "\\u007f"), end="")
     return _print("")
+
+
+def iterate_json(value: Any, indent: str = "\n", levels: int = 3) -> Iterator[str]:
+    """The JSON text of a value in parts: those of its first levels.
+
+    The json module's own parts would come from as many levels as there are, one through the other.
+    """
+    import json
+
+    quote, deeper = json.encoder.encode_basestring_ascii, f"{indent}    "
+    if not levels or not isinstance(value, (dict, list)) or not value:
+        yield _format_json(value, indent, quote)
+        return
+    is_dict = isinstance(value, dict)
+    before, end = ("{", "}") if is_dict else ("[", "]")
+    for item in value:
+        yield f"{before}{deeper}{quote(item)}: " if is_dict else f"{before}{deeper}"
+        yield from iterate_json(value[item] if is_dict else item, deeper, levels - 1)
+        before = ","
+    yield f"{indent}{end}"
 
 
 _TARGET = "a record, a directory, or any file a run made; PATH@N: the N-th run of a chained record"
