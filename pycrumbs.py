@@ -108,6 +108,7 @@ TRACEBACK_LENGTH = 2**17  # and the characters
 SOCKET_FOLDER_LENGTH = 70  # of the 104 characters of a socket's path, 34 are multiprocessing's
 LINK_LIMIT = 10_000  # files of one argument that a rerun links to one by one
 CHECKOUT_TIMEOUT = 600.0  # seconds, for the repository of a rerun
+ELSEWHERE = "elsewhere"  # folder for what a rerun would have written outside its directory
 RERUN_PREFIX = "pycrumbs-rerun-"
 KEPT_PREFIX = "pycrumbs-kept-"
 MADE_PREFIX = "pycrumbs-made-"
@@ -5144,11 +5145,18 @@ def describe_surroundings(record: Record) -> Record:
     return {**environment, "argv": argv, "rank": rank, "environment_variables": kept}
 
 
+def name_in_run(record: Record, entry: Record) -> str:
+    """What a file was called in its run; what a rerun would have written elsewhere it has kept."""
+    name: str = entry["name"]
+    is_kept = "rerun_of" in record and name.startswith(f"{ELSEWHERE}/")
+    return name[len(ELSEWHERE) :] if is_kept else name
+
+
 def describe_files(record: Record, kind: str) -> dict[str, Record]:
     """A run's inputs or outputs by path; within the run's directory that is relative to it."""
     directory = os.path.join(directory_of(record), "")
     return {
-        os.path.normpath(entry["name"].removeprefix(directory)): entry
+        os.path.normpath(name_in_run(record, entry).removeprefix(directory)): entry
         for entry in entries_of(record, kind)
     }
 
@@ -5491,7 +5499,9 @@ def plan_rerun(
         **plan_code(record, repository),
         **plan_call(record),
         **plan_surroundings(record),
-        "outputs": entries_of(record, "outputs"),
+        "outputs": [
+            {**entry, "name": name_in_run(record, entry)} for entry in entries_of(record, "outputs")
+        ],
     }
     plan["moved"] = list_moved(plan)
     plan["inputs"] = check_inputs(record, plan, on_progress)
@@ -5771,7 +5781,8 @@ def list_moved(plan: Record) -> list[str]:
     """
     import bisect
 
-    elsewhere = sorted(e["path"] for e in plan["outputs"] if os.path.isabs(e["name"]))
+    names = (entry["name"] for entry in plan["outputs"])
+    elsewhere = sorted(os.path.normpath(name) for name in names if os.path.isabs(name))
     folders = set()
     for path in map(os.path.normpath, find_paths(plan)):
         start = bisect.bisect(elsewhere, os.path.join(path, ""))
@@ -6799,7 +6810,7 @@ def collect_outputs(plan: Record, made: Record, target: str) -> None:
     for entry in made.get("outputs", ()):
         place = relocate(_output_path({"name": entry["path"]}, plan), plan)
         if os.path.isabs(entry["path"]):
-            entry["path"] = f"elsewhere{entry['path']}"
+            entry["path"] = f"{ELSEWHERE}{entry['path']}"
         os.makedirs(os.path.dirname(os.path.join(target, entry["path"])), exist_ok=True)
         if os.path.isfile(place):
             shutil.move(place, os.path.join(target, entry["path"]))

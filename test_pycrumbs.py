@@ -12302,6 +12302,29 @@ def test_a_rerun_that_has_no_place_for_its_files(first: Repo, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_a_rerun_of_a_rerun_that_wrote_elsewhere(repo: Repo, tmp_path: Path) -> None:
+    """What it would have written there is compared, kept beside the rest, and nothing more."""
+    body = """
+        def main(out, report):
+            pathlib.Path(report).write_text("report")
+            pathlib.Path(out, "a.txt").write_text("x")
+    """
+    options = 'directory_parameter="out", capture_files=True'
+    repo.write("main.py", script(body, "main(*sys.argv[1:])", options))
+    repo.commit()
+    report = write_files(tmp_path / "reports", "old") / "report.txt"
+    repo.run("main.py", "out", str(report))
+    made = rerun(repo.path / "out", "--yes", cwd=tmp_path).made
+    made.rename(tmp_path / "once")
+    run_python("-m", "pycrumbs", "diff", "repo/out", "once", cwd=tmp_path)
+    report.unlink()
+    again = rerun("once", "--yes", "--json", cwd=tmp_path)
+    identical = {"a.txt": "identical", str(report): "identical"}
+    assert (again.status, again.verdicts) == (0, identical), again.report
+    assert not report.exists()
+
+
+@pytest.mark.slow
 def test_a_database_that_an_argument_names(repo: Repo, tmp_path: Path) -> None:
     """By a relative path, outside the repository: the rerun must not write to it."""
     body = """
@@ -12315,6 +12338,7 @@ def test_a_database_that_an_argument_names(repo: Repo, tmp_path: Path) -> None:
     work = write_files(tmp_path / "work", "state/count")
     (work / "state/count").write_text("0")
     run_python(str(repo.path / "main.py"), "out", "state", cwd=work)
+    os.utime(work / "state/count", (1, 1))  # or it would count as made by the run
     again = rerun(work / "out", "--yes", cwd=tmp_path)
     assert (again.status, "PermissionError" in again.stdout) == (1, True), again.report
     assert (work / "state/count").read_text() == "1"
