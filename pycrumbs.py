@@ -553,7 +553,7 @@ class _Run:
         """
         altered, signature = self.find_altered(), self.tracker.signature
         if altered:
-            positional = signature.bind_partial(*self.args).arguments
+            positional = [*signature.parameters][: len(self.args)]
             by_name = [p.name for p in signature.parameters.values() if p.kind > p.POSITIONAL_ONLY]
             if altered.keys() <= set(by_name) - set(positional):
                 self.kwargs = {**self.kwargs, **altered}
@@ -3841,22 +3841,26 @@ def _pattern(text: str) -> Any:
     return _patterns[text]
 
 
-_split_names: dict[str, list[str]] = {}
-
-
 def _split_name(name: str) -> list[str]:
     """The words of a name, in lower case: 'myAPI_Key' has my, api and key."""
-    words = _split_names.get(name)
-    if words is None:
-        found = _pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+").findall(name[:TEXT_LIMIT])
-        words = [word.lower() for word in found]
-        if len(_split_names) < 10_000:
-            _split_names[name] = words
-    return words
+    found = _pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+").findall(name[:TEXT_LIMIT])
+    return [word.lower() for word in found]
 
 
 def _rate_name(name: str) -> str:
     """Whether a name says that it holds a secret: 'strong', 'weak' or ''."""
+    rating = _ratings.get(name)
+    if rating is None:
+        rating = _judge_name(name)
+        if len(_ratings) < 10_000:
+            _ratings[name] = rating
+    return rating
+
+
+_ratings: dict[str, str] = {}
+
+
+def _judge_name(name: str) -> str:
     words = f"_{'_'.join(_split_name(name))}_"
     if name in _HONEST_NAMES or _pattern(_COUNTING_NAMES).search(words):
         return ""
