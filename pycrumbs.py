@@ -4039,10 +4039,12 @@ def format_record(record: Any) -> str:
 
 def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
     """JSON text, indented; json's own encoder takes 8 us to begin with each part of a record."""
-    if type(value) is str:
+    kind = type(value)
+    if kind is str:
         return quote(value)
-    if type(value) is int:
-        return str(value)
+    # NaN and infinity aren't 0 then, and json has names of its own for them.
+    if kind is int or (kind is float and value - value == 0):
+        return repr(value)
     deeper = f"{indent}    "
     if isinstance(value, dict) and value:
         fixed = value if isinstance(value, _Fixed) and indent == _PART_INDENT else None
@@ -7783,14 +7785,19 @@ def iterate_json(value: Any, indent: str = "\n", levels: int = 3) -> Iterator[st
     import json
 
     quote, deeper = json.encoder.encode_basestring_ascii, f"{indent}    "
-    if not levels or not isinstance(value, (dict, list)) or not value:
+    if not isinstance(value, (dict, list)) or not value:
         yield _format_json(value, indent, quote)
         return
     is_dict = isinstance(value, dict)
     before, end = ("{", "}") if is_dict else ("[", "]")
-    for item in value:
-        yield f"{before}{deeper}{quote(item)}: " if is_dict else f"{before}{deeper}"
-        yield from iterate_json(value[item] if is_dict else item, deeper, levels - 1)
+    pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in pairs:
+        start = f"{before}{deeper}{quote(key)}: " if is_dict else f"{before}{deeper}"
+        if levels > 1 and isinstance(item, (dict, list)):
+            yield start
+            yield from iterate_json(item, deeper, levels - 1)
+        else:
+            yield start + _format_json(item, deeper, quote)
         before = ","
     yield f"{indent}{end}"
 
