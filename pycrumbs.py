@@ -632,7 +632,7 @@ class _Run:
             path = os.path.join(above, entry.name, name)
             if self.signature and sign_file(path) == self.signature:
                 self.directory, self.path = os.path.dirname(path), path
-                self.file = _RecordFile(path, "", chain=False)
+                self.file = _RecordFile(path, self.base, chain=False)
                 return
 
     def forget(self) -> None:

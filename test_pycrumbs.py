@@ -2220,6 +2220,21 @@ def test_a_directory_that_is_renamed_is_followed(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["final"]
 
 
+def test_a_directory_is_not_followed_through_links(tmp_path: Path) -> None:
+    """What is true of a directory below the given one is so of where it went, too."""
+
+    @tracked(directory_parameter="out", subdirectory_name_parameter="name", **QUIET_RUN)
+    def work(out: Path, name: str) -> None:
+        (out / name).rename(tmp_path / "elsewhere")
+        (out / "link").symlink_to(tmp_path / "elsewhere")
+
+    (tmp_path / "out").mkdir()
+    with pytest.warns(RuntimeWarning, match="link is a link"):
+        work(tmp_path / "out", "run")
+    assert read(tmp_path / "elsewhere")["status"] == "running"
+    assert os.listdir(tmp_path / "out") == ["link"]
+
+
 def test_runs_at_once_in_one_directory(tmp_path: Path) -> None:
     """Each keeps its record; in a chained file all have their place."""
 
@@ -14816,19 +14831,22 @@ SWAPPING = """
     for path in ("out/sub/below", "elsewhere/below"):
         os.makedirs(path)
     pid, written, refused = fork(swap), 0, 0
-    while int.from_bytes(swaps[:], "little") < 1000 or written < 100 or refused < 100:
-        try:
-            work(random.choice(["sub", "sub/below", "sub/new"]))
-            written += 1
-        except OSError as error:
-            refused += 1
-        if os.path.islink("out/sub") or os.path.isdir("out/sub/new"):
-            found = [*os.walk("elsewhere")]
-            assert found == [("elsewhere", ["below"], []), ("elsewhere/below", [], [])], found
-        if chained:
-            for path in ("out/sub", "out/sub/below", "out/sub/new"):
-                Path(path, "work_record.json").unlink(missing_ok=True)
-    os.kill(pid, signal.SIGKILL)
+    try:
+        while int.from_bytes(swaps[:], "little") < 1000 or written < 100 or refused < 100:
+            try:
+                work(random.choice(["sub", "sub/below", "sub/new"]))
+                written += 1
+            except OSError as error:
+                refused += 1
+            if os.path.islink("out/sub") or os.path.isdir("out/sub/new"):
+                found = [*os.walk("elsewhere")]
+                assert found == [("elsewhere", ["below"], []), ("elsewhere/below", [], [])], found
+            if chained:
+                for path in ("out/sub", "out/sub/below", "out/sub/new"):
+                    Path(path, "work_record.json").unlink(missing_ok=True)
+            assert os.waitpid(pid, os.WNOHANG) == (0, 0), "the links are no longer swapped"
+    finally:
+        os.kill(pid, signal.SIGKILL)
 """
 
 
