@@ -531,6 +531,7 @@ class _Run:
                 # A signal came while the run began: there is a record to complete.
                 self.__exit__(type(error), error, error.__traceback__)
             else:
+                _claims.pop(self.uuid, None)
                 _remove_directories(self.created)
             raise
 
@@ -606,6 +607,7 @@ class _Run:
             )
         # Not in a `finally`: what a signal's handler raises meanwhile has this done once more.
         _runs.pop(self.uuid, None)
+        _claims.pop(self.uuid, None)
         if not _runs:
             _seed_on_import.forget()
         if self.guarded:
@@ -613,17 +615,31 @@ class _Run:
         self.forget()
 
     def make_way(self) -> None:
-        """Follow a directory that the function renamed; leave what it wrote over the record."""
+        """Follow a directory that the function renamed; leave what others wrote over the record."""
         signature = self.signature if self.options.chain_records else sign_file(self.path)
         if signature is None:
             self.follow_directory()
-        if signature in (None, self.signature) or not holds_something_else(self.path):
+        if signature in (None, self.signature):
             return
-        stem, taken = self.path[: -len(".json")], self.path
-        names = (f"{stem}_{n}.json" for n in _count(2))
-        self.path = next(path for path in names if not os.path.lexists(path))
-        self.file = _RecordFile(self.path, self.base, chain=False)
-        _warn(f"{self.tracker.name}() has written {taken} itself; its record is {self.path}")
+        taken, name = self.path, f"{self.tracker.name}()"
+        if holds_something_else(taken):
+            what = f"{name} has written {taken} itself; its record is"
+        elif self.is_overtaken():
+            what = f"another run has written its record over that of {name}, {taken}; this one is"
+        else:
+            return
+        for self.path in _number(taken):
+            self.file = _RecordFile(self.path, self.base, chain=False)
+            if self.file.reserve():
+                break
+        _warn(f"{what} {self.path}")
+
+    def is_overtaken(self) -> bool:
+        """Whether the record is, by now, that of a run that another process began later."""
+        records = _attempt(read_records, self.path)
+        return not isinstance(records, str) and any(
+            record.get("uuid") != self.uuid and _start_of(record) > self.start for record in records
+        )
 
     def follow_directory(self) -> None:
         """Look for the record beside where its directory was: results are published by renaming."""
@@ -655,8 +671,9 @@ class _Run:
         """
         # A signal that comes while the record is completed doesn't change how the run ended.
         outcome = self.outcome if self.has_ended else outcome
-        record = self.completed(outcome, hash_room=0) if outcome else self.record
         try:
+            self.make_way()
+            record = self.completed(outcome, hash_room=0) if outcome else self.record
             self.file.write(record, durable=outcome is not None)
         except Exception as problem:
             _say(f"{self.path}: {_describe_briefly(problem)}")
@@ -732,18 +749,23 @@ class _Run:
             problem = f"the directory {self.directory} is not empty (require_empty_directory)"
             raise self.fail(FileExistsError, problem)
         name = options.record_filename or f"{self.tracker.function.__name__}_record"
-        self.path = self.choose_path(_with_json(name))
+        self.path = self.claim_path(_with_json(name))
         self.inject_directory(base)
 
-    def choose_path(self, name: str) -> str:
-        """Where the record goes: not over that of another run in progress."""
-        is_chained = self.options.chain_records
-        others = (run for run in _runs.values() if not (is_chained and run.options.chain_records))
-        taken = {run.path for run in others}
-        path = os.path.join(self.directory, name)
-        stem = path[: -len(".json")]
-        numbered = (f"{stem}_{n}.json" for n in _count(2))
-        return path if path not in taken else next(p for p in numbered if p not in taken)
+    def claim_path(self, name: str) -> str:
+        """Where the record goes: not over that of another run in progress; chained ones share."""
+        path, chained = os.path.join(self.directory, name), self.options.chain_records
+        numbered = _number(path)
+        while True:
+            # Who comes first has it: dicts keep the order, whichever threads write to them.
+            _claims.pop(self.uuid, None)
+            _claims[self.uuid] = path, chained
+            for uuid, (taken, is_chain) in [*_claims.items()]:
+                if uuid == self.uuid:
+                    return path
+                if taken == path and not (is_chain and chained):
+                    break
+            path = next(numbered)
 
     def create_target(self, target: str) -> str:
         """Add subdirectory and suffix to the directory, and create what must be there first."""
@@ -918,6 +940,7 @@ class _Active:
 
 
 _runs: dict[str, _Run] = {}  # in progress, by uuid
+_claims: dict[str, tuple[str, bool]] = {}  # by uuid: their records' paths; whether they are chained
 
 
 _exit_hook: list[object] = []  # registered by the first run
@@ -4069,6 +4092,12 @@ _PART_INDENT = "\n    "  # of a record's top-level values
 _swept: set[str] = set()  # records whose strays this process has looked for
 
 
+def _number(path: str) -> Iterator[str]:
+    """Names for a record whose own is taken: `x_2.json`, `x_3.json` and so on."""
+    stem = path[: -len(".json")]
+    return (f"{stem}_{number}.json" for number in _count(2))
+
+
 class _RecordFile:
     """The file of one run's record, or the run's place in a chained one."""
 
@@ -4077,6 +4106,15 @@ class _RecordFile:
         self.folder, self.name = os.path.split(path)
         # The run's record as it was written last.
         self.entry = ""
+
+    def reserve(self) -> bool:
+        """Create the file, empty, so that nobody else takes its name; False if somebody has."""
+        try:
+            with _Folder(self.folder, self.base) as folder:
+                os.close(folder.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
 
     def write(self, record: Record, durable: bool) -> None:
         entry = format_record(record)

@@ -2253,6 +2253,118 @@ def test_runs_at_once_in_one_directory(tmp_path: Path) -> None:
     assert len(read(tmp_path / "chain.json")) == 3
 
 
+@pytest.mark.parametrize("count", [2, 20])
+def test_threads_at_once_in_one_directory(tmp_path: Path, count: int) -> None:
+    """Also those that begin in the same moment."""
+    start, end = threading.Barrier(count), threading.Barrier(count)
+
+    def work_together(**options: Any) -> None:
+        @tracked(literal_directory=tmp_path, **QUIET_RUN, **options)
+        def work() -> None:
+            end.wait(60)
+
+        def begin() -> None:
+            start.wait(60)
+            work()
+
+        with ThreadPoolExecutor(count) as pool:
+            for future in [pool.submit(begin) for _ in range(count)]:
+                future.result()
+
+    work_together()
+    records = [read(path) for path in tmp_path.iterdir()]
+    assert len({record["uuid"] for record in records}) == count
+    assert {record["status"] for record in records} == {"completed"}
+    work_together(chain_records=True, record_filename="chain")
+    assert len({record["uuid"] for record in read(tmp_path / "chain.json")}) == count
+    # Those that come later have the same names again.
+    work_together()
+    assert len([*tmp_path.glob("work_record*.json")]) == count
+
+
+def test_processes_at_once_in_one_directory(tmp_path: Path) -> None:
+    """Each keeps its record, whichever ends first."""
+    code = """
+        @tracked(literal_directory="out", **QUIET)
+        def work(name):
+            print(flush=True)
+            sys.stdin.read()
+
+        work(sys.argv[1])
+    """
+    script = tmp_path / "script.py"
+    script.write_text(PRELUDE + textwrap.dedent(code))
+    for last in (False, True):
+        processes = []
+        for number in range(4):
+            process = subprocess.Popen(
+                [sys.executable, script, str(number)],
+                cwd=tmp_path, env=clean_environment(), stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+            )  # fmt: skip
+            assert process.stdout
+            process.stdout.readline()
+            processes.append(process)
+        # One is told to end, and one is asked to.
+        processes[1].terminate()
+        said = [p.communicate()[1] for p in (processes[::-1] if last else processes)]
+        records = [read(path) for path in (tmp_path / "out").iterdir()]
+        told = {r["called_function"]["parameters"]["name"]: r["status"] for r in records}
+        assert told == {"0": "completed", "1": "terminated", "2": "completed", "3": "completed"}
+        assert len(records) == 4
+        told_so = [text for text in said if "another run has written its record over" in text]
+        assert len(told_so) == 3
+        assert read(tmp_path / "out" / "work_record.json")["called_function"]["parameters"] == {
+            "name": "3"
+        }
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_an_older_record_that_is_copied_over_is_replaced(tmp_path: Path) -> None:
+    """As by someone who goes on from the results of an earlier run."""
+
+    @tracked(directory_parameter="out", **QUIET_RUN)
+    def work(out: Path, before: Path | None = None) -> None:
+        if before:
+            shutil.copytree(before, out, dirs_exist_ok=True)
+
+    work(tmp_path / "first")
+    work(tmp_path / "second", tmp_path / "first")
+    assert read(tmp_path / "second")["called_function"]["parameters"]["before"]
+
+
+def test_a_run_that_cannot_start_takes_no_name(tmp_path: Path) -> None:
+    """The next one has it."""
+
+    @tracked(literal_directory=tmp_path, **QUIET_RUN)
+    def work() -> None:
+        pass
+
+    (tmp_path / "work_record.json").mkdir()
+    with pytest.raises(OSError, match=r"work_record\.json"):
+        work()
+    (tmp_path / "work_record.json").rmdir()
+    work()
+    assert os.listdir(tmp_path) == ["work_record.json"]
+
+
+def test_a_forked_child_leaves_its_parents_record_alone(tmp_path: Path) -> None:
+    """Its calls in the same directory have records of their own."""
+    code = """
+        @tracked(literal_directory=".", **QUIET)
+        def work(level):
+            if level:
+                assert wait(fork(lambda: work(level - 1))) == 0
+
+        work(2)
+    """
+    run_python("-c", PRELUDE + textwrap.dedent(code), cwd=tmp_path)
+    records = {path.name: read(path) for path in tmp_path.iterdir()}
+    levels = {n: record["called_function"]["parameters"]["level"] for n, record in records.items()}
+    assert levels == {"work_record.json": 2, "work_record_2.json": 1, "work_record_3.json": 0}
+    assert {record["status"] for record in records.values()} == {"completed"}
+
+
 # ------------------------------------------------------------------------------
 # Records that can't be written, and how they are
 # ------------------------------------------------------------------------------
