@@ -630,7 +630,7 @@ class _Run:
             return
         for self.path in _number(taken):
             self.file = _RecordFile(self.path, self.base, chain=False)
-            if self.file.reserve():
+            if self.file.create(self.record):
                 break
         _warn(f"{what} {self.path}")
 
@@ -830,6 +830,7 @@ class _Run:
             "parameter_types": kinds or None,
             "run_as": self.options.run_as,
             "directory": self.directory,
+            "directory_parameter": self.options.directory_parameter,
         }
         record = {
             "pycrumbs": __version__,
@@ -4107,13 +4108,15 @@ class _RecordFile:
         # The run's record as it was written last.
         self.entry = ""
 
-    def reserve(self) -> bool:
-        """Create the file, empty, so that nobody else takes its name; False if somebody has."""
+    def create(self, record: Record) -> bool:
+        """Write a record where nothing is, so that nobody else takes the name; else False."""
         try:
             with _Folder(self.folder, self.base) as folder:
-                os.close(folder.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+                descriptor = folder.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             return False
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(format_record(record))
         return True
 
     def write(self, record: Record, durable: bool) -> None:
@@ -4554,15 +4557,7 @@ def iterate_records(
         return
     # Says why, if it can't be read.
     _list_folder(root)
-    seen: set[object] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        # A link may lead to another disk, or back.
-        identity = _attempt(_identify, folder)
-        if identity in seen:
-            folders.clear()
-            continue
-        seen.add(identity)
-        folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
+    for folder, files in walk_folders(root, on_problem):
         for name in files:
             path = os.path.join(folder, name)
             if name.endswith(".json") and _looks_like_record(path):
@@ -4573,6 +4568,28 @@ def iterate_records(
                     continue
                 except RecordError as error:
                     on_problem(f"{error}; left out")
+
+
+def walk_folders(root: str, on_problem: Callable[[str], object]) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below one, with the names of its files; those that links lead to come last."""
+
+    def tell(error: OSError) -> None:
+        on_problem(f"{error.filename}: cannot be read: {error.strerror}; left out")
+
+    seen: set[object] = set()
+    roots = [root]
+    for top in roots:
+        for folder, folders, files in os.walk(top, onerror=tell):
+            # A link may lead to another disk, or back.
+            identity = _attempt(_identify, folder)
+            if identity in seen:
+                folders.clear()
+                continue
+            seen.add(identity)
+            folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
+            paths = (os.path.join(folder, name) for name in folders)
+            roots += [path for path in paths if os.path.islink(path)]
+            yield folder, files
 
 
 def _identify(path: str) -> tuple[int, int]:
@@ -4594,6 +4611,9 @@ def _looks_like_record(path: str) -> bool:
             # Opening a named pipe would wait for whoever writes to it.
             return False
         head = _read_bytes(path, min(100, os.path.getsize(path))).decode("utf-8", "replace")
+    except PermissionError:
+        # Whoever reads it tells.
+        return path.endswith("_record.json")
     except OSError:
         return False
     # Other programs (jq) may have sorted its keys, or taken the blanks out.
@@ -4702,13 +4722,17 @@ def find_record(target: _StrPath) -> Record:
     RecordError
         There is none.
     """
-    path = os.fsdecode(target)
+    return find_run(os.fsdecode(target), _warn)
+
+
+def find_run(path: str, on_problem: Callable[[str], object]) -> Record:
+    """`find_record`; `on_problem` is told what looks like a record there, and can't be read."""
     stem, _, number = path.rpartition("@")
     # A file may be called so itself, and then is meant.
     if stem and _pattern("[0-9]{1,9}$").match(number) and not os.path.lexists(path):
         return _find_numbered(stem, int(number))
     if os.path.isdir(path):
-        return find_record_in(path)
+        return find_record_in(path, on_problem)
     is_alike = _looks_like_record(path)
     maker = None if is_alike else find_maker(path)
     if maker is not None:
@@ -4743,24 +4767,32 @@ def _find_numbered(target: str, number: int) -> Record:
     return records[number - 1]
 
 
-def find_record_in(folder: str) -> Record:
+def find_record_in(folder: str, on_problem: Callable[[str], object]) -> Record:
     """The newest record of a directory; if it has none, of the folders below it, or above."""
-    nearest = records_in(folder) or iterate_records(folder)
+    problems: list[str] = []
+    nearest = records_in(folder, problems.append) or iterate_records(folder, problems.append)
     record = max(nearest, key=_start_of, default=None) or _Makers().find_for_folder(folder)
     if record is None:
-        raise RecordError(f"{folder}: there is no record in this directory, below or above it")
+        missing = f"{folder}: there is no record in this directory, below or above it"
+        raise RecordError(problems[0] if problems else missing)
+    for problem in dict.fromkeys(problems):
+        on_problem(problem)
     return record
 
 
-def records_in(folder: str) -> list[Record]:
-    """The records in one directory."""
+def records_in(
+    folder: str, on_problem: Callable[[str], object] = lambda problem: None
+) -> list[Record]:
+    """The records in one directory; `on_problem` is told what looks like one and can't be read."""
     paths = [os.path.join(folder, name) for name in _list_folder(folder) if name.endswith(".json")]
     found: list[Record] = []
     for path in filter(_looks_like_record, paths):
         try:
             found += read_records(path)
-        except RecordError:
+        except _NoRecord:
             continue
+        except RecordError as error:
+            on_problem(f"{error}; left out")
     return found
 
 
@@ -4796,7 +4828,7 @@ class _Makers:
 
         One that made this content (by default, what is there now) goes before one that only wrote
         to this path; then one that began `before` the file was read; then the nearest; then the
-        newest.
+        newest, or the one that `choose_maker` takes of several at once.
         """
         claims = [
             (folder, claim)
@@ -4808,13 +4840,13 @@ class _Makers:
             return None if real == path else self.find(real, sha256, before)
         if sha256 is None and len(claims) > 1:
             sha256 = hash_file(path)
-        starts = [_start_of(claim.record) for _, claim in claims]
         # The longest folder is the nearest one.
-        ranks = [
-            (claim.made(sha256) is True, start < before, len(folder), start)
-            for (folder, claim), start in zip(claims, starts)
+        ranked = [
+            ((claim.made(sha256) is True, _start_of(claim.record) < before, len(folder)), claim)
+            for folder, claim in claims
         ]
-        return claims[ranks.index(max(ranks))][1]
+        best = max(rank for rank, _ in ranked)
+        return choose_maker([claim for rank, claim in ranked if rank == best])
 
     def find_for_folder(self, folder: str) -> Record | None:
         """The newest run of the nearest folder above that has outputs below this one."""
@@ -4836,6 +4868,14 @@ class _Makers:
                     maker = _Maker(record=record, sha256=entry["sha256"])
                     claims.setdefault(entry["path"], []).append(maker)
         return self.claims[folder]
+
+
+def choose_maker(claims: Sequence[_Maker]) -> _Maker:
+    """The newest run; of runs at once the one that ended first, as the others saw the file, too."""
+    newest = max(claims, key=lambda claim: _start_of(claim.record))
+    start = _start_of(newest.record)
+    at_once = [claim for claim in claims if _end_of(claim.record) > start]
+    return min(at_once, key=lambda claim: _end_of(claim.record), default=newest)
 
 
 def _folders_above(path: str) -> Iterator[str]:
@@ -4875,6 +4915,11 @@ def get(record: object, *keys: str) -> Any:
 def _start_of(record: Record) -> float:
     """When a run started, in seconds since the epoch; 0 where that isn't told."""
     return _seconds(get(record, "timing", "start_time"))
+
+
+def _end_of(record: Record) -> float:
+    """When a run ended; never where that isn't told."""
+    return _seconds(get(record, "timing", "end_time")) or float("inf")
 
 
 def _seconds(text: object) -> float:
@@ -4961,17 +5006,17 @@ def verify_records(
     recorded one because a later one of these runs made it anew.
     """
     entries, newest = [], {}
-    for record in sorted(records, key=_start_of):
+    for record in sorted(leave_out_links(records), key=_start_of):
         for kind in ("inputs", "outputs"):
             for entry in entries_of(record, kind):
                 entries.append({**entry, "kind": kind[:-1], "record": record})
                 if kind == "outputs":
                     newest[entry["path"]] = record
     judge_files(entries, on_progress)
-    above: dict[str, dict[str, set[str]]] = {}
+    moved: dict[int, _Moved] = {}
     for entry in entries:
         if entry["kind"] == "input" and entry["state"] in ("changed", "missing"):
-            follow_moved(entry, above)
+            follow_moved(entry, moved)
         is_newest = newest.get(entry["path"]) is entry["record"]
         if entry["kind"] == "output" and entry["state"] != "ok" and not is_newest:
             entry["state"] = "replaced"
@@ -4979,15 +5024,24 @@ def verify_records(
     return [_pick(entry, ("record_path", "path", "kind", "state")) for entry in entries]
 
 
-def follow_moved(entry: Record, above: dict[str, dict[str, set[str]]]) -> None:
+def leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
+    """Records without those that are there by another name already."""
+    unique: dict[object, Record] = {}
+    for record in records:
+        path = os.path.realpath(str(record.get("record_path", id(record))))
+        unique.setdefault((path, record.get("record_number")), record)
+    return unique.values()
+
+
+def follow_moved(entry: Record, moved: dict[int, _Moved]) -> None:
     """Judge an input by where it is now, if it has moved together with the record.
 
-    `above` keeps what lies above each record.
+    `moved` keeps what is known of each record.
     """
-    record_path = str(entry["record"].get("record_path"))
-    if record_path not in above:
-        above[record_path] = list_above(record_path)
-    path = find_moved(entry, above[record_path])
+    record = entry["record"]
+    if id(record) not in moved:
+        moved[id(record)] = _Moved(record)
+    path = moved[id(record)].find(entry)
     if path != entry["path"]:
         entry.update(path=path, state="ok")
 
@@ -5053,7 +5107,7 @@ def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
     a, b = as_record(a), as_record(b)
     differences = []
     for section, view in _DIFF_SECTIONS.items():
-        compare = diff_files if section in ("inputs", "outputs") else diff_values
+        compare = _DIFF_BY.get(section, diff_values)
         views = view(a), view(b)
         found = list(itertools.islice(compare(*views), 2 * FILE_LIMIT + 1))
         for path, x, y in found if len(found) <= 2 * FILE_LIMIT else [("", *views)]:
@@ -5079,25 +5133,38 @@ def is_seed_drawn(record: Record) -> bool:
     return record.get("seed") is not None and record["seed"] not in given
 
 
-def forget_directory(value: Any, directory: str, cwd: str) -> Any:
+def forget_directory(value: Any, directory: str, cwd: str, bare: bool = True) -> Any:
     """A value in which every path into a run's own directory begins with OWN_DIRECTORY instead.
 
-    Relative paths lead on from `cwd`, the run's working directory.
+    Relative paths lead on from `cwd`, the run's working directory. A bare word counts only if it
+    names the directory itself, and where `bare` ones do: it may well be something else.
     """
     if isinstance(value, dict):
-        return {key: forget_directory(item, directory, cwd) for key, item in value.items()}
+        return {key: forget_directory(item, directory, cwd, bare) for key, item in value.items()}
     if isinstance(value, list):
-        return [forget_directory(item, directory, cwd) for item in value]
+        return [forget_directory(item, directory, cwd, bare) for item in value]
     if not isinstance(value, str) or len(value) > PATH_LIMIT:
         return value
     if not value.startswith(".") and os.path.basename(directory) not in value:
         return value
     before = _pattern(_BEFORE_PATH).match(value)[0]
     after = "')" if value.endswith("')") else ""
-    path = os.path.normpath(os.path.join(cwd, value[len(before) : len(value) - len(after)]))
-    if path != directory and not is_below(path, directory):
+    text = value[len(before) : len(value) - len(after)]
+    path = os.path.normpath(os.path.join(cwd, text))
+    is_inside = is_below(path, directory) if os.sep in text else False
+    if not is_inside and (path != directory or (os.sep not in text and not bare)):
         return value
     return before + OWN_DIRECTORY + path[len(directory) :] + after
+
+
+def compare_arguments(run: Record) -> Record:
+    """The arguments of a run, as `summarize_run` tells them, without where it left its files."""
+    # Not every record says which one it was told by.
+    told_by, here = run["directory_parameter"], (run["directory"], run["cwd"])
+    return {
+        name: forget_directory(value, *here, bare=told_by in (None, name))
+        for name, value in _items(run["arguments"])
+    }
 
 
 OWN_DIRECTORY = "<the run's directory>"
@@ -5126,6 +5193,14 @@ def _pick(mapping: object, keys: Iterable[str]) -> Record:
 def _items(mapping: object) -> list[tuple[Any, Any]]:
     """The items of what should be a mapping; none if it isn't one."""
     return list(mapping.items()) if isinstance(mapping, dict) else []
+
+
+def describe_call(record: Record) -> tuple[Record, Record | None]:
+    """A run's arguments, and the types of those that aren't plain JSON, where it tells them."""
+    run = summarize_run(record)
+    kinds = dict(_items(get(record, "called_function", "parameter_types")))
+    kinds.pop(run["directory_parameter"], None)
+    return compare_arguments(run), kinds if "pycrumbs" in record else None
 
 
 def describe_function(record: Record) -> Record:
@@ -5223,11 +5298,22 @@ def diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str
             yield path, x, y
 
 
+def list_uncompared(a: Record, b: Record) -> list[str]:
+    """The files that both runs have in one size, and at least one of the two without a hash."""
+    names = []
+    for kind in ("inputs", "outputs"):
+        files, others = describe_files(a, kind), describe_files(b, kind)
+        for path in sorted(files.keys() & others.keys()):
+            pair = (files[path], others[path])
+            sizes = {entry["size"] for entry in pair}
+            if len(sizes) == 1 and sizes != {None} and not all(e["sha256"] for e in pair):
+                names.append(format_path(path))
+    return limit_texts(names, 5)
+
+
 _DIFF_SECTIONS: dict[str, Callable[[Record], Any]] = {  # what is compared of each run
     "function": describe_function,
-    "arguments": lambda run: forget_directory(
-        get(run, "called_function", "parameters"), directory_of(run), cwd_of(run)
-    ),
+    "arguments": describe_call,
     "code": describe_code,
     "seed": lambda run: run.get("seed", _ABSENT),
     "packages": describe_packages,
@@ -5252,6 +5338,25 @@ def diff_values(a: Any, b: Any, path: str = "", depth: int = 0) -> Iterator[tupl
             yield from diff_values(one, other, f"{path}[{index}]", depth + 1)
     elif a != b or type(a) is not type(b):
         yield path, a, b
+
+
+def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The arguments that differ, or look the same in JSON and were of another type."""
+    (values, kinds), (others, other_kinds) = a, b
+    yield from diff_values(values, others)
+    if kinds is not None and other_kinds is not None:
+        for path in sorted(kinds.keys() | other_kinds.keys()):
+            kind, other = (types.get(path, "plain") for types in (kinds, other_kinds))
+            name = path.split(".")[0].split("[")[0]
+            if kind != other and name in values and name in others:
+                yield f"{path} (type)", kind, other
+
+
+_DIFF_BY: dict[str, Callable[[Any, Any], Iterator[tuple[str, Any, Any]]]] = {
+    "arguments": diff_arguments,
+    "inputs": diff_files,
+    "outputs": diff_files,
+}
 
 
 def count_commits_apart(a: Record, b: Record) -> tuple[int, int] | None:
@@ -5290,7 +5395,8 @@ def trace_file(file: _StrPath, roots: _StrPath | Iterable[_StrPath] = ()) -> Rec
         function, start_time and status of the run that made the file, and made_this: False if it
         wrote another content to this path, None if nobody knows; inputs: the same for each input
         of that run. Only where it holds: overwritten (True: that run began later than the one
-        that read the file, and its inputs are not followed), repeated (True: its inputs stand
+        that read the file, and its inputs are not followed), made_again (True: it made the same
+        content, after the one that read the file had ended), repeated (True: its inputs stand
         elsewhere in the tree), cut (True: they are TRACE_LIMIT runs away).
 
     Raises
@@ -5345,9 +5451,12 @@ class _Tracer(_Makers):
         if maker is None:
             return node
         node["run"] = describe_maker(maker, sha256)
+        start = _start_of(maker.record)
         # That run wrote the path only after it had been read: not what was read came from it.
-        if not maker.made(sha256) and _start_of(maker.record) >= before:
+        if not maker.made(sha256) and start >= before:
             return {**node, "overwritten": True}
+        if consumer and start >= _end_of(consumer):
+            node["made_again"] = True
         identity = f"{maker.record['record_path']}@{maker.record['record_number']}"
         if identity in self.seen:
             return {**node, "repeated": True}
@@ -5373,19 +5482,19 @@ class _Tracer(_Makers):
     def find_inputs(self, record: Record) -> list[Record]:
         """A run's inputs, and those of the runs around it: where each is now, and its state."""
         entries: dict[str, Record] = {}
-        above, seen = list_above(record["record_path"]), set()
+        moved, seen = _Moved(record), set()
         around: Record | None = record
         while around is not None and id(around) not in seen:
             seen.add(id(around))
             for entry in entries_of(around, "inputs"):
-                entries.setdefault(entry["path"], {**entry, "path": self.locate(entry, above)})
+                entries.setdefault(entry["path"], {**entry, "path": self.locate(entry, moved)})
             around = self.by_uuid.get(str(around.get("parent")))
         judge_files([*entries.values()])
         return [*entries.values()]
 
-    def locate(self, entry: Record, above: Mapping[str, set[str]]) -> str:
+    def locate(self, entry: Record, moved: _Moved) -> str:
         """Where an input is now: at its place, moved with its record, or below a root."""
-        path = find_moved(entry, above)
+        path = moved.find(entry)
         size, sha256 = entry["size"], entry["sha256"]
         if sha256 is None or size not in self.by_size or is_as_recorded(entry, path):
             return path
@@ -5415,28 +5524,40 @@ def is_as_recorded(entry: Record, path: str) -> bool:
     return is_alike and entry["sha256"] is not None and hash_file(path) == entry["sha256"]
 
 
-def list_above(path: str) -> dict[str, set[str]]:
-    """The names in each folder above a path, nearest first."""
-    above = [*_folders_above(os.path.abspath(path))][:12]
-    return {folder: {entry.name for entry in _scan_folder(folder)} for folder in above}
+class _Moved:
+    """Where the inputs of a record are that moved together with it, if it did.
 
-
-def find_moved(entry: Record, above: Mapping[str, set[str]]) -> str:
-    """Where an entry's path leads after it moved together with the record that names it.
-
-    The end of the path is looked for below each folder above that record; only the same content
-    counts.
+    Only the same content counts, and nothing that the run itself has made.
     """
-    path: str = entry["path"]
-    if entry["sha256"] is None or is_as_recorded(entry, path):
-        return path
-    parts = path.split(os.sep)[1:][-12:]
-    for folder, names in above.items():
-        for start in (start for start, name in enumerate(parts) if name in names):
-            candidate = os.path.join(folder, *parts[start:])
-            if is_as_recorded(entry, candidate):
-                return candidate
-    return path
+
+    def __init__(self, record: Record) -> None:
+        path = os.path.abspath(str(record.get("record_path")))
+        self.then, self.now = directory_of(record), os.path.dirname(path)
+        self.made = {entry["path"] for entry in entries_of(record, "outputs")}
+        # The names in each folder above, nearest first.
+        self.above: dict[str, set[str]] = {}
+        if _attempt(os.path.realpath, self.then) != os.path.realpath(self.now):
+            above = [*_folders_above(path)][:12]
+            self.above = {folder: {e.name for e in _scan_folder(folder)} for folder in above}
+
+    def find(self, entry: Record) -> str:
+        """The path of an entry's file now, or the recorded one where it isn't found."""
+        path: str = entry["path"]
+        if not self.above or entry["sha256"] is None or is_as_recorded(entry, path):
+            return path
+        places = (place for place in self.list_places(path) if place not in self.made)
+        return next((place for place in places if is_as_recorded(entry, place)), path)
+
+    def list_places(self, path: str) -> Iterator[str]:
+        """Where a file may be: displaced like the record; or, if it is gone, anywhere above it."""
+        tail = _count_equal(self.then.split(os.sep)[::-1], self.now.split(os.sep)[::-1])
+        then, now = (os.sep.join(p.split(os.sep)[: -tail or None]) for p in (self.then, self.now))
+        if is_below(path, then):
+            yield now + path[len(then) :]
+        parts = [] if os.path.lexists(path) else path.split(os.sep)[1:][-12:]
+        for folder, names in self.above.items():
+            for start in (start for start, name in enumerate(parts) if name in names):
+                yield os.path.join(folder, *parts[start:])
 
 
 # ------------------------------------------------------------------------------
@@ -5870,14 +5991,14 @@ def check_inputs(
     entries = [entry for entry in entries_of(record, "inputs") if entry.get("size") is not None]
     judge_files(entries, on_progress)
     made = {entry["path"] for entry in plan["outputs"]}
-    above = list_above(str(record.get("record_path")))
+    displaced = _Moved(record)
     inputs = []
     for entry in entries:
         path, sha256 = entry["path"], entry.get("sha256")
         places = [path] if entry["state"] in ("ok", "unhashed") else []
         if sha256 and not places:
             moved = os.path.join(plan["repository"], os.path.relpath(path, plan["top"]))
-            others = (moved, find_moved(entry, above))
+            others = (moved, displaced.find(entry))
             places = [other for other in others if is_as_recorded(entry, other)]
         found = {"found": places[0] if places else None, "made": path in made}
         inputs.append({**_pick(entry, ("path", "size", "sha256", "state")), **found})
@@ -6989,6 +7110,15 @@ class _Style:
         return line.rstrip(" ")
 
 
+def shorten(text: str, width: int) -> str:
+    """A text with its middle left out where it is too wide; its end tells most."""
+    width = max(width, 20)
+    if count_columns(text) <= width:
+        return text
+    start = width // 3
+    return f"{text[:start]}...{text[start + 3 - width :]}"
+
+
 def count_columns(text: str) -> int:
     """How many columns of a terminal a text takes."""
     if text.isascii():
@@ -7097,7 +7227,7 @@ def summarize_file(entry: Record, name: str) -> str:
 def list_unusual(record: Record) -> Iterator[str]:
     """What whoever relies on this record should know first."""
     status = judge_status(record)
-    if status != "completed":
+    if status not in ("completed", "running"):
         yield f"the run did not complete: {clean(status)}"
     modules = [("the code", record.get("tracked_module"))]
     modules += _items(record.get("extra_tracked_modules"))
@@ -7210,9 +7340,10 @@ def summarize_run(record: Record) -> Record:
         "arguments": get(record, "called_function", "parameters"),
         "seed": record.get("seed"),
         "directory": directory_of(record),
+        "directory_parameter": get(record, "called_function", "directory_parameter"),
         "cwd": cwd_of(record),
-        "record_path": record["record_path"],
-        "record_number": record["record_number"],
+        "record_path": record.get("record_path"),
+        "record_number": record.get("record_number"),
         "uuid": record.get("uuid"),
     }
 
@@ -7231,10 +7362,12 @@ def format_log(runs: Sequence[Record], style: _Style) -> str:
         )
         for run, target, arguments in zip(runs, name_runs(runs), list_varying_arguments(runs))
     ]
-    # Of a target, all is needed.
     limits = (19, 30, 16, max(8, style.width // 4), style.width, style.width)
     columns = list(zip(*rows))
     widths = [min(limit, max(map(count_columns, column))) for column, limit in zip(columns, limits)]
+    # Of a target, all is needed, and its end most.
+    widths[4:5] = [min(width, max(20, style.width - sum(widths[:4]) - 8)) for width in widths[4:5]]
+    rows = [(*row[:4], shorten(row[4], widths[4]), row[5]) for row in rows]
     return "\n".join(style.join(row, widths, {1: row[1].split(" ")[0]}) for row in rows)
 
 
@@ -7258,28 +7391,39 @@ def name_runs(runs: Sequence[Record]) -> list[str]:
 
 def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
     """For each run, the arguments that aren't the same in all runs of that function."""
-    import json
-
     texts: dict[str, dict[str, set[str]]] = {}
     counts: dict[str, dict[str, int]] = {}
-    shown = [
-        dict(_items(forget_directory(run["arguments"], run["directory"], run["cwd"])))
-        for run in runs
-    ]
-    for run, arguments in zip(runs, shown):
-        function = str(run["function"])
-        for name, value in [("", None), *arguments.items()]:
-            texts.setdefault(function, {}).setdefault(name, set()).add(json.dumps(value))
+    functions = [str(run["function"]) for run in runs]
+    shown = []
+    for function, run in zip(functions, runs):
+        values = [*_flatten(compare_arguments(run))]
+        shown.append({path: format_value(value, 40) for path, value, _ in values})
+        for path, _, text in [("", None, ""), *values]:
+            texts.setdefault(function, {}).setdefault(path, set()).add(text)
             count = counts.setdefault(function, {})
-            count[name] = count.get(name, 0) + 1
+            count[path] = count.get(path, 0) + 1
     return [
         " ".join(
-            f"{clean(name)}={format_value(value, 40)}"
-            for name, value in arguments.items()
-            if len(texts[function][name]) > 1 or counts[function][name] < counts[function][""]
+            f"{clean(path)}={text}"
+            for path, text in values.items()
+            if len(texts[function][path]) > 1 or counts[function][path] < counts[function][""]
         )
-        for function, arguments in zip((str(run["function"]) for run in runs), shown)
+        for function, values in zip(functions, shown)
     ]
+
+
+def _flatten(value: Any, path: str = "", levels: int = 4) -> Iterator[tuple[str, Any, str]]:
+    """The values within a value: path, value, and its JSON text; what is short stays together."""
+    import json
+
+    text = json.dumps(value)
+    is_short = path and len(text) <= 40
+    if is_short or not levels or not isinstance(value, (dict, list)) or len(value) > LIST_LIMIT:
+        yield path, value, text
+        return
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        below = f"{path}.{key}" if isinstance(value, dict) else f"{path}[{key}]"
+        yield from _flatten(item, below if path else str(key), levels - 1)
 
 
 def format_differences(
@@ -7299,8 +7443,12 @@ def format_differences(
 
 
 def _format_change(difference: Record) -> str:
-    """One difference: `a -> b`."""
-    a, b = (_format_side(difference, side) for side in ("a", "b"))
+    """One difference: `a -> b`; of long texts, from shortly before they differ."""
+    a, b = texts = [_format_side(difference, side) for side in ("a", "b")]
+    same = len(os.path.commonprefix(texts))
+    if max(map(len, texts)) > 80 and same > 40:
+        a, b = (f"...{text[same - 20 :]}" for text in texts)
+    a, b = (clean(text, 80) for text in (a, b))
     if "a" not in difference:
         return f"only in the second: {b}"
     return f"{a} -> {b}" if "b" in difference else f"only in the first: {a}"
@@ -7311,36 +7459,44 @@ def _format_side(difference: Record, side: str) -> str:
     value = difference.get(side)
     if "git_patch." in difference["path"] and isinstance(value, str):
         return f"{len(value.splitlines())} lines"
-    text = _pattern(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b").sub(r"\1", format_value(value, 10_000))
-    return clean(text, 80)
+    text = format_value(value, 10_000)
+    return str(_pattern(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b").sub(r"\1", text))
 
 
 def format_trace(node: Record, style: _Style) -> str:
     """A file's history as a tree: each file, the run that made it, and below, that run's inputs."""
-    return "\n".join(style.cut(line) for line in _draw_trace(node, "", ""))
+    return "\n".join(style.cut(line) for line in _draw_trace(node, style.width, "", ""))
 
 
-def _draw_trace(node: Record, first: str, others: str) -> Iterator[str]:
+def _draw_trace(node: Record, width: int, first: str, others: str) -> Iterator[str]:
     """The lines of one node; the first and the others begin with what joins them to the tree."""
-    yield first + describe_node(node)
+    path, told = format_path(node["path"]), describe_maker_of(node)
+    yield first + shorten(path, width - count_columns(first + told)) + told
     sources = [child for child in node["inputs"] if child["run"] is None]
+    # Those that aren't as they were go before the others.
+    sources.sort(key=lambda child: child["state"] not in ("changed", "missing"))
     hidden = {id(child) for child in (sources[5:] if len(sources) > 6 else ())}
     children = [child for child in node["inputs"] if id(child) not in hidden]
     for child in children:
         is_last = child is children[-1] and not hidden
         joints = ("`-- ", "    ") if is_last else ("|-- ", "|   ")
-        yield from _draw_trace(child, *(others + joint for joint in joints))
+        yield from _draw_trace(child, width, *(others + joint for joint in joints))
     if hidden:
-        yield f"{others}`-- ... and {len(hidden):,} more sources"
+        odd = sum(id(c) in hidden and c["state"] in ("changed", "missing") for c in sources)
+        remark = f", {odd:,} of them changed or missing" if odd else ""
+        yield f"{others}`-- ... and {len(hidden):,} more sources{remark}"
 
 
-def describe_node(node: Record) -> str:
-    """A file of a trace in a line: its path, the run that made it, what is remarkable."""
-    run, text, state = node["run"], format_path(node["path"]), node["state"]
-    notes = {"changed": "changed since", "missing": "no longer there", "unhashed": "not hashed"}
-    told = [notes.get(state, "")]
+_STATES = {"changed": "changed since", "missing": "no longer there", "unhashed": "not hashed"}
+
+
+def describe_maker_of(node: Record) -> str:
+    """What follows the path of a trace's file: the run that made it, and what is remarkable."""
+    run, state, text = node["run"], node["state"], ""
+    told = [_STATES.get(state, "")]
     if run:
         verb = "overwritten by" if "overwritten" in node else "made by"
+        verb = "made again by" if "made_again" in node else verb
         text += f"  <- {verb} {clean(run['function'])}, {format_moment(run['start_time'])}"
         if run["made_this"] is False and state == "ok":
             told.append("changed since")
@@ -7359,11 +7515,15 @@ def format_dot(node: Record) -> str:
 
     def add(node: Record) -> None:
         file, run = quote(node["path"]), node["run"]
-        lines[f"  {file} [shape=box, label={quote(os.path.basename(node['path']))}];"] = None
+        told = "" if node["state"] == "ok" else f" ({_STATES.get(node['state'], node['state'])})"
+        label = quote(os.path.basename(node["path"]) + told)
+        lines[f"  {file} [shape=box, label={label}];"] = None
         if run:
             name = quote(f"{run['record_path']}@{run['record_number']}")
             lines[f"  {name} [label={quote(run['function'])}];"] = None
-            lines[f"  {name} -> {file};"] = None
+            is_other = "overwritten" in node or run["made_this"] is False
+            look = ' [style=dashed, label="another content"]' if is_other else ""
+            lines[f"  {name} -> {file}{look};"] = None
             for child in node["inputs"]:
                 add(child)
                 lines[f"  {quote(child['path'])} -> {name};"] = None
@@ -7468,7 +7628,7 @@ def _cmd_show(arguments: Any) -> int:
       pycrumbs show --requirements runs/first > requirements.txt
       pycrumbs show --checksums runs/first | sha256sum -c
     """
-    record = find_record(arguments.target)
+    record = find_run(arguments.target, _complain)
     if arguments.json:
         return _print_json(record)
     formats = {
@@ -7512,7 +7672,7 @@ def _cmd_diff(arguments: Any) -> int:
       pycrumbs diff runs/first runs/second
       pycrumbs diff runs/chained@1 runs/chained
     """
-    a, b = find_record(arguments.a), find_record(arguments.b)
+    a, b = (find_run(target, _complain) for target in (arguments.a, arguments.b))
     differences = diff_records(a, b)
     if arguments.json:
         _print_json(differences)
@@ -7520,6 +7680,9 @@ def _cmd_diff(arguments: Any) -> int:
         _print(format_differences(differences, count_commits_apart(a, b), _make_style()))
     else:
         _print("no difference")
+    unknown = list_uncompared(a, b)
+    if unknown and not arguments.json:
+        _print(f"not hashed, so only their sizes were compared: {', '.join(unknown)}")
     return 1 if differences else 0
 
 
@@ -7532,10 +7695,13 @@ def _cmd_verify(arguments: Any) -> int:
 
       pycrumbs verify runs
     """
-    kept = ("record_path", "timing", "inputs", "outputs")
+    kept = ("record_path", "record_number", "timing", "inputs", "outputs")
     problems: list[str] = []
     found = (record for target in arguments.targets for record in list_records(target, problems))
-    records = [_pick(record, kept) for record in found]
+    records = [
+        {**_pick(record, kept), "called_function": {"directory": directory_of(record)}}
+        for record in found
+    ]
     with _Progress("hashed") as progress:
         verdicts = verify_records(records, progress)
     if arguments.json:
@@ -7559,7 +7725,7 @@ def _cmd_rerun(arguments: Any) -> int:
       pycrumbs rerun runs/first
       pycrumbs rerun --yes -o runs/again runs/first
     """
-    record = find_record(arguments.target)
+    record = find_run(arguments.target, _complain)
     with _Progress("hashing") as progress:
         plan = plan_rerun(record, arguments.repo, progress)
     print(format_plan(plan, record), file=sys.stderr)
@@ -7616,7 +7782,7 @@ def list_records(target: str, problems: list[str]) -> Iterator[Record]:
     """The records below a directory; or the one that a path stands for."""
     records = iterate_records(target, problems.append) if os.path.isdir(target) else iter(())
     first = next(records, None)
-    yield first or find_record(target)
+    yield first or find_run(target, problems.append)
     yield from records
 
 
@@ -7633,7 +7799,8 @@ def _cmd_run(arguments: Any) -> int:
     """
     import functools
 
-    program, *argv = arguments.program or [""]
+    words = arguments.program
+    program, *argv = (words[1:] if words[:1] == ["--"] else words) or [""]
     if not program:
         raise RecordError("run: name a script, or a module with -m")
     path = find_program(program, arguments.module)
@@ -7943,7 +8110,7 @@ def _report(error: BaseException) -> int:
 
 def _complain(problem: str) -> None:
     """Tell in one line what isn't as it should be."""
-    print(f"pycrumbs: {clean(problem, TEXT_LIMIT)}", file=sys.stderr)
+    _say(clean(problem, TEXT_LIMIT))
 
 
 _USAGE = {"run": "pycrumbs run [-o DIR] [-s SEED] [--no-git] (-m MODULE | SCRIPT) [ARG...]"}
