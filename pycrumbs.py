@@ -5670,6 +5670,7 @@ def plan_rerun(
     }
     plan["moved"] = list_moved(plan)
     plan["inputs"] = check_inputs(record, plan, on_progress)
+    plan["listed"] = list_listed(record, plan)
     plan["notes"] = list(list_doubts(record, plan))
     return plan
 
@@ -5836,6 +5837,8 @@ def check_link(name: str, section: str) -> None:
     targets = _pattern(r"(?m)^\+(?!\+\+ )(.*)$").findall(section)
     leads = [os.path.normpath(os.path.join(os.path.dirname(name), target)) for target in targets]
     climbs = any(os.path.isabs(path) or path.split(os.sep)[0] == ".." for path in leads)
+    # Behind another link, `..` leads elsewhere than it seems to.
+    climbs = climbs or any(".." in target.lstrip("./").split("/") for target in targets)
     if climbs or len(targets) > 1 or "\nGIT binary patch" in section:
         raise RecordError(f"the record's patch plants a link that leads elsewhere: {name}")
 
@@ -6010,6 +6013,14 @@ def check_inputs(
         if entry["path"] not in known:
             _require_input(entry)
     return inputs
+
+
+def list_listed(record: Record, plan: Record) -> list[str]:
+    """The folders among the arguments of which the record lists every file, as was declared."""
+    entries = entries_of(record, "inputs") if "inputs_omitted" not in record else []
+    declared = [entry["path"] for entry in entries if entry.get("found") == "declared"]
+    folders = (os.path.normpath(os.path.join(plan["cwd"], path)) for path in find_paths(plan))
+    return [path for path in folders if any(is_below(file, path) for file in declared)]
 
 
 def find_in_code(paths: Iterable[str], plan: Record) -> set[str]:
@@ -6332,13 +6343,14 @@ def lay_out(plan: Record, work: str) -> None:
     source = os.path.join(code, plan["source"])
     if not os.path.isfile(source):
         raise RecordError(f"commit {plan['commit']} and its patch hold no {plan['source']}")
-    if plan["alias"]:
+    if plan["alias"] and not leads_out(relocate(plan["alias"], plan), plan):
         os.makedirs(os.path.dirname(relocate(plan["alias"], plan)), exist_ok=True)
         os.symlink(code, relocate(plan["alias"], plan))
     for folder in (plan["cwd"], *map(os.path.dirname, plan["moved"])):
-        os.makedirs(relocate(folder, plan), exist_ok=True)
+        if not leads_out(relocate(folder, plan), plan):
+            os.makedirs(os.path.realpath(relocate(folder, plan)), exist_ok=True)
     for entry in plan["inputs"]:
-        place_input(entry, relocate(entry["path"], plan))
+        place_input(entry, relocate(entry["path"], plan), plan)
     place_unrecorded(plan)
     plan["protected"] = list_protected(plan, work)
 
@@ -6393,7 +6405,13 @@ def list_submodules(code: str, patch: Sequence[str]) -> Iterator[tuple[str, str]
 _SUBMODULE_MOVE = r"(?m)^\+\+\+ b/(.*?)\t?\n@@.*\n(?:-.*\n)?\+Subproject commit ([0-9a-f]+)$"
 
 
-def place_input(entry: Record, place: str) -> None:
+def leads_out(place: str, plan: Record) -> bool:
+    """Whether a link that is in the commit has a place's folder lie outside the copies."""
+    folder = os.path.join(os.path.realpath(os.path.dirname(place)), "")
+    return not folder.startswith(os.path.join(os.path.realpath(plan["root"]), ""))
+
+
+def place_input(entry: Record, place: str, plan: Record) -> None:
     """Put an input where the function will look for it, unless it came with the repository."""
     import shutil
 
@@ -6403,7 +6421,11 @@ def place_input(entry: Record, place: str) -> None:
     if not entry["found"]:
         _require_input(entry)
         return
-    os.makedirs(os.path.dirname(place), exist_ok=True)
+    if leads_out(place, plan):
+        why = "is not what it was, and lies behind a link to outside that is in the repository"
+        raise RecordError(f"the input {format_path(entry['path'])} {why}; put it back as it was")
+    # A link of the commit may lead to what git ignores.
+    os.makedirs(os.path.realpath(os.path.dirname(place)), exist_ok=True)
     if os.path.lexists(place):
         os.unlink(place)
     if entry["size"] > PATCH_LIMIT:
@@ -6424,11 +6446,14 @@ def place_unrecorded(plan: Record) -> None:
     sources = [os.path.join(plan["top"], part[len(_IGNORED) :]) for part in plan["ignored"]]
     for text in filter(None, (*sources, *find_paths(plan))):
         path = os.path.normpath(os.path.join(plan["cwd"], text))
-        is_needed = map_path(path, plan) != path or not os.path.isabs(text)
-        is_missing = is_needed and os.path.exists(path)
-        if is_missing and link_missing(
-            path, relocate(path, plan), known, plan["span"], [LINK_LIMIT]
-        ):
+        if path in plan["listed"] or not os.path.exists(path):
+            continue
+        if os.path.isabs(text) and map_path(path, plan) == path:
+            # It is where it was. Of single files the record says what they held.
+            is_used = os.path.isdir(path)
+        else:
+            is_used = link_missing(path, relocate(path, plan), known, plan, [LINK_LIMIT])
+        if is_used:
             problem = f"neither git nor the record holds {path}"
             plan["notes"].append(f"{problem}: it is used as it is now")
 
@@ -6454,23 +6479,30 @@ def list_later(plan: Record) -> set[str]:
 
 
 def link_missing(
-    path: str, place: str, known: Container[str], span: Sequence[float], room: list[int]
+    path: str, place: str, known: Container[str], plan: Record, room: list[int]
 ) -> bool:
     """Link to a file, or to those in a folder, that aren't known; tell whether there are any.
 
     The folders are real ones, so that the function may write new files there; unless there are
-    more entries than there is `room` for. What changed in the `span` of the run, it has made.
+    more entries than there is `room` for. What changed in the span of the run, it has made.
     """
+    place = os.path.realpath(place) if os.path.islink(place) else place
+    if leads_out(place, plan):
+        return True
     room[0] -= 1
-    signature = sign_file(path)
+    signature, span = sign_file(path), plan["span"]
     is_made = signature is not None and span[0] <= signature[0] / 1e9 <= span[1]
     if path in known or is_made or is_record(path):
         return False
     if os.path.isdir(path) and (room[0] > 0 or os.path.isdir(place)):
-        os.makedirs(place, exist_ok=True)
         names = [name for name in _list_folder(path) if not name.startswith(".git")]
         pairs = [(os.path.join(path, name), os.path.join(place, name)) for name in names]
-        return sum(link_missing(*pair, known, span, room) for pair in pairs) > 0
+        is_needed = sum(link_missing(*pair, known, plan, room) for pair in pairs) > 0
+        # In its own directory, the function makes its folders itself.
+        is_old = not names and os.stat(path).st_mtime < span[0]
+        if is_old or not is_below(path, plan["directory"]):
+            os.makedirs(place, exist_ok=True)
+        return is_needed
     if os.path.lexists(place):
         return False
     os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -6575,6 +6607,8 @@ def execute_plan(path: str) -> None:
     try:
         function = load_function(plan)
         arguments = rebuild_arguments(function, plan)
+        # The code may have gone elsewhere while it was loaded, as it had then.
+        os.chdir(relocate(plan["cwd"], plan))
         _rerun.loading = False
         call_again(function, arguments)
     except RecordError as error:
@@ -6587,9 +6621,8 @@ def execute_plan(path: str) -> None:
 
 
 def _leave_problem(problem: str, path: str) -> None:
-    """Tell the parent why the function could not be called, if that is so; and end."""
-    if _rerun is not None and _rerun.loading:
-        replace_file(os.path.join(os.path.dirname(path), "problem"), problem, durable=False)
+    """Tell the parent why the function could not be called, should there be no record; and end."""
+    replace_file(os.path.join(os.path.dirname(path), "problem"), problem, durable=False)
     raise SystemExit(1)
 
 
@@ -6786,7 +6819,7 @@ def load_main(source: str, name: str) -> None:
     `name` is the module's if it was started with `-m`. The script's classes are then said to be
     `__main__`'s again, as they are in what the first run pickled.
     """
-    import importlib
+    import importlib.util
 
     # Not `__main__`, so that what a script does when it is run isn't done again.
     module = types.ModuleType("__mp_main__")
@@ -6795,6 +6828,9 @@ def load_main(source: str, name: str) -> None:
     if source.endswith((f"{os.sep}{path}.py", f"{os.sep}{path}{os.sep}__main__.py")):
         is_package = not source.endswith(f"{path}.py")
         module.__package__ = name if is_package else name.rpartition(".")[0]
+        # By this multiprocessing knows how its workers, too, have to load it.
+        name = f"{name}.__main__" if is_package else name
+        module.__spec__ = importlib.util.spec_from_file_location(name, source)
     if module.__package__:
         importlib.import_module(module.__package__)
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
@@ -6808,6 +6844,10 @@ def load_main(source: str, name: str) -> None:
         found = _rerun.found.values() if _rerun else ()
         functions = [f for tracker, wrapped in found for f in (tracker.function, wrapped)]
         _rename_module([*vars(module).values(), *functions], set())
+        loggers = sys.modules["logging"].root.manager.loggerDict if "logging" in sys.modules else {}
+        for logger in filter(None, [loggers.pop("__mp_main__", None)]):
+            logger.name = "__main__"
+            loggers["__main__"] = logger
 
 
 def _rename_module(values: Iterable[Any], seen: set[int]) -> None:

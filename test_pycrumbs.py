@@ -10962,6 +10962,58 @@ CORPUS: dict[str, Case] = {
             )
         }
     ),
+    "folders of its own": Case(
+        {
+            "main.py": script(
+                """
+                def main(out):
+                    (pathlib.Path(out) / "plots/deep").mkdir(parents=True)
+                    pathlib.Path(out, "empty").mkdir()
+                    pathlib.Path(out, "plots/deep/a.txt").write_text("STAGE")
+                """,
+                'main("out")',
+                'directory_parameter="out", require_empty_directory=True',
+            )
+        }
+    ),
+    "logs by the module's name": Case(
+        {
+            "main.py": script(
+                """
+                def main(out):
+                    logging.basicConfig(filename=pathlib.Path(out, "log.txt"), level=logging.INFO)
+                    log.info("STAGE")
+                """,
+                'main("out")',
+                head="import logging\nlog = logging.getLogger(__name__)",
+            )
+        },
+        needs="INFO:__main__:1",
+    ),
+    "goes to another folder as it is loaded": Case(
+        {"sub/main.py": script(BODY, 'main("out")', head="os.chdir('..')")},
+        command="main.py",
+        cwd="sub",
+        needs="1 x",
+    ),
+    "module that spawns workers": Case(
+        {
+            "src/pkg/__init__.py": "",
+            "src/pkg/near.py": "def square(x):\n    return STAGE + x * x",
+            "src/pkg/main.py": script(
+                """
+                def main(out):
+                    with multiprocessing.get_context("spawn").Pool(2) as pool:
+                        pathlib.Path(out, "a.txt").write_text(str(pool.map(square, range(4))))
+                """,
+                'main("out")',
+                head="import multiprocessing\nfrom .near import square",
+            ),
+        },
+        command="-m pkg.main",
+        env={"PYTHONPATH": f"REPO/src:{HERE}"},
+        needs="[1, 2, 5, 10]",
+    ),
     "without a guard": Case({"main.py": PLAIN_RERUN.partition("if __name__")[0] + 'main("out")'}),
     "click": Case(
         {
@@ -11816,6 +11868,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "patch of numbers": ({f"{CODE}.git_patch": [1]}, "git_patch is no list of texts"),
     "link is absolute": ({f"{CODE}.git_patch": link("x", "/etc", "120000")}, "plants a link"),
+    "link turns back": ({f"{CODE}.git_patch": link("x", "a/z/../b", "120000")}, "plants a link"),
+    "link climbs and turns back": (
+        {f"{CODE}.git_patch": link("a/b/x", "../z/..", "120000")},
+        "plants a link",
+    ),
     "link climbs": ({f"{CODE}.git_patch": link("a/x", "../../e", "120000")}, "plants a link"),
     "link with a zero": ({f"{CODE}.git_patch": link("x", "/etc", "0120000")}, "sets a mode"),
     "link with odd bits": ({f"{CODE}.git_patch": link("x", "/etc", "120777")}, "sets a mode"),
@@ -12743,6 +12800,115 @@ def test_rerun_notes_what_could_make_a_difference(
     assert pycrumbs.main(["rerun", str(record)]) == 2
     notes = [line[10:] for line in capsys.readouterr().err.splitlines() if line.startswith("note")]
     assert any(note.replace("REPO", str(first.path)) in line for line in notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outside", [True, False], ids=["outside", "inside"])
+def test_rerun_through_links_of_the_commit(repo: Repo, tmp_path: Path, outside: bool) -> None:
+    """What they lead to outside is read where it is, and never written to."""
+    data = write_files(tmp_path / "ext" if outside else repo.path / "real", "old/a") / "old"
+    text = script(
+        """
+        def main(out, data, folder):
+            found = [path.read_text() for path in sorted(pathlib.Path(folder).iterdir())]
+            pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text() + str(found))
+        """,
+        'main("out", "data/a", "data")',
+    )
+    repo.write("main.py", text)
+    repo.write(".gitignore", "/real")
+    (repo.path / "data").symlink_to(data if outside else "real/old")
+    repo.commit()
+    repo.run("main.py")
+    assert rerun(repo.path / "out", "--yes", cwd=tmp_path).status == 0
+    new = data.parent / "new"
+    shutil.copytree(data, new)
+    (new / "b").write_text("b")
+    (repo.path / "data").unlink()
+    (repo.path / "data").symlink_to(new)
+    repo.commit()
+    before = contents(tmp_path / "ext") if outside else None
+    again = rerun(repo.path / "out", "--yes", "-o", str(tmp_path / "second"), cwd=tmp_path)
+    assert again.status in (0, 1)
+    assert outside is False or contents(tmp_path / "ext") == before
+    (data / "a").write_text("changed")
+    (repo.path / "data").unlink()
+    (repo.path / "data").symlink_to(data)
+    again = rerun(repo.path / "out", "--yes", "-o", str(tmp_path / "third"), cwd=tmp_path)
+    assert again.status == 2
+    assert (data / "a").read_text() == "changed"
+
+
+@pytest.mark.slow
+def test_rerun_does_not_write_through_a_link_of_the_commit(repo: Repo, tmp_path: Path) -> None:
+    """Not even where a copy beside the record has what the run read."""
+    text = script(
+        """
+        def main(out, data):
+            pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text())
+        """,
+        'main("out", "data/a")',
+    )
+    repo.write("main.py", text)
+    (repo.path / "data").symlink_to(write_files(tmp_path / "ext", "a"))
+    repo.commit()
+    repo.run("main.py")
+    shutil.copytree(repo.path, tmp_path / "copy")
+    (tmp_path / "ext/a").write_text("changed")
+    shutil.rmtree(tmp_path / "copy/data", ignore_errors=True)
+    (tmp_path / "copy/data").unlink(missing_ok=True)
+    write_files(tmp_path / "copy/data", "a")
+    again = rerun(tmp_path / "copy/out", "--yes", cwd=tmp_path)
+    told = "is not what it was, and lies behind a link to outside that is in the repository"
+    assert (again.status, told in again.stderr) == (2, True)
+    assert (tmp_path / "ext/a").read_text() == "changed"
+
+
+FOLDERS = """
+    def main(out, data):
+        names = sorted(path.name for path in pathlib.Path(data).iterdir())
+        pathlib.Path(out, "a.txt").write_text(str(names))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["data", "ABSOLUTE"])
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "not declared"])
+def test_rerun_with_folders(repo: Repo, tmp_path: Path, declared: bool, place: str) -> None:
+    """A folder of which the record lists all is what it was; one that it doesn't list is noted."""
+    outside = place == "ABSOLUTE"
+    folder = write_files(tmp_path / "ext" if outside else repo.path / "data", "x")
+    options = 'directory_parameter="out"' + ', input_parameters=["data"]' * declared
+    repo.write(
+        "main.py", script(FOLDERS, f'main("out", {str(folder if outside else "data")!r})', options)
+    )
+    repo.write(".gitignore", "/data")
+    repo.commit()
+    repo.run("main.py")
+    (folder / "later").touch()
+    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    assert ("it is used as it is now" in again.stdout) is not declared
+    assert again.status == (0 if declared and not outside else 1)
+
+
+@pytest.mark.slow
+def test_why_a_function_could_not_be_called(repo: Repo, tmp_path: Path) -> None:
+    """Also where it is the tracking that refuses."""
+    repo.write(
+        "main.py",
+        script(
+            BODY,
+            'main("out")',
+            head="RECORD = pathlib.Path('out/main_record.json')\nif 'AGAIN' in os.environ: RECORD.mkdir(parents=True)",
+        ),
+    )
+    repo.commit()
+    repo.run("main.py")
+    again = rerun("repo/out", "--yes", cwd=tmp_path, AGAIN="1")
+    assert again.status == 2
+    line = again.stderr.splitlines()[-1]
+    assert line.startswith("pycrumbs: main() could not be called: ")
+    assert "main_record.json" in line
 
 
 @pytest.mark.slow
