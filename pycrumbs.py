@@ -3531,6 +3531,9 @@ class _Describer:
         fields = list_fields(kind)
         if fields is not None:
             held = {name: getattr(value, name) for name in fields if hasattr(value, name)}
+            # What a pydantic model has beside its fields, where it allows that.
+            extra = getattr(value, "__pydantic_extra__", None)
+            held.update(extra if isinstance(extra, dict) else {})
             return self.walk_mapping(held, path)
         if any(c.__name__ in ("Namespace", "SimpleNamespace") for c in kind.__mro__):
             return self.walk_mapping(vars(value), path)
@@ -6452,10 +6455,26 @@ def place_unrecorded(plan: Record) -> None:
             # It is where it was. Of single files the record says what they held.
             is_used = os.path.isdir(path)
         else:
-            is_used = link_missing(path, relocate(path, plan), known, plan, [LINK_LIMIT])
+            room = [LINK_LIMIT]
+            is_used = link_missing(path, relocate(path, plan), known, plan, room)
+            for file in list_ignored(path, plan):
+                is_used |= link_missing(file, relocate(file, plan), known, plan, room)
         if is_used:
             problem = f"neither git nor the record holds {path}"
             plan["notes"].append(f"{problem}: it is used as it is now")
+
+
+def list_ignored(path: str, plan: Record) -> list[str]:
+    """The files in a folder of the repository that git ignores: data beside what it tracks."""
+    if not is_below(path, plan["top"]) or not os.path.isdir(path):
+        return []
+    below = os.path.relpath(path, plan["top"])
+    ignored = ("--others", "--ignored", "--exclude-standard", "-z")
+    status, names = run_git(
+        plan["top"], "--literal-pathspecs", "ls-files", *ignored, "--", below, timeout=LOOK_TIMEOUT
+    )
+    files = [os.path.join(plan["top"], name) for name in names.split("\0")[:-1]]
+    return files if status == 0 and len(files) <= LINK_LIMIT else []
 
 
 def list_brought(plan: Record) -> set[str]:
@@ -7772,7 +7791,8 @@ def _cmd_rerun(arguments: Any) -> int:
     try:
         if not arguments.yes:
             _ask_to_execute()
-        result = carry_out(plan, record, arguments.output, arguments.keep, _print_step)
+        with _EndingAsByCtrlC():
+            result = carry_out(plan, record, arguments.output, arguments.keep, _print_step)
     except KeyboardInterrupt:
         raise RecordError("interrupted; what the rerun had made is removed") from None
     if arguments.json:
@@ -7780,6 +7800,21 @@ def _cmd_rerun(arguments: Any) -> int:
     else:
         _print(format_rerun(result, _make_style()))
     return 1 if any(v["verdict"] != "identical" for v in result["verdicts"]) else 0
+
+
+class _EndingAsByCtrlC:
+    """A context that the signals by which a program is ended leave as Ctrl-C does: tidily."""
+
+    def __enter__(self) -> None:
+        is_free = _in_main_thread()
+        numbers = [n for n in _ENDING if is_free and _signal.getsignal(n) == _signal.SIG_DFL]
+        for number in numbers:
+            _signal.signal(number, _signal.default_int_handler)
+        self.numbers = numbers
+
+    def __exit__(self, *error: object) -> None:
+        for number in self.numbers:
+            _signal.signal(number, _signal.SIG_DFL)
 
 
 def _ask_to_execute() -> None:

@@ -11495,7 +11495,7 @@ CORPUS: dict[str, Case] = {
                 def main(out, *values):
                     pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
                 """,
-                'main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b")))',
+                'main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b"), more=(1,)))',
                 head="""
                 import attrs, pydantic
 
@@ -11508,6 +11508,7 @@ CORPUS: dict[str, Case] = {
                         self.twice = 2 * self._rate
 
                 class Model(pydantic.BaseModel):
+                    model_config = {"extra": "allow"}
                     path: pathlib.Path
                     inner: "Model" = None
                 """,
@@ -12314,11 +12315,14 @@ def start_slow_rerun(repo: Repo, folder: Path) -> tuple[subprocess.Popen[bytes],
     return process, int(started.read_text())
 
 
-def test_an_interrupted_rerun_leaves_nothing(mischief: Repo, tmp_path: Path) -> None:
-    """Control-C ends the child and removes what there is of the rerun."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_rerun_leaves_nothing(
+    mischief: Repo, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Control-C, or a scheduler, ends the child and removes what there is of the rerun."""
     before = fingerprint(mischief.path)
     process, child = start_slow_rerun(mischief, tmp_path)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(30) == 2
     assert not list(temporary(tmp_path).iterdir())
     while Path("/proc", str(child)).exists():  # killed, and soon buried
@@ -12889,6 +12893,18 @@ def test_rerun_with_folders(repo: Repo, tmp_path: Path, declared: bool, place: s
     again = rerun("repo/out", "--yes", cwd=tmp_path)
     assert ("it is used as it is now" in again.stdout) is not declared
     assert again.status == (0 if declared and not outside else 1)
+
+
+@pytest.mark.slow
+def test_rerun_with_ignored_data_beside_what_git_tracks(repo: Repo, tmp_path: Path) -> None:
+    """As dvc leaves it."""
+    write_files(repo.path / "data", "x", "x.dvc", "deep/y", "deep/.gitignore")
+    repo.write("main.py", script(FOLDERS, 'main("out", "data")'))
+    repo.write(".gitignore", "/data/x\n/data/deep/y")
+    repo.commit()
+    repo.run("main.py")
+    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    assert (again.status, "it is used as it is now" in again.stdout) == (0, True)
 
 
 @pytest.mark.slow
