@@ -294,6 +294,7 @@ _PARAMETER_OPTIONS = (
 
 
 def _is_file_name(name: object) -> bool:
+    """Whether that is a name that a file in a folder can have."""
     return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
@@ -408,6 +409,7 @@ def _wrap(function: Any, options: _Options) -> Any:
 
 
 def _name_of(thing: object) -> str:
+    """What to call a thing that may have no name of its own."""
     return str(getattr(thing, "__name__", None) or getattr(thing, "name", None) or thing)
 
 
@@ -415,6 +417,8 @@ def _name_of(thing: object) -> str:
 
 
 def _wrap_plain(tracker: _Tracker) -> Callable[..., Any]:
+    """The wrapper of a function that is none of the others."""
+
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with _Run(tracker, args, kwargs) as run, run, run.active():
             return run.returned(tracker.function(*run.args, **run.kwargs))
@@ -423,6 +427,8 @@ def _wrap_plain(tracker: _Tracker) -> Callable[..., Any]:
 
 
 def _wrap_coroutine(tracker: _Tracker) -> Callable[..., Any]:
+    """The wrapper of a coroutine function: a coroutine function."""
+
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         with _Run(tracker, args, kwargs) as run, run, run.active():
             return run.returned(await tracker.function(*run.args, **run.kwargs))
@@ -435,6 +441,8 @@ def _wrap_coroutine(tracker: _Tracker) -> Callable[..., Any]:
 
 
 def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
+    """The wrapper of a generator function: a generator function."""
+
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with _Run(tracker, args, kwargs) as run, run:
             generator = tracker.function(*run.args, **run.kwargs)
@@ -458,6 +466,8 @@ def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
 
 
 def _wrap_async_generator(tracker: _Tracker) -> Callable[..., Any]:
+    """The wrapper of an asynchronous generator function: one, too."""
+
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         with _Run(tracker, args, kwargs) as run, run:
             generator = tracker.function(*run.args, **run.kwargs)
@@ -1056,12 +1066,14 @@ class _Signals:
             )
 
     def before_fork(self) -> None:
+        """Hold the signals back."""
         if self.masks is not None and (self.runs or self.depth):
             numbers = {*self.held, *self.kept}
             mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, numbers)
             self.masks[_thread.get_ident()] = mask
 
     def after_fork(self) -> None:
+        """Let them through again, in the parent or the child."""
         mask = (self.masks or {}).pop(_thread.get_ident(), None)
         if mask is not None:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
@@ -1095,6 +1107,7 @@ class _Signals:
                 self.deliver()
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
+        """Do what a signal would have done without us, the records first."""
         before = self.held.get(number, self.kept.get(number, _signal.SIG_DFL))
         if _is_left(number, before):
             before(number, frame)
@@ -1155,6 +1168,7 @@ def _is_left(number: int, handler: Any) -> bool:
 
 
 def _in_main_thread() -> bool:
+    """Whether this is the thread that hears signals."""
     import threading
 
     return threading.current_thread() is threading.main_thread()
@@ -1169,6 +1183,7 @@ def draw_uuid() -> str:
 
 
 def _without_none(mapping: Mapping[str, Any]) -> Record:
+    """A mapping without the keys that have no value."""
     return {key: value for key, value in mapping.items() if value is not None}
 
 
@@ -1568,6 +1583,7 @@ def _absolute(path: str) -> str:
 
 
 def _read_bytes(path: str, limit: int = -1) -> bytes:
+    """The content of a file, or its beginning."""
     with open(_Unnoted(path), "rb") as file:
         return file.read(limit)
 
@@ -1906,6 +1922,7 @@ class _GitProbe:
             self.silence = str(silence)
 
     def continue_in_repository(self) -> None:
+        """Ask for what depends on the repository's top and settings."""
         top = os.fsdecode(self.answer("top")[1])[:-1]
         self.config = parse_config(os.fsdecode(self.answer("config")[1]))
         self.top = top
@@ -2393,6 +2410,7 @@ def _name_in(section: str) -> str:
 
 
 def _is_utf8(text: str) -> bool:
+    """Whether a text can be written in UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -2456,6 +2474,7 @@ def _unquote(name: str) -> bytes:
 
 
 def _size_of(path: str) -> int:
+    """A file's size; 0 if there is none."""
     try:
         return os.lstat(path).st_size
     except OSError:
@@ -2463,6 +2482,7 @@ def _size_of(path: str) -> int:
 
 
 def _probe_module(module: str | types.ModuleType) -> _GitProbe:
+    """A probe of the repository that a module, or the one of that name, is in."""
     import importlib
 
     if isinstance(module, str):
@@ -2884,6 +2904,7 @@ def sign_file(path: str) -> tuple[int, ...] | None:
 
 
 def _sign(found: os.stat_result) -> tuple[int, ...]:
+    """The signature of a file that was looked at."""
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
@@ -2905,6 +2926,7 @@ def limit_files(entries: list[Record]) -> tuple[list[Record], str | None]:
 
 
 def _join(*reasons: str | None) -> str | None:
+    """Several reasons as one, or None."""
     return "; ".join(reason for reason in reasons if reason) or None
 
 
@@ -2957,6 +2979,7 @@ def _paths_in(value: object, room: int) -> Iterator[str]:
 
 
 def _holds_more(value: object, count: int) -> bool:
+    """Whether more than so many values lie within one."""
     import itertools
 
     return next(itertools.islice(_leaves(value, count + 1), count, None), None) is not None
@@ -3468,6 +3491,7 @@ class _Describer:
         return self.text(kind.__repr__(value))
 
     def walk_list(self, value: Iterable[Any], path: str) -> Any:
+        """The description of a list or tuple."""
         with _Nesting(self, value) as obstacle:
             if obstacle:
                 return self.cut(obstacle, value, path)
@@ -3478,6 +3502,7 @@ class _Describer:
             return items
 
     def walk_set(self, value: Iterable[Any], path: str) -> Any:
+        """The description of a set, in an order that doesn't depend on hashes."""
         import json
 
         items = self.walk_list(value, path)
@@ -3493,6 +3518,7 @@ class _Describer:
         return items
 
     def walk_mapping(self, value: Mapping[Any, Any], path: str) -> Any:
+        """The description of a mapping; secrets in it are known by their keys."""
         with _Nesting(self, value) as obstacle:
             if obstacle:
                 return self.cut(obstacle, value, path)
@@ -3600,6 +3626,7 @@ _DESCRIBERS: tuple[tuple[type, Callable[[_Describer, Any, str], Any]], ...] = (
 
 
 def _is_mapping(kind: type) -> bool:
+    """Whether a type is one of mappings."""
     import collections.abc
 
     return issubclass(kind, collections.abc.Mapping)
@@ -3766,6 +3793,7 @@ def _drop_own_frames(report: Any) -> None:
 
 
 def _text_of(error: BaseException) -> str:
+    """An error as text, or what hindered that."""
     try:
         return str(error)[: 16 * TEXT_LIMIT]
     except Exception as problem:
@@ -3888,6 +3916,7 @@ _ratings: dict[str, str] = {}
 
 
 def _judge_name(name: str) -> str:
+    """What is_secret asks of a name, worked out once."""
     words = f"_{'_'.join(_split_name(name))}_"
     if name in _HONEST_NAMES or _pattern(_COUNTING_NAMES).search(words):
         return ""
@@ -4050,6 +4079,7 @@ def write_record(record_path: _StrPath, record: Any) -> None:
 
 
 def _with_json(path: str) -> str:
+    """A path that ends in .json."""
     return path if path.endswith(".json") else f"{path}.json"
 
 
@@ -4230,6 +4260,7 @@ def place_in_chain(text: str, old: str, new: str) -> str:
 
 
 def _indent(text: str) -> str:
+    """Lines, one level further to the right."""
     return text.replace("\n", "\n    ")
 
 
@@ -4596,11 +4627,13 @@ def walk_folders(root: str, on_problem: Callable[[str], object]) -> Iterator[tup
 
 
 def _identify(path: str) -> tuple[int, int]:
+    """What tells a folder from all others, whichever path led there."""
     found = os.stat(path)
     return found.st_dev, found.st_ino
 
 
 def _list_folder(folder: str) -> list[str]:
+    """The names in a folder, sorted; RecordError if it cannot be read."""
     try:
         return sorted(os.listdir(folder))
     except OSError as error:
@@ -4902,6 +4935,7 @@ def _find_maker_0_4(path: str) -> _Maker | None:
 
 
 def _attempt_list(read: Callable[[str], list[Record]], argument: str) -> list[Record]:
+    """What a reader of records finds, or none where it fails."""
     try:
         return read(argument)
     except RecordError:
@@ -4926,6 +4960,7 @@ def _end_of(record: Record) -> float:
 
 
 def _seconds(text: object) -> float:
+    """A recorded time in seconds since the epoch; 0 if it is none."""
     import datetime
 
     try:
@@ -5188,6 +5223,7 @@ def cwd_of(record: Record) -> str:
 
 
 def _pick(mapping: object, keys: Iterable[str]) -> Record:
+    """These keys of a mapping, as far as it has them."""
     return (
         {key: mapping[key] for key in keys if key in mapping} if isinstance(mapping, dict) else {}
     )
@@ -5207,6 +5243,7 @@ def describe_call(record: Record) -> tuple[Record, Record | None]:
 
 
 def describe_function(record: Record) -> Record:
+    """What tells the functions of two runs apart."""
     called = record.get("called_function")
     return {
         "name": get(called, "qualname") or get(called, "name"),
@@ -5228,6 +5265,7 @@ def summarize_error(record: Record) -> list[str]:
 
 
 def _ending(record: Record) -> Record:
+    """How a run ended, as far as that can differ."""
     error = ": ".join(summarize_error(record)) or None
     return _without_none({"status": judge_status(record), "error": error})
 
@@ -5697,6 +5735,7 @@ def _is_text(text: str) -> bool:
 
 
 def _take_texts(record: Record, *keys: str) -> list[str]:
+    """A list of texts in a record; RecordError if it is something else."""
     texts: list[str] = _take(record, list, *keys, default=[])
     if not all(isinstance(text, str) for text in texts):
         raise RecordError(f"the record's {'.'.join(keys)} is no list of texts")
@@ -5704,6 +5743,7 @@ def _take_texts(record: Record, *keys: str) -> list[str]:
 
 
 def _take_folder(record: Record, *keys: str) -> str:
+    """An absolute path in a record; RecordError if it is something else."""
     path: str = _take(record, str, *keys)
     if not os.path.isabs(path) or len(path) > PATH_LIMIT:
         raise RecordError(f"the record's {'.'.join(keys)} is no absolute path, but {path!r}")
@@ -6112,6 +6152,7 @@ def _inner_kind(kind: str) -> str:
 
 
 def _normal_kind(kind: object) -> str:
+    """The name of a type as it is written now."""
     # Python 3.13 alone calls them that; multiprocessing's children call the script that.
     return str(kind).replace("pathlib._local.", "pathlib.").replace("__mp_main__.", "__main__.")
 
@@ -6321,6 +6362,7 @@ def check_target(path: str) -> str:
 
 
 def _remove_tree(path: str) -> None:
+    """Remove a folder with all that is in it, as far as that can be."""
     import shutil
 
     shutil.rmtree(path, ignore_errors=True)
@@ -6387,6 +6429,7 @@ _NO_LFS = (
 
 
 def _require_git(folder: str, *arguments: str) -> str:
+    """Run git; RecordError if it fails."""
     status, said = run_git(folder, *arguments, timeout=CHECKOUT_TIMEOUT)
     if status != 0:
         raise RecordError(f"git could not check the commit out: {said}")
@@ -6682,6 +6725,7 @@ class _Redirected:
         return None
 
     def redirect(self, spec: Any) -> Any:
+        """A spec that leads to the checkout, if it led to the user's tree."""
         import importlib.util
 
         if not spec.origin or not spec.has_location:
@@ -6739,6 +6783,7 @@ class _Guard:
                 self.check(arguments[place])
 
     def check(self, path: object) -> None:
+        """Raise PermissionError where a path is not to be written to."""
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
         real = os.path.realpath(os.fsdecode(path))
@@ -6870,6 +6915,7 @@ def load_main(source: str, name: str) -> None:
 
 
 def _rename_module(values: Iterable[Any], seen: set[int]) -> None:
+    """Say of these values, and of what they hold, that they are __main__'s."""
     for value in [getattr(value, "__func__", value) for value in values]:
         if getattr(value, "__module__", None) != "__mp_main__" or id(value) in seen:
             continue
@@ -7233,12 +7279,14 @@ def _assignments(parameters: object) -> list[str]:
 
 
 def summarize_function(record: Record) -> str:
+    """The function and the file that it is in."""
     called = record.get("called_function")
     name = get(called, "qualname") or get(called, "name")
     return f"{clean(name)} ({format_path(get(called, 'source_file') or get(called, 'module'))})"
 
 
 def summarize_status(record: Record) -> str:
+    """How a run ended, how long it took, and when it began."""
     timing = record.get("timing")
     took = format_duration(get(timing, "run_time"))
     text = clean(judge_status(record)) + (f", took {took}" if took else "")
@@ -7246,12 +7294,14 @@ def summarize_status(record: Record) -> str:
 
 
 def summarize_seed(record: Record) -> list[str]:
+    """The seed, and whether anybody gave it."""
     if "seed" not in record:
         return []
     return [clean(record["seed"]) + (" (drawn)" if is_seed_drawn(record) else "")]
 
 
 def summarize_place(record: Record) -> str:
+    """Who ran it, on which machine, with which Python, and where."""
     environment = record.get("environment")
     python = clean(get(environment, "python_version")).split(" ")[0]
     text = f"{clean(get(environment, 'user'))} on {clean(get(environment, 'hostname'))}"
@@ -7618,6 +7668,7 @@ def list_classes(plan: Record) -> list[tuple[str, str]]:
 
 
 def _limit_rows(name: str, texts: Sequence[str], limit: int = 12) -> list[tuple[str, str]]:
+    """The first few texts as rows of that name."""
     return [(name, text) for text in limit_texts(texts, limit)]
 
 
@@ -8022,10 +8073,12 @@ def _make_style() -> _Style:
 
 
 def _is_terminal(stream: Any) -> bool:
+    """Whether a person reads a stream."""
     return stream is not None and bool(stream.isatty())
 
 
 def _print(text: str, end: str = "\n") -> int:
+    """Print a text; return the exit status of what went well."""
     if hasattr(sys.stdout, "reconfigure"):
         # Whatever the locale, printing doesn't fail.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -8048,6 +8101,7 @@ _HALVES_OF_NO_BYTE = "[\ud800-\udc7f\udd00-\udfff]"  # other surrogates stand fo
 
 
 def _print_json(value: Any) -> int:
+    """Print a value as JSON."""
     import itertools
 
     chunks = iterate_json(value)
