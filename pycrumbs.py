@@ -7136,7 +7136,7 @@ def format_path(path: object) -> str:
     """A path for people: relative to the working directory where it lies below that."""
     if not isinstance(path, str):
         return clean(path)
-    here = os.path.join(os.getcwd(), "")
+    here = os.path.join(_attempt(os.getcwd), "")
     return clean(path[len(here) :] if path.startswith(here) else path.removeprefix("./"))
 
 
