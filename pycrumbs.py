@@ -6159,8 +6159,13 @@ def _normal_kind(kind: object) -> str:
 
 def list_unrebuildable(arguments: Record, kinds: Mapping[str, Any]) -> list[str]:
     """The arguments, by path, that their description doesn't suffice to make again."""
-    found = []
+    found, seen = [], set()
     for path, value, kind in walk_arguments(arguments, kinds):
+        # Keys with a dot or bracket make the paths of two values the same.
+        if path in seen and path in kinds:
+            found.append(f"{path} (one of two values has the type {kind})")
+            continue
+        seen.add(path)
         has_odd_keys = f"{path}{{}}" in kinds
         if isinstance(value, dict):
             has_odd_keys |= any(REDACTED in name for name in value)

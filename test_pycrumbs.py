@@ -11953,6 +11953,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {f"{CALL}.parameters.x": {"1": 2}, f"{CALL}.parameter_types": {"x{}": "int"}},
         "cannot give back x",
     ),
+    "two values of one name": (
+        {
+            f"{CALL}.parameters.x": {"a.b": [1], "a": {"b": [1]}},
+            f"{CALL}.parameter_types": {"x.a.b": "tuple"},
+        },
+        "cannot give back x.a.b (one of two values has the type tuple)",
+    ),
     "a mixed set": (
         {f"{CALL}.parameters.x": [1], f"{CALL}.parameter_types": {"x": "set[a.B | c.D]"}},
         "cannot give back x (set[a.B | c.D])",
