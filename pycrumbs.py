@@ -6371,6 +6371,16 @@ def _remove_tree(path: str) -> None:
     import shutil
 
     shutil.rmtree(path, ignore_errors=True)
+    if os.path.isdir(path):
+        _attempt(_make_writable, path)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_writable(path: str) -> None:
+    """Let the owner change a folder and those in it, which a function may have made read-only."""
+    # By descriptors, so that no link leads elsewhere meanwhile.
+    for *_, descriptor in os.fwalk(path):
+        os.fchmod(descriptor, 0o700)
 
 
 def sweep_reruns() -> None:
@@ -7088,6 +7098,8 @@ def collect_outputs(plan: Record, made: Record, target: str) -> None:
             entry["path"] = f"{ELSEWHERE}{entry['path']}"
         os.makedirs(os.path.dirname(os.path.join(target, entry["path"])), exist_ok=True)
         if os.path.isfile(place):
+            if not os.access(os.path.dirname(place), os.W_OK):
+                _make_writable(os.path.dirname(place))
             shutil.move(place, os.path.join(target, entry["path"]))
     for record in [*find_nested(plan, made), made]:
         name = os.path.relpath(record["record_path"], plan["directory"])

@@ -13000,6 +13000,29 @@ def test_the_records_of_nested_runs_are_kept(repo: Repo, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_what_lies_in_a_read_only_folder_is_taken_from_there(repo: Repo, tmp_path: Path) -> None:
+    """And nothing stays where it was."""
+    body = """
+        def main(out):
+            for folder in (pathlib.Path(out, "kept"), pathlib.Path("lost")):
+                folder.mkdir(exist_ok=True)
+                (folder / "a.txt").touch()
+                folder.chmod(0o555)
+    """
+    repo.write("main.py", script(body, 'main("out")'))
+    repo.commit()
+    repo.run("main.py")
+    # Root may write to all folders unless it does without CAP_DAC_OVERRIDE (1).
+    command = [sys.executable, "-m", "pycrumbs", "rerun", "--yes", "-o", "again", "repo/out"]
+    start = f"import ctypes, os\nctypes.CDLL(None).prctl(24, 1, 0, 0, 0)\nos.execv({command[0]!r}, "
+    env = {"TMPDIR": str(temporary(tmp_path))}
+    told = run_python("-c", f"{start}{command})", cwd=tmp_path, env=env).stdout
+    assert told.splitlines()[0] == "identical  kept/a.txt"
+    assert list(contents(tmp_path / "again")) == ["kept/a.txt"]
+    assert not list(temporary(tmp_path).iterdir())
+
+
+@pytest.mark.slow
 def test_what_was_not_hashed_is_not_called_identical(repo: Repo, tmp_path: Path) -> None:
     """The first run's record has nothing to compare with."""
     repo.write("main.py", script(BODY, 'main("out")', 'directory_parameter="out", hash_limit=0'))
