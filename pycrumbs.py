@@ -507,7 +507,7 @@ class _Run:
 
     def __init__(self, tracker: _Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.tracker, self.options = tracker, tracker.options
-        self.plan = _rerun.claim(tracker) if _rerun is not None else None
+        self.plan = _rerun.claim(self) if _rerun is not None else None
         self.pid = os.getpid()
         self.uuid = draw_uuid()
         self.parent = _active_run.get()
@@ -5618,6 +5618,7 @@ class _Rerun:
         self.loading = True
         self.found: dict[tuple[str, str], tuple[_Tracker, Callable[..., Any]]] = {}
         self.target: _Tracker | None = None
+        self.run: _Run | None = None
 
     def note(self, tracker: _Tracker, wrapped: Callable[..., Any]) -> None:
         """Note a function that is being decorated."""
@@ -5628,13 +5629,13 @@ class _Rerun:
         self.target, wrapped = self.found.get((os.path.realpath(source), name), (None, None))
         return wrapped
 
-    def claim(self, tracker: _Tracker) -> Record | None:
+    def claim(self, run: _Run) -> Record | None:
         """The plan, for the one run that it is for; while code is loaded, no tracked call runs."""
         if self.loading:
             raise _Reached
-        if tracker is not self.target:
+        if run.tracker is not self.target:
             return None
-        self.target = None
+        self.target, self.run = None, run
         return self.plan
 
 
@@ -5883,7 +5884,10 @@ def check_link(name: str, section: str) -> None:
     # Behind another link, `..` leads elsewhere than it seems to.
     climbs = climbs or any(".." in target.lstrip("./").split("/") for target in targets)
     if climbs or len(targets) > 1 or "\nGIT binary patch" in section:
-        raise RecordError(f"the record's patch plants a link that leads elsewhere: {name}")
+        advice = "what is committed before a run can always be run again"
+        raise RecordError(
+            f"the record's patch plants a link that leads elsewhere: {name}; {advice}"
+        )
 
 
 # -- the plan: the call and its surroundings
@@ -6643,17 +6647,24 @@ pycrumbs.execute_plan(sys.argv[2])
 
 def find_rerun(plan: Record, status: int, work: str) -> Record:
     """The record that the child left."""
-    folder = relocate(plan["directory"], plan)
+    plan["made_in"] = os.path.normpath(_read_left("directory", plan, work) or plan["directory"])
+    folder = relocate(plan["made_in"], plan)
     records = _attempt_list(records_in, folder) if os.path.isdir(folder) else []
     found = [record for record in records if record.get("rerun_of") == plan["uuid"]]
     if not found:
-        problem = _attempt(_read_bytes, os.path.join(work, "problem"))
-        reason = os.fsdecode(problem) if isinstance(problem, bytes) else f"status {status}"
+        reason = _read_left("problem", plan, work) or f"status {status}"
         raise RecordError(f"{plan['qualname']}() could not be called: {reason}")
     if found[-1].get("status") == "running":
         ended = f"signal {-status}" if status < 0 else f"status {status}"
         raise RecordError(f"{plan['qualname']}() did not end; its process did, with {ended}")
     return bring_back(found[-1], plan)
+
+
+def _read_left(name: str, plan: Record, work: str) -> str:
+    """What the child has left under that name, its paths those of the first run; or ''."""
+    left = _attempt(_read_bytes, os.path.join(work, name))
+    text = left.decode("utf-8", "surrogateescape") if isinstance(left, bytes) else ""
+    return text.replace(plan["root"], "")
 
 
 def bring_back(record: Record, plan: Record) -> Record:
@@ -6695,12 +6706,21 @@ def execute_plan(path: str) -> None:
         _leave_problem(_describe_briefly(error), path)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    finally:
+        if _rerun.run:
+            # The function may have renamed it.
+            _leave("directory", _rerun.run.directory, path)
 
 
 def _leave_problem(problem: str, path: str) -> None:
-    """Tell the parent why the function could not be called, should there be no record; and end."""
-    replace_file(os.path.join(os.path.dirname(path), "problem"), problem, durable=False)
+    """Tell the parent why the function could not be called, if it finds no record; and end."""
+    _leave("problem", problem, path)
     raise SystemExit(1)
+
+
+def _leave(name: str, text: str, path: str) -> None:
+    """Leave the parent a text, beside the plan."""
+    replace_file(os.path.join(os.path.dirname(path), name), text, durable=False)
 
 
 def find_import_paths(plan: Record) -> list[str]:
@@ -6989,8 +7009,9 @@ def judge_rerun(plan: Record, record: Record, made: Record) -> list[Record]:
     verdicts = []
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)
-        verdict = compare_outputs(old, new, relocate(path, plan))
-        verdicts.append({"name": (old or new or {})["name"], **verdict})
+        name = (old or new or {})["name"]
+        verdict = compare_outputs(old, new, _made_path(name, plan))
+        verdicts.append({"name": name, **verdict})
     for key in ("result", "error"):
         one, other = record.get(key), made.get(key)
         if key == "error":
@@ -7017,6 +7038,11 @@ def list_hints(made: Record) -> list[str]:
 def _output_path(entry: Record, plan: Record) -> str:
     """Where an output lay in the first run, or would have."""
     return os.path.normpath(os.path.join(plan["directory"], entry["name"]))
+
+
+def _made_path(name: str, plan: Record) -> str:
+    """Where an output of the rerun lies."""
+    return relocate(os.path.normpath(os.path.join(plan["made_in"], name)), plan)
 
 
 def compare_outputs(old: Record | None, new: Record | None, path: str) -> Record:
@@ -7093,16 +7119,16 @@ def collect_outputs(plan: Record, made: Record, target: str) -> None:
     import shutil
 
     for entry in made.get("outputs", ()):
-        place = relocate(_output_path({"name": entry["path"]}, plan), plan)
+        place = _made_path(entry["path"], plan)
         if os.path.isabs(entry["path"]):
             entry["path"] = f"{ELSEWHERE}{entry['path']}"
         os.makedirs(os.path.dirname(os.path.join(target, entry["path"])), exist_ok=True)
         if os.path.isfile(place):
-            if not os.access(os.path.dirname(place), os.W_OK):
+            if not os.access(os.path.dirname(place), os.W_OK) and not leads_out(place, plan):
                 _make_writable(os.path.dirname(place))
             shutil.move(place, os.path.join(target, entry["path"]))
     for record in [*find_nested(plan, made), made]:
-        name = os.path.relpath(record["record_path"], plan["directory"])
+        name = os.path.relpath(record["record_path"], plan["made_in"])
         record["record_path"] = os.path.join(target, name)
         os.makedirs(os.path.dirname(record["record_path"]), exist_ok=True)
         kept = {k: v for k, v in record.items() if k not in ("record_path", "record_number")}
@@ -7112,7 +7138,7 @@ def collect_outputs(plan: Record, made: Record, target: str) -> None:
 def find_nested(plan: Record, made: Record) -> Iterator[Record]:
     """The records of the tracked runs inside the rerun, as far as they lie in its directory."""
     uuids = {made["uuid"]}
-    for record in sorted(iterate_records(relocate(plan["directory"], plan)), key=_start_of):
+    for record in sorted(iterate_records(relocate(plan["made_in"], plan)), key=_start_of):
         if record.get("parent") in uuids:
             uuids.add(record.get("uuid"))
             yield bring_back(record, plan)

@@ -11639,6 +11639,27 @@ CORPUS: dict[str, Case] = {
         },
         needs=f"1 {5 * 2**20}",
     ),
+    "a directory that is renamed": Case(
+        {
+            ".gitignore": "runs",
+            "main.py": script(
+                """
+                def main(out):
+                    inner(pathlib.Path(out, "inner"))
+                    pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
+                    os.rename(out, "runs/final")
+                """,
+                'main("runs/new")',
+                'directory_parameter="out", create_parents=True',
+                head="""
+                @tracked(directory_parameter="out")
+                def inner(out):
+                    pathlib.Path(out, "b.txt").write_text("STAGE")
+                """,
+            ),
+        },
+        record="runs/final",
+    ),
     "same name twice": Case(
         {
             "main.py": "import first, second\nfirst.main('out')\nsecond.main('other')",
