@@ -5213,7 +5213,7 @@ def directory_of(record: Record) -> str:
     """The directory that a run left its record in, as it was then; else where the record is now."""
     then = get(record, "called_function", "directory")
     now = os.path.dirname(os.path.abspath(str(record.get("record_path", ""))))
-    return then if isinstance(then, str) else now
+    return then if isinstance(then, str) and len(then) <= PATH_LIMIT else now
 
 
 def cwd_of(record: Record) -> str:
@@ -5573,11 +5573,14 @@ class _Moved:
 
     def __init__(self, record: Record) -> None:
         path = os.path.abspath(str(record.get("record_path")))
-        self.then, self.now = directory_of(record), os.path.dirname(path)
+        then, now = directory_of(record), os.path.dirname(path)
+        # The folders that the record was moved from, and to.
+        tail = _count_equal(then.split(os.sep)[::-1], now.split(os.sep)[::-1])
+        self.then, self.now = (os.sep.join(p.split(os.sep)[: -tail or None]) for p in (then, now))
         self.made = {entry["path"] for entry in entries_of(record, "outputs")}
         # The names in each folder above, nearest first.
         self.above: dict[str, set[str]] = {}
-        if _attempt(os.path.realpath, self.then) != os.path.realpath(self.now):
+        if _attempt(os.path.realpath, then) != os.path.realpath(now):
             above = [*_folders_above(path)][:12]
             self.above = {folder: {e.name for e in _scan_folder(folder)} for folder in above}
 
@@ -5591,10 +5594,8 @@ class _Moved:
 
     def list_places(self, path: str) -> Iterator[str]:
         """Where a file may be: displaced like the record; or, if it is gone, anywhere above it."""
-        tail = _count_equal(self.then.split(os.sep)[::-1], self.now.split(os.sep)[::-1])
-        then, now = (os.sep.join(p.split(os.sep)[: -tail or None]) for p in (self.then, self.now))
-        if is_below(path, then):
-            yield now + path[len(then) :]
+        if is_below(path, self.then):
+            yield self.now + path[len(self.then) :]
         parts = [] if os.path.lexists(path) else path.split(os.sep)[1:][-12:]
         for folder, names in self.above.items():
             for start in (start for start, name in enumerate(parts) if name in names):
