@@ -5237,8 +5237,8 @@ def _items(mapping: object) -> list[tuple[Any, Any]]:
 def describe_call(record: Record) -> tuple[Record, Record | None]:
     """A run's arguments, and the types of those that aren't plain JSON, where it tells them."""
     run = summarize_run(record)
-    kinds = dict(_items(get(record, "called_function", "parameter_types")))
-    kinds.pop(run["directory_parameter"], None)
+    types, told_by = get(record, "called_function", "parameter_types"), run["directory_parameter"]
+    kinds = {path: kind for path, kind in _items(types) if path != told_by}
     return compare_arguments(run), kinds if "pycrumbs" in record else None
 
 
