@@ -627,7 +627,7 @@ class _Run:
     def make_way(self) -> None:
         """Follow a directory that the function renamed; leave what others wrote over the record."""
         signature = self.signature if self.options.chain_records else sign_file(self.path)
-        if signature is None:
+        if signature is None and not os.path.isdir(self.directory):
             self.follow_directory()
         if signature in (None, self.signature):
             return
@@ -640,15 +640,16 @@ class _Run:
             return
         for self.path in _number(taken):
             self.file = _RecordFile(self.path, self.base, chain=False)
+            _claims[self.uuid] = self.path, False
             if self.file.create(self.record):
                 break
         _warn(f"{what} {self.path}")
 
     def is_overtaken(self) -> bool:
-        """Whether the record is, by now, that of a run that another process began later."""
+        """Whether the record is, by now, that of a run that another process has had meanwhile."""
         records = _attempt(read_records, self.path)
         return not isinstance(records, str) and any(
-            record.get("uuid") != self.uuid and _start_of(record) > self.start for record in records
+            record.get("uuid") != self.uuid and _end_of(record) > self.start for record in records
         )
 
     def follow_directory(self) -> None:
@@ -685,6 +686,7 @@ class _Run:
             self.make_way()
             record = self.completed(outcome, hash_room=0) if outcome else self.record
             self.file.write(record, durable=outcome is not None)
+            self.signature = sign_file(self.path)
         except Exception as problem:
             _say(f"{self.path}: {_describe_briefly(problem)}")
 
@@ -1081,6 +1083,8 @@ class _Signals:
     def after_fork_in_child(self) -> None:
         """The parent's runs are its own affair: here it is as if the last one had ended."""
         _runs.clear()
+        # Else all workers would draw the same numbers from what they import first.
+        _seed_on_import.forget()
         self.pending, self.runs, self.depth = [], 1, 0
         self.uninstall()
         self.give_back()
@@ -2812,13 +2816,14 @@ class _SeedOnImport:
                 self.seed(name, module)
         if self.waiting and self not in sys.meta_path:
             # First, or another finder would load the module before we hear of it.
-            sys.meta_path.insert(0, self)
+            sys.meta_path = [self, *sys.meta_path]
 
     def forget(self) -> None:
         """Seed nothing more."""
         self.waiting.clear()
         if self in sys.meta_path:
-            sys.meta_path.remove(self)
+            # A new list: another thread's import may be walking the old one.
+            sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self.waiting or name in self.asking:
@@ -3267,7 +3272,7 @@ class _Capture:
         """Note that a file, or a folder with what was written in it, is about to be renamed."""
         below = os.path.join(old, "")
         if os.path.isdir(old):
-            for path in [path for path in self.written if path.startswith(below)]:
+            for path in [path for path in [*self.written] if path.startswith(below)]:
                 self.written.setdefault(os.path.join(new, path[len(below) :]), None)
         elif new not in self.written:
             self.written[new] = sign_file(new)
@@ -3647,8 +3652,8 @@ def list_fields(kind: type) -> list[str] | None:
         return [attribute.name for attribute in attributes]
     if any((c.__module__, c.__name__) == ("pydantic.main", "BaseModel") for c in kind.__mro__):
         # Pydantic 1 calls them __fields__.
-        fields: Any = getattr(kind, "model_fields", None) or getattr(kind, "__fields__", ())
-        return list(fields)
+        fields: Any = getattr(kind, "model_fields", None)
+        return list(getattr(kind, "__fields__", ()) if fields is None else fields)
     return None
 
 

@@ -2235,6 +2235,54 @@ def test_a_directory_is_not_followed_through_links(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "out") == ["link"]
 
 
+def test_a_directory_that_is_moved_aside(tmp_path: Path) -> None:
+    """The record belongs to what is made now, and not to what was there before."""
+
+    @tracked(directory_parameter="out", **QUIET_RUN)
+    def work(out: Path) -> None:
+        out.rename(tmp_path / "before")
+        out.mkdir()
+        (out / "made").touch()
+
+    work(tmp_path / "out")
+    record = read(tmp_path / "out")
+    assert (record["status"], names(record["outputs"])) == ("completed", ["made"])
+
+
+def test_a_directory_that_is_renamed_after_a_signal(tmp_path: Path) -> None:
+    """It is followed as well."""
+    code = """
+        signal.signal(signal.SIGTERM, lambda *_: None)
+
+        @tracked(directory_parameter="out", **QUIET)
+        def work(out):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.rename(out, "final")
+
+        work("draft")
+    """
+    run_python("-W", "error", "-c", PRELUDE + textwrap.dedent(code), cwd=tmp_path)
+    assert read(tmp_path / "final")["status"] == "completed"
+
+
+def test_forked_workers_draw_numbers_of_their_own(tmp_path: Path) -> None:
+    """What they import first isn't seeded alike in all of them."""
+    code = """
+        def draw():
+            import numpy
+            print(numpy.random.rand(), flush=True)
+
+        @tracked(literal_directory=".", **QUIET)
+        def work():
+            for pid in [fork(draw) for _ in range(3)]:
+                assert wait(pid) == 0
+
+        work()
+    """
+    done = run_python("-c", PRELUDE + textwrap.dedent(code), cwd=tmp_path)
+    assert len({*done.stdout.split()}) == 3
+
+
 def test_runs_at_once_in_one_directory(tmp_path: Path) -> None:
     """Each keeps its record; in a chained file all have their place."""
 
