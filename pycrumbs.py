@@ -100,6 +100,7 @@ THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
 FILE_LIMIT = 10_000  # inputs, and outputs, that one record lists
 LIST_LIMIT = 1000  # items of an argument that are looked at for paths
 PATH_DEPTH = 4  # and the levels of lists and mappings
+FILE_TIME_LAG = 0.01  # seconds by which some kernels' file times lag behind the clock, at most
 VISIT_LIMIT = 100_000  # directory entries that are looked at, and opened files noted
 SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
 DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
@@ -466,7 +467,7 @@ def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
 
 
 def _wrap_async_generator(tracker: _Tracker) -> Callable[..., Any]:
-    """The wrapper of an asynchronous generator function: one, too."""
+    """The wrapper of an asynchronous generator function: of that kind, too."""
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         with _Run(tracker, args, kwargs) as run, run:
@@ -607,9 +608,7 @@ class _Run:
             if self.evidence.note_late_sources():
                 self.record["tracked_module"] = self.evidence.tracked_module
             self.evidence.gpus.stop()
-            self.make_way()
-            # The last record is worth an fsync: nobody writes it again.
-            self.file.write(self.completed(self.outcome, self.hash_room), durable=True)
+            self.save(self.outcome, self.hash_room)
         except Exception as problem:
             _warn(
                 f"{self.tracker.name}() ran, but its record {self.path} could not be completed: "
@@ -624,18 +623,40 @@ class _Run:
             _signals.uninstall()
         self.forget()
 
+    def save(self, outcome: Record | None, hash_room: int | None) -> None:
+        """Write the record of a run that ends like that; None: that goes on after all."""
+        self.follow_directory()
+        record = self.completed(outcome, hash_room) if outcome else self.record
+        # Only now, as hashing may have taken long.
+        self.make_way()
+        # The last record is worth an fsync: nobody writes it again.
+        self.file.write(record, durable=outcome is not None)
+        self.signature = sign_file(self.path)
+
+    def follow_directory(self) -> None:
+        """Look for the record beside where its directory was: results are published by renaming."""
+        if self.options.chain_records or os.path.isdir(self.directory):
+            return
+        above, name = os.path.dirname(self.directory), os.path.basename(self.path)
+        for entry in _scan_folder(above):
+            path = os.path.join(above, entry.name, name)
+            if self.signature and sign_file(path) == self.signature:
+                self.directory, self.path = os.path.dirname(path), path
+                self.file = _RecordFile(path, self.base, chain=False)
+                return
+
     def make_way(self) -> None:
-        """Follow a directory that the function renamed; leave what others wrote over the record."""
-        signature = self.signature if self.options.chain_records else sign_file(self.path)
-        if signature is None and not os.path.isdir(self.directory):
-            self.follow_directory()
-        if signature in (None, self.signature):
+        """Leave what others have written to the record's path since the run began; take another."""
+        signature = None if self.options.chain_records else sign_file(self.path)
+        if signature is None or signature == self.signature:
             return
         taken, name = self.path, f"{self.tracker.name}()"
-        if holds_something_else(taken):
+        # File times may lag. At its start that doesn't count: a call may just have ended.
+        since = self.start - (FILE_TIME_LAG if self.signature else 0)
+        if signature[0] >= since * 1e9 and read_uuid(taken) not in ("", self.uuid):
+            what = f"another run has written {taken}; the record of {name} is"
+        elif self.signature and holds_something_else(taken):
             what = f"{name} has written {taken} itself; its record is"
-        elif self.is_overtaken():
-            what = f"another run has written its record over that of {name}, {taken}; this one is"
         else:
             return
         for self.path in _number(taken):
@@ -644,23 +665,6 @@ class _Run:
             if self.file.create(self.record):
                 break
         _warn(f"{what} {self.path}")
-
-    def is_overtaken(self) -> bool:
-        """Whether the record is, by now, that of a run that another process has had meanwhile."""
-        records = _attempt(read_records, self.path)
-        return not isinstance(records, str) and any(
-            record.get("uuid") != self.uuid and _end_of(record) > self.start for record in records
-        )
-
-    def follow_directory(self) -> None:
-        """Look for the record beside where its directory was: results are published by renaming."""
-        above, name = os.path.dirname(self.directory), os.path.basename(self.path)
-        for entry in _scan_folder(above):
-            path = os.path.join(above, entry.name, name)
-            if self.signature and sign_file(path) == self.signature:
-                self.directory, self.path = os.path.dirname(path), path
-                self.file = _RecordFile(path, self.base, chain=False)
-                return
 
     def forget(self) -> None:
         """Let go of what is large: a task or context that the run left may hold it for long."""
@@ -680,13 +684,9 @@ class _Run:
 
         None: it goes on after all.
         """
-        # A signal that comes while the record is completed doesn't change how the run ended.
-        outcome = self.outcome if self.has_ended else outcome
         try:
-            self.make_way()
-            record = self.completed(outcome, hash_room=0) if outcome else self.record
-            self.file.write(record, durable=outcome is not None)
-            self.signature = sign_file(self.path)
+            # A signal that comes while the record is completed doesn't change how the run ended.
+            self.save(self.outcome if self.has_ended else outcome, hash_room=0)
         except Exception as problem:
             _say(f"{self.path}: {_describe_briefly(problem)}")
 
@@ -891,6 +891,7 @@ class _Run:
         try:
             # Before the first write, as that leaves a temporary file, too, if it is killed.
             self.file.sweep()
+            self.make_way()
             self.file.write(self.record, durable=False)
             self.signature = sign_file(self.path)
         except OSError as error:
@@ -953,7 +954,8 @@ class _Active:
 
 
 _runs: dict[str, _Run] = {}  # in progress, by uuid
-_claims: dict[str, tuple[str, bool]] = {}  # by uuid: their records' paths; whether they are chained
+# Their records' paths, and whether those are chained. A forked child keeps its parent's.
+_claims: dict[str, tuple[str, bool]] = {}
 
 
 _exit_hook: list[object] = []  # registered by the first run
@@ -1172,7 +1174,7 @@ def _is_left(number: int, handler: Any) -> bool:
 
 
 def _in_main_thread() -> bool:
-    """Whether this is the thread that hears signals."""
+    """Whether this is the thread that Python runs signal handlers in."""
     import threading
 
     return threading.current_thread() is threading.main_thread()
@@ -3078,9 +3080,8 @@ def find_outputs(
     """
     before, knew_all = tree
     after, is_all = scan_tree(directory)
-    # Where not all could be visited before, being unknown isn't being new. Some kernels' file
-    # times lag behind the clock by up to 10 ms.
-    since = (start - 0.01) * 1e9
+    # Where not all could be visited before, being unknown isn't being new.
+    since = (start - FILE_TIME_LAG) * 1e9
     outputs = []
     for path in sorted(after):
         signature = after[path]
@@ -3123,18 +3124,27 @@ def is_record(path: str) -> bool:
     name = os.path.basename(path)
     if not name.endswith(".json"):
         return name.startswith(".") and ".json." in name and name.endswith((".tmp", ".lock"))
-    if not os.path.isfile(path):
-        return False
+    return _pattern(_RECORD_START).match(_read_start(path)) is not None
+
+
+def read_uuid(path: str) -> str:
+    """The uuid of a record, or of the first of a chain; '' if the file is neither."""
+    start = _read_start(path)
+    found = _pattern(_RECORD_START).match(start) and _pattern(_UUID).search(start)
+    return found[1] if found else ""
+
+
+def _read_start(path: str) -> str:
+    """The beginning of a regular file, as far as a record tells there that it is one."""
     try:
-        with open(_Unnoted(path), "rb") as file:
-            start = file.read(120).decode("utf-8", "replace")
+        return _read_bytes(path, 120).decode("utf-8", "replace") if os.path.isfile(path) else ""
     except OSError:
-        return False
-    return _pattern(_RECORD_START).match(start) is not None
+        return ""
 
 
 # pycrumbs 0.4 began with the uuid; a function's own file may, too, so what follows counts.
 _RECORD_START = r'\s*\[?\s*\{\s*"(?:pycrumbs": "|uuid": "[0-9a-f-]{36}",\s*"timing": \{)'
+_UUID = r'"uuid": "([0-9a-f-]{36})"'
 
 
 def hash_files(
@@ -3921,7 +3931,7 @@ _ratings: dict[str, str] = {}
 
 
 def _judge_name(name: str) -> str:
-    """What is_secret asks of a name, worked out once."""
+    """What `_rate_name` says of a name that it doesn't know yet."""
     words = f"_{'_'.join(_split_name(name))}_"
     if name in _HONEST_NAMES or _pattern(_COUNTING_NAMES).search(words):
         return ""
@@ -4761,7 +4771,7 @@ def find_record(target: _StrPath) -> Record:
     Raises
     ------
     RecordError
-        There is none.
+        There is none. Where another one in the directory can't be read, that is a warning.
     """
     return find_run(os.fsdecode(target), _warn)
 
@@ -5143,14 +5153,14 @@ def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
     list of dict
         section ('function', 'arguments', 'code', 'seed', 'packages', 'inputs', 'outputs',
         'result', 'status', 'environment'), path within it, and the values `a` and `b`; one of
-        them is missing where only one run has it.
+        them is missing where only one run has it. Arguments that are alike but for their types
+        have the path "NAME (type)", and the types as values.
     """
     import itertools
 
     a, b = as_record(a), as_record(b)
     differences = []
-    for section, view in _DIFF_SECTIONS.items():
-        compare = _DIFF_BY.get(section, diff_values)
+    for section, (view, compare) in _DIFF_SECTIONS.items():
         views = view(a), view(b)
         found = list(itertools.islice(compare(*views), 2 * FILE_LIMIT + 1))
         for path, x, y in found if len(found) <= 2 * FILE_LIMIT else [("", *views)]:
@@ -5194,24 +5204,35 @@ def forget_directory(value: Any, directory: str, cwd: str, bare: bool = True) ->
     after = "')" if value.endswith("')") else ""
     text = value[len(before) : len(value) - len(after)]
     path = os.path.normpath(os.path.join(cwd, text))
-    is_inside = is_below(path, directory) if os.sep in text else False
-    if not is_inside and (path != directory or (os.sep not in text and not bare)):
+    is_own = path == directory and bare
+    if os.sep in text:
+        is_own = path == directory or is_below(path, directory)
+    if not is_own:
         return value
     return before + OWN_DIRECTORY + path[len(directory) :] + after
 
 
-def compare_arguments(run: Record) -> Record:
-    """The arguments of a run, as `summarize_run` tells them, without where it left its files."""
+OWN_DIRECTORY = "<the run's directory>"
+_BEFORE_PATH = r"(?:\w+Path\('|[\w.-]+=)?"
+
+
+def forget_own_directory(arguments: object, call: Record) -> Record:
+    """The arguments of a run without where it left its files, which its `describe_place` tells."""
     # Not every record says which one it was told by.
-    told_by, here = run["directory_parameter"], (run["directory"], run["cwd"])
+    told_by, here = call["directory_parameter"], (call["directory"], call["cwd"])
     return {
         name: forget_directory(value, *here, bare=told_by in (None, name))
-        for name, value in _items(run["arguments"])
+        for name, value in _items(arguments)
     }
 
 
-OWN_DIRECTORY = "<the run's directory>"
-_BEFORE_PATH = r"(?:\w+Path\('|[\w.-]+=)?"
+def describe_place(record: Record) -> Record:
+    """Where a run left its files, by which parameter it was told, and where it was itself."""
+    return {
+        "directory": directory_of(record),
+        "directory_parameter": get(record, "called_function", "directory_parameter"),
+        "cwd": cwd_of(record),
+    }
 
 
 def directory_of(record: Record) -> str:
@@ -5241,10 +5262,11 @@ def _items(mapping: object) -> list[tuple[Any, Any]]:
 
 def describe_call(record: Record) -> tuple[Record, Record | None]:
     """A run's arguments, and the types of those that aren't plain JSON, where it tells them."""
-    run = summarize_run(record)
-    types, told_by = get(record, "called_function", "parameter_types"), run["directory_parameter"]
+    called, place = record.get("called_function"), describe_place(record)
+    types, told_by = get(called, "parameter_types"), place["directory_parameter"]
     kinds = {path: kind for path, kind in _items(types) if path != told_by}
-    return compare_arguments(run), kinds if "pycrumbs" in record else None
+    arguments = forget_own_directory(get(called, "parameters"), place)
+    return arguments, kinds if "pycrumbs" in record else None
 
 
 def describe_function(record: Record) -> Record:
@@ -5353,22 +5375,8 @@ def list_uncompared(a: Record, b: Record) -> list[str]:
             pair = (files[path], others[path])
             sizes = {entry["size"] for entry in pair}
             if len(sizes) == 1 and sizes != {None} and not all(e["sha256"] for e in pair):
-                names.append(format_path(path))
-    return limit_texts(names, 5)
-
-
-_DIFF_SECTIONS: dict[str, Callable[[Record], Any]] = {  # what is compared of each run
-    "function": describe_function,
-    "arguments": describe_call,
-    "code": describe_code,
-    "seed": lambda run: run.get("seed", _ABSENT),
-    "packages": describe_packages,
-    "inputs": lambda run: describe_files(run, "inputs"),
-    "outputs": lambda run: describe_files(run, "outputs"),
-    "result": lambda run: run.get("result", _ABSENT),
-    "status": _ending,
-    "environment": describe_surroundings,
-}
+                names.append(path)
+    return names
 
 
 def diff_values(a: Any, b: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
@@ -5398,10 +5406,18 @@ def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
                 yield f"{path} (type)", kind, other
 
 
-_DIFF_BY: dict[str, Callable[[Any, Any], Iterator[tuple[str, Any, Any]]]] = {
-    "arguments": diff_arguments,
-    "inputs": diff_files,
-    "outputs": diff_files,
+# What is compared of each run, and how.
+_DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], Iterator[Any]]]] = {
+    "function": (describe_function, diff_values),
+    "arguments": (describe_call, diff_arguments),
+    "code": (describe_code, diff_values),
+    "seed": (lambda run: run.get("seed", _ABSENT), diff_values),
+    "packages": (describe_packages, diff_values),
+    "inputs": (lambda run: describe_files(run, "inputs"), diff_files),
+    "outputs": (lambda run: describe_files(run, "outputs"), diff_files),
+    "result": (lambda run: run.get("result", _ABSENT), diff_values),
+    "status": (_ending, diff_values),
+    "environment": (describe_surroundings, diff_values),
 }
 
 
@@ -5718,7 +5734,7 @@ def plan_rerun(
     }
     plan["moved"] = list_moved(plan)
     plan["inputs"] = check_inputs(record, plan, on_progress)
-    plan["listed"] = list_listed(record, plan)
+    plan["listed"] = find_listed_folders(record, plan)
     plan["notes"] = list(list_doubts(record, plan))
     return plan
 
@@ -5826,10 +5842,8 @@ def check_patch_is_whole(module: Record) -> None:
     parts = list_omitted(module)
     missing = [part for part in parts if not part.startswith((*_HARMLESS, *_DOUBTFUL))]
     if missing:
-        advice = "what is committed before a run can always be run again"
-        raise RecordError(
-            f"the record's patch is not whole; left out: {'; '.join(missing)}; {advice}"
-        )
+        problem = f"the record's patch is not whole; left out: {'; '.join(missing)}"
+        raise RecordError(f"{problem}; {_COMMIT_FIRST}")
     if module.get("git_is_dirty") and not parts and not module.get("git_patch"):
         raise RecordError("the record tells of uncommitted changes, and does not hold them")
 
@@ -5840,6 +5854,7 @@ def list_omitted(module: Record) -> list[str]:
     return [part for part in text.split("; ") if part]
 
 
+_COMMIT_FIRST = "what is committed before a run can always be run again"
 _IGNORED = "the ignored "  # sources, which are then used as they are now
 _HARMLESS = (_IGNORED, "the record ", "the submodule ")  # a submodule's commit is in the patch
 _DOUBTFUL = ("changed file modes", "what may be ")
@@ -5888,12 +5903,10 @@ def check_link(name: str, section: str) -> None:
     leads = [os.path.normpath(os.path.join(os.path.dirname(name), target)) for target in targets]
     climbs = any(os.path.isabs(path) or path.split(os.sep)[0] == ".." for path in leads)
     # Behind another link, `..` leads elsewhere than it seems to.
-    climbs = climbs or any(".." in target.lstrip("./").split("/") for target in targets)
-    if climbs or len(targets) > 1 or "\nGIT binary patch" in section:
-        advice = "what is committed before a run can always be run again"
-        raise RecordError(
-            f"the record's patch plants a link that leads elsewhere: {name}; {advice}"
-        )
+    turns = any(".." in target.lstrip("./").split("/") for target in targets)
+    if climbs or turns or len(targets) > 1 or "\nGIT binary patch" in section:
+        problem = f"the record's patch plants a link that leads elsewhere: {name}"
+        raise RecordError(f"{problem}; {_COMMIT_FIRST}")
 
 
 # -- the plan: the call and its surroundings
@@ -6068,7 +6081,7 @@ def check_inputs(
     return inputs
 
 
-def list_listed(record: Record, plan: Record) -> list[str]:
+def find_listed_folders(record: Record, plan: Record) -> list[str]:
     """The folders among the arguments of which the record lists every file, as was declared."""
     entries = entries_of(record, "inputs") if "inputs_omitted" not in record else []
     declared = [entry["path"] for entry in entries if entry.get("found") == "declared"]
@@ -6413,12 +6426,11 @@ def lay_out(plan: Record, work: str) -> None:
     source = os.path.join(code, plan["source"])
     if not os.path.isfile(source):
         raise RecordError(f"commit {plan['commit']} and its patch hold no {plan['source']}")
-    if plan["alias"] and not leads_out(relocate(plan["alias"], plan), plan):
-        os.makedirs(os.path.dirname(relocate(plan["alias"], plan)), exist_ok=True)
-        os.symlink(code, relocate(plan["alias"], plan))
+    alias = relocate(plan["alias"], plan) if plan["alias"] else ""
+    if alias and make_folder(os.path.dirname(alias), plan):
+        os.symlink(code, alias)
     for folder in (plan["cwd"], *map(os.path.dirname, plan["moved"])):
-        if not leads_out(relocate(folder, plan), plan):
-            os.makedirs(os.path.realpath(relocate(folder, plan)), exist_ok=True)
+        make_folder(relocate(folder, plan), plan)
     for entry in plan["inputs"]:
         place_input(entry, relocate(entry["path"], plan), plan)
     place_unrecorded(plan)
@@ -6476,10 +6488,19 @@ def list_submodules(code: str, patch: Sequence[str]) -> Iterator[tuple[str, str]
 _SUBMODULE_MOVE = r"(?m)^\+\+\+ b/(.*?)\t?\n@@.*\n(?:-.*\n)?\+Subproject commit ([0-9a-f]+)$"
 
 
-def leads_out(place: str, plan: Record) -> bool:
-    """Whether a link that is in the commit has a place's folder lie outside the copies."""
-    folder = os.path.join(os.path.realpath(os.path.dirname(place)), "")
-    return not folder.startswith(os.path.join(os.path.realpath(plan["root"]), ""))
+def is_in_copies(path: str, plan: Record) -> bool:
+    """Whether a path really leads into the copies: a link that is in the commit may lead out."""
+    real, root = os.path.realpath(path), os.path.realpath(plan["root"])
+    return real == root or is_below(real, root)
+
+
+def make_folder(path: str, plan: Record) -> bool:
+    """Make a folder, unless it would lie outside the copies; tell whether it lies inside."""
+    is_inside = is_in_copies(path, plan)
+    if is_inside:
+        # A link may lead to what git ignores, and isn't there yet.
+        os.makedirs(os.path.realpath(path), exist_ok=True)
+    return is_inside
 
 
 def place_input(entry: Record, place: str, plan: Record) -> None:
@@ -6492,11 +6513,9 @@ def place_input(entry: Record, place: str, plan: Record) -> None:
     if not entry["found"]:
         _require_input(entry)
         return
-    if leads_out(place, plan):
+    if not make_folder(os.path.dirname(place), plan):
         why = "is not what it was, and lies behind a link to outside that is in the repository"
         raise RecordError(f"the input {format_path(entry['path'])} {why}; put it back as it was")
-    # A link of the commit may lead to what git ignores.
-    os.makedirs(os.path.realpath(os.path.dirname(place)), exist_ok=True)
     if os.path.lexists(place):
         os.unlink(place)
     if entry["size"] > PATCH_LIMIT:
@@ -6573,9 +6592,9 @@ def link_missing(
     The folders are real ones, so that the function may write new files there; unless there are
     more entries than there is `room` for. What changed in the span of the run, it has made.
     """
-    place = os.path.realpath(place) if os.path.islink(place) else place
-    if leads_out(place, plan):
+    if not is_in_copies(place, plan):
         return True
+    place = os.path.realpath(place)
     room[0] -= 1
     signature, span = sign_file(path), plan["span"]
     is_made = signature is not None and span[0] <= signature[0] / 1e9 <= span[1]
@@ -6949,10 +6968,16 @@ def load_main(source: str, name: str) -> None:
         found = _rerun.found.values() if _rerun else ()
         functions = [f for tracker, wrapped in found for f in (tracker.function, wrapped)]
         _rename_module([*vars(module).values(), *functions], set())
-        loggers = sys.modules["logging"].root.manager.loggerDict if "logging" in sys.modules else {}
-        for logger in filter(None, [loggers.pop("__mp_main__", None)]):
-            logger.name = "__main__"
-            loggers["__main__"] = logger
+        if "logging" in sys.modules:
+            _rename_logger(sys.modules["logging"].root.manager.loggerDict)
+
+
+def _rename_logger(loggers: dict[str, Any]) -> None:
+    """Have the script's own logger be called as in the first run: what it logs tells its name."""
+    logger = loggers.pop("__mp_main__", None)
+    if logger is not None:
+        logger.name = "__main__"
+        loggers["__main__"] = logger
 
 
 def _rename_module(values: Iterable[Any], seen: set[int]) -> None:
@@ -7130,8 +7155,9 @@ def collect_outputs(plan: Record, made: Record, target: str) -> None:
             entry["path"] = f"{ELSEWHERE}{entry['path']}"
         os.makedirs(os.path.dirname(os.path.join(target, entry["path"])), exist_ok=True)
         if os.path.isfile(place):
-            if not os.access(os.path.dirname(place), os.W_OK) and not leads_out(place, plan):
-                _make_writable(os.path.dirname(place))
+            folder = os.path.dirname(place)
+            if not os.access(folder, os.W_OK) and is_in_copies(folder, plan):
+                _make_writable(folder)
             shutil.move(place, os.path.join(target, entry["path"]))
     for record in [*find_nested(plan, made), made]:
         name = os.path.relpath(record["record_path"], plan["made_in"])
@@ -7497,17 +7523,17 @@ def summarize_run(record: Record) -> Record:
         "function": get(record, "called_function", "name"),
         "arguments": get(record, "called_function", "parameters"),
         "seed": record.get("seed"),
-        "directory": directory_of(record),
-        "directory_parameter": get(record, "called_function", "directory_parameter"),
-        "cwd": cwd_of(record),
-        "record_path": record.get("record_path"),
-        "record_number": record.get("record_number"),
+        **describe_place(record),
+        "record_path": record["record_path"],
+        "record_number": record["record_number"],
         "uuid": record.get("uuid"),
     }
 
 
 def format_log(runs: Sequence[Record], style: _Style) -> str:
     """A table of runs, with the arguments in which the runs of one function vary."""
+    if not runs:
+        return ""
     moment = slice(5, 16) if style.width < 80 else slice(19)
     rows = [
         (
@@ -7524,7 +7550,7 @@ def format_log(runs: Sequence[Record], style: _Style) -> str:
     columns = list(zip(*rows))
     widths = [min(limit, max(map(count_columns, column))) for column, limit in zip(columns, limits)]
     # Of a target, all is needed, and its end most.
-    widths[4:5] = [min(width, max(20, style.width - sum(widths[:4]) - 8)) for width in widths[4:5]]
+    widths[4] = min(widths[4], max(20, style.width - sum(widths[:4]) - 8))
     rows = [(*row[:4], shorten(row[4], widths[4]), row[5]) for row in rows]
     return "\n".join(style.join(row, widths, {1: row[1].split(" ")[0]}) for row in rows)
 
@@ -7554,7 +7580,7 @@ def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
     functions = [str(run["function"]) for run in runs]
     shown = []
     for function, run in zip(functions, runs):
-        values = [*_flatten(compare_arguments(run))]
+        values = [*_flatten(forget_own_directory(run["arguments"], run))]
         shown.append({path: format_value(value, 40) for path, value, _ in values})
         for path, _, text in [("", None, ""), *values]:
             texts.setdefault(function, {}).setdefault(path, set()).add(text)
@@ -7839,8 +7865,8 @@ def _cmd_diff(arguments: Any) -> int:
         _print(format_differences(differences, count_commits_apart(a, b), _make_style()))
     else:
         _print("no difference")
-    unknown = list_uncompared(a, b)
-    if unknown and not arguments.json:
+    unknown = [] if arguments.json else limit_texts([*map(format_path, list_uncompared(a, b))], 5)
+    if unknown:
         _print(f"not hashed, so only their sizes were compared: {', '.join(unknown)}")
     return 1 if differences else 0
 
@@ -7906,11 +7932,10 @@ class _EndingAsByCtrlC:
     """A context that the signals by which a program is ended leave as Ctrl-C does: tidily."""
 
     def __enter__(self) -> None:
-        is_free = _in_main_thread()
-        numbers = [n for n in _ENDING if is_free and _signal.getsignal(n) == _signal.SIG_DFL]
-        for number in numbers:
+        numbers = _ENDING if _in_main_thread() else []
+        self.numbers = [n for n in numbers if _signal.getsignal(n) == _signal.SIG_DFL]
+        for number in self.numbers:
             _signal.signal(number, _signal.default_int_handler)
-        self.numbers = numbers
 
     def __exit__(self, *error: object) -> None:
         for number in self.numbers:
@@ -8122,7 +8147,7 @@ def _make_style() -> _Style:
 
 
 def _is_terminal(stream: Any) -> bool:
-    """Whether a person reads a stream."""
+    """Whether a stream leads to a terminal."""
     return stream is not None and bool(stream.isatty())
 
 
