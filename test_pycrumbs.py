@@ -1859,6 +1859,7 @@ def test_runs_hold_no_arguments_once_they_have_ended(out: Path) -> None:
     assert gone() is None
 
 
+@pytest.mark.slow
 def test_threads_share_a_slow_nvidia_smi(repo: Repo, out: Path) -> None:
     """Whichever of them asks, and gives up, each has its whole record."""
     repo.write("bin/nvidia-smi", "#!/bin/sh\nsleep 1\n").chmod(0o755)
@@ -2887,6 +2888,8 @@ def test_a_library_that_cannot_be_seeded(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("ending", ["returns", "raises", "generator closed", "cannot start"])
 def test_no_finder_is_left_behind(tmp_path: Path, ending: str) -> None:
     """After the run sys.meta_path is what it was."""
+    # What another test has called seed_tasks for ends with the run, too.
+    pycrumbs._seed_on_import.forget()
     before = sys.meta_path[:]
 
     @tracked(literal_directory=tmp_path, disable_git_tracking=True, seed_parameter="seed")
@@ -3160,6 +3163,7 @@ def outer(repo: Repo, source: Path, tmp_path: Path) -> Repo:
         ("rm other.txt", True, ""),
     ],
 )
+@pytest.mark.slow
 def test_submodules(outer: Repo, command: str, dirty: bool, config: str) -> None:
     """A submodule that moved or was modified makes the outer one dirty, untracked files don't."""
     if config:
@@ -3202,6 +3206,7 @@ def test_source_in_a_submodule(outer: Repo, repo: Repo) -> None:
      (b" ", b" .py"), (b"-C", b"m.py")],
     ids=repr,
 )  # fmt: skip
+@pytest.mark.slow
 def test_odd_names(tmp_path: Path, parent: bytes, name: bytes, out: Path) -> None:
     """Files, folders and repositories may have any name that the file system allows."""
     repo = Repo(tmp_path / os.fsdecode(parent))
@@ -3440,6 +3445,7 @@ def test_odd_entries_in_sys_modules(repo: Repo, source: Path, monkeypatch: Any) 
         ("GIT_TRACE", "1"),
     ],
 )
+@pytest.mark.slow
 def test_variables_do_not_reach_git(
     repo: Repo, source: Path, tmp_path: Path, variable: str, value: str, monkeypatch: Any
 ) -> None:
@@ -3522,6 +3528,7 @@ def busy(outer: Repo, repo: Repo) -> Repo:
     return outer
 
 
+@pytest.mark.slow
 def test_settings_change_nothing(
     busy: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -3917,6 +3924,7 @@ def test_nvidia_smi_that_hangs(nvidia_smi: Callable[..., None], tmp_path: Path, 
     await_death(tmp_path / "pids")
 
 
+@pytest.mark.slow
 def test_environment_info_where_nvidia_smi_hangs(
     nvidia_smi: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -3946,6 +3954,7 @@ def test_nvidia_smi_that_hangs_where_the_run_cannot_start(
     await_death(pids)
 
 
+@pytest.mark.slow
 def test_nvidia_smi_that_is_slow(nvidia_smi: Callable[..., None], out: Path) -> None:
     """What it answers while the function runs is in the final record, and in the next first one."""
     nvidia_smi("sleep 0.8\n" + printing(TWO_GPUS), wait=pycrumbs.PROBE_WAIT)
@@ -4925,6 +4934,7 @@ def test_no_secret_in_a_container(tmp_path: Path, value: Any) -> None:
 
 
 @pytest.mark.parametrize("chained", [False, True], ids=["message", "cause"])
+@pytest.mark.slow
 def test_no_secret_in_an_error(tmp_path: Path, chained: bool) -> None:
     """Nor in an error's message and traceback, or in those of what caused it."""
     for text in TEXTS.values():
@@ -5227,6 +5237,7 @@ def test_redacting_takes_linear_time(piece: str) -> None:
 
 
 @pytest.mark.timeout(20)
+@pytest.mark.slow
 def test_a_huge_error_message_is_cut(tmp_path: Path) -> None:
     """A hundred megabytes of message neither delay the error nor fill the record."""
     raw = writes_of(tmp_path, act=functools.partial(fail_with, "password=a, " * 10**7))[1]
@@ -5658,6 +5669,7 @@ def normal(file: tuple[bool, bytes]) -> tuple[bool, bytes]:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.slow
 def test_patch_is_exact_under_any_settings(dirty: Repo, tmp_path: Path, name: str) -> None:
     """The commit and the patch give the very same files, and git is only read."""
     mark = be_hostile(dirty, tmp_path, SETTINGS[name])
@@ -5671,6 +5683,7 @@ def test_patch_is_exact_under_any_settings(dirty: Repo, tmp_path: Path, name: st
 
 @pytest.mark.parametrize("few", [0, 50], ids=["all at once", "by name"])
 @pytest.mark.parametrize("name", ["none", *ATTRIBUTES])
+@pytest.mark.slow
 def test_patch_is_exact_under_any_attributes(
     dirty: Repo, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
@@ -5686,6 +5699,7 @@ def test_patch_is_exact_under_any_attributes(
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
+@pytest.mark.slow
 def test_patch_is_exact_under_any_environment(
     dirty: Repo, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -5777,6 +5791,7 @@ def test_submodule_on_another_commit(with_submodules: Repo, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("change", ["lib.py", "new.txt", "new.py"])
+@pytest.mark.slow
 def test_submodule_with_changes(
     with_submodules: Repo, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -5801,6 +5816,7 @@ def test_submodule_that_git_refuses(with_submodules: Repo, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("driver", ["filter.evil.clean", "filter.evil.process"])
+@pytest.mark.slow
 def test_programs_of_a_submodule_do_not_run(
     with_submodules: Repo, tmp_path: Path, driver: str
 ) -> None:
@@ -5998,6 +6014,7 @@ def files_in(patch: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("through", ["repo", "link", "link/pkg/.."])
+@pytest.mark.slow
 def test_new_sources_that_ran_are_in_the_patch(repo: Repo, tmp_path: Path, through: str) -> None:
     """The script, modules and packages that it imports; no data, no secrets, nothing unused."""
     repo.write("old.py")
@@ -6085,6 +6102,7 @@ LARGE = 10 * 2**20
 
 
 @pytest.mark.parametrize("change", ["grown", "shrunk", "deleted", "added", "text"])
+@pytest.mark.slow
 def test_large_file_is_omitted_and_said(repo: Repo, tmp_path: Path, change: str) -> None:
     """However it changed, the rest of the patch is there; and nobody waits for git's delta."""
     repo.write("train.py", "def train(): pass")
@@ -6125,6 +6143,7 @@ def test_much_in_many_files(repo: Repo, tmp_path: Path) -> None:
     assert files_in(module["git_patch"]) == ["train.py"]
 
 
+@pytest.mark.slow
 def test_much_that_is_not_utf_8(repo: Repo, tmp_path: Path) -> None:
     """A small change to a large file can take a large patch."""
     repo.write("train.py", "def train(): pass")
@@ -6136,6 +6155,7 @@ def test_much_that_is_not_utf_8(repo: Repo, tmp_path: Path) -> None:
     assert module["git_patch_omitted"] == "left out: noise.txt (3.9 MiB, over the 64.0 KiB)"
 
 
+@pytest.mark.slow
 def test_too_much_in_small_files(repo: Repo, tmp_path: Path) -> None:
     """Where even that is too much, there is no patch; a list of reasons has an end."""
     repo.write("train.py", "def train(): pass")
@@ -6210,6 +6230,7 @@ def test_many_new_modules_and_few_descriptors(repo: Repo) -> None:
     assert all(f"+X = {number}\n" in f"{patch}\n" for number in range(80))
 
 
+@pytest.mark.slow
 def test_our_own_file_in_a_patch(repo: Repo) -> None:
     """Whoever has just copied it, and not committed it, has an exact patch."""
     repo.write("work.py", "from pycrumbs import tracked\n" + WORK + "\nwork()\n")
@@ -7807,6 +7828,7 @@ def spend(seconds: float) -> None:
 SPEND = "import time\nwhile time.process_time() < 0.2: pass"
 
 
+@pytest.mark.slow
 def test_processor_time(out: Path) -> None:
     """What this process spent, all its threads, and the children that have ended; not sleeping."""
     spend(0.2)  # before the run
@@ -8296,6 +8318,7 @@ def hostile_folder(made: Path) -> Path:
 
 
 @pytest.mark.parametrize("target", [pytest.param(t, id=t[:20]) for t in NOT_FOUND])
+@pytest.mark.slow
 def test_says_in_a_line_why_there_is_no_record(
     hostile_folder: Path, command: Command, target: str
 ) -> None:
@@ -8556,6 +8579,7 @@ LOCALES = [
 
 
 @pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.slow
 def test_patch_is_what_git_apply_takes(repo: Repo, out: Path, locale: dict[str, str]) -> None:
     """`show --patch | git apply` rebuilds the files, byte by byte, whatever the locale."""
     repo.write(
@@ -8768,6 +8792,7 @@ ODD_NAMES = [
 
 
 @pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.slow
 def test_checksums_are_what_sha256sum_takes(tmp_path: Path, locale: dict[str, str]) -> None:
     """`show --checksums | sha256sum -c` checks every file, whatever its name and the locale."""
 
@@ -9211,6 +9236,7 @@ def test_diff_of_where_each_run_went(
     assert (command("diff", *records, status=0 if is_same else 1) == "no difference\n") == is_same
 
 
+@pytest.mark.slow
 def test_diff_of_real_runs(tmp_path: Path, command: Command, repo: Repo) -> None:
     """Real runs of one script into two directories, and into one chain, differ in nothing else."""
     repo.write(
@@ -9688,6 +9714,7 @@ def test_trace_of_a_cycle(
     ]
 
 
+@pytest.mark.slow
 def test_trace_of_a_long_chain(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -10019,6 +10046,7 @@ ENDS = """
 
 
 @pytest.mark.parametrize("line", textwrap.dedent(ENDS).strip().split("\n"))
+@pytest.mark.slow
 def test_run_records_how_a_script_ends(launch: Callable[..., Any], line: str) -> None:
     """The status is the script's own; the traceback recorded begins in the script."""
     ((status, ending, error, text),) = re.findall(r"(\S+) (\S+) ({.*?}) (.*)", line)
@@ -10083,6 +10111,7 @@ expected 0 to 2**32 - 1, not 4294967296
 
 
 @pytest.mark.parametrize("line", textwrap.dedent(REFUSALS).strip().split("\n"))
+@pytest.mark.slow
 def test_run_refuses(scripts: Path, line: str) -> None:
     """What can't be run or recorded is said in a line before anything ran; status 2."""
     (scripts / "work.py").write_text("print('ran')")
@@ -10540,6 +10569,7 @@ RED, GREEN, END = "\033[31m", "\033[32m", "\033[0m"
         ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
     ],
 )
+@pytest.mark.slow
 def test_colors(
     tmp_path: Path, environ: dict[str, str], is_terminal: bool, is_colored: bool
 ) -> None:
@@ -10572,6 +10602,7 @@ def test_colors_of_each_command(
 
 
 @pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.slow
 def test_terminal_width(made: Path, columns: int) -> None:
     """On a terminal, lines are as wide as it is; elsewhere as wide as they need to be."""
     leave_record(made / "x.json", called_function__parameters={"note": "x" * 400})
@@ -10585,6 +10616,7 @@ def test_terminal_width(made: Path, columns: int) -> None:
     assert len(terminal.other.splitlines()[1]) == 2 + len("note: ") + 2 * 83 + len(" -> ")
 
 
+@pytest.mark.slow
 def test_closed_pipe(tmp_path: Path) -> None:
     """Who has read enough is no trouble: `pycrumbs log | head -1`."""
     for number in range(200):
@@ -10602,6 +10634,7 @@ def test_closed_pipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["log", "show .", "show --patch .", "show --json .", "diff . ."])
 @pytest.mark.parametrize("target", ["/dev/full", None])
+@pytest.mark.slow
 def test_nowhere_to_print_to(tmp_path: Path, line: str, target: str | None) -> None:
     """A full disk is told of in one line; a closed standard output is nobody's wish to read."""
     leave_record(tmp_path / "x.json")
@@ -10791,6 +10824,7 @@ def test_nothing_raw_reaches_the_terminal(
 
 
 @pytest.mark.parametrize("form", ["--patch", "--requirements", "--checksums"])
+@pytest.mark.slow
 def test_exact_parts_are_escaped_on_a_terminal_only(nasty: Path, form: str) -> None:
     """What is for other programs is exact for them, and harmless on a terminal."""
     terminal = Terminal()
@@ -12270,6 +12304,7 @@ def ask(command: list[str], answer: bytes, cwd: Path) -> tuple[int, str]:
     ],
     ids=["y", "yes", "n", "enter", "end of file", "interrupt"],
 )
+@pytest.mark.slow
 def test_rerun_asks(first: Repo, tmp_path: Path, answer: bytes, status: int, message: str) -> None:
     """It says what it will execute, and executes it only if told to."""
     made = tmp_path / "again"
@@ -12437,6 +12472,7 @@ def start_slow_rerun(repo: Repo, folder: Path) -> tuple[subprocess.Popen[bytes],
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.slow
 def test_an_interrupted_rerun_leaves_nothing(
     mischief: Repo, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -12623,6 +12659,7 @@ READER = """
     ],
     ids=["changed outside", "missing outside", "changed, ignored", "missing, ignored"],
 )
+@pytest.mark.slow
 def test_rerun_needs_the_inputs(
     repo: Repo, tmp_path: Path, place: str, text: str | None, message: str
 ) -> None:
@@ -12640,6 +12677,7 @@ def test_rerun_needs_the_inputs(
     assert not list(temporary(tmp_path).iterdir())
 
 
+@pytest.mark.slow
 def test_an_input_that_moved_with_the_record_is_found(tmp_path: Path) -> None:
     """So is the repository where --repo tells it."""
     repo = Repo(tmp_path / "old/repo")
@@ -12654,6 +12692,7 @@ def test_an_input_that_moved_with_the_record_is_found(tmp_path: Path) -> None:
     assert (again.status, "1 identical" in again.stdout) == (0, True), again.report
 
 
+@pytest.mark.slow
 def test_what_neither_git_nor_the_record_holds_is_used_and_said(repo: Repo, tmp_path: Path) -> None:
     """A folder of ignored data is named by an argument and read."""
     read_all = """
@@ -12706,6 +12745,7 @@ def test_another_version_of_a_package_is_said(repo: Repo, tmp_path: Path) -> Non
 # -- what a rerun leaves
 
 
+@pytest.mark.slow
 def test_a_rerun_is_recorded(repo: Repo, tmp_path: Path) -> None:
     """Its record names the first run, and whatever lay in the checkout by its place in that."""
     repo.write("data.txt", "data")
@@ -12724,6 +12764,7 @@ def test_a_rerun_is_recorded(repo: Repo, tmp_path: Path) -> None:
     assert json.loads(again.stdout)["record"]["record_path"] == str(again.made / "main_record.json")
 
 
+@pytest.mark.slow
 def test_a_rerun_can_be_compared_verified_and_rerun(
     first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -13105,6 +13146,7 @@ def test_a_kept_checkout_stays(first: Repo, tmp_path: Path) -> None:
     assert "1 {data}" in (checkout / "main.py").read_text()
 
 
+@pytest.mark.slow
 def test_rerun_of_a_run_in_a_spawned_worker(first: Repo, tmp_path: Path) -> None:
     """Where the script is called `__mp_main__`."""
     text = (first.path / "out" / "main_record.json").read_text()
@@ -13169,6 +13211,7 @@ def test_what_was_not_hashed_is_not_called_identical(repo: Repo, tmp_path: Path)
     assert (again.status, again.stdout.splitlines()[0]) == (1, message)
 
 
+@pytest.mark.slow
 def test_a_failure_that_is_the_same_is_identical(repo: Repo, tmp_path: Path) -> None:
     """What it wrote before is compared, too."""
     body = 'def main(out):\n    pathlib.Path(out, "a.txt").touch()\n    raise ValueError(out)'
@@ -14383,6 +14426,7 @@ def test_appends_from_many_processes(tmp_path: Path) -> None:
     assert len(records) - len(ended) <= 12
 
 
+@pytest.mark.slow
 def test_directories_of_one_second(tmp_path: Path) -> None:
     """64 processes that start in one second get a directory each."""
     code = """
@@ -14591,6 +14635,7 @@ def run_here(repo: Repo) -> Any:
         *itertools.product(["rev-parse", "status"], [SLEEPS, LEAVES_GRANDCHILD]),
     ],
 )
+@pytest.mark.slow
 def test_git_that_does_not_answer(repo: Repo, odd_git: Any, command: str, act: str) -> None:
     """The function is held up for no longer than git may take, and the record says why."""
     odd_git(command, act)
@@ -14604,6 +14649,7 @@ def test_git_that_does_not_answer(repo: Repo, odd_git: Any, command: str, act: s
 
 @pytest.mark.parametrize("command", ["ls-tree", "diff"])
 @pytest.mark.parametrize("act", [SLEEPS, LEAVES_GRANDCHILD, DIES], ids=["sleeps", "stays", "dies"])
+@pytest.mark.slow
 def test_git_that_does_not_answer_in_the_end(
     repo: Repo, odd_git: Any, command: str, act: str
 ) -> None:
@@ -14616,6 +14662,7 @@ def test_git_that_does_not_answer_in_the_end(
     assert re.match(told, state["git_patch_omitted"])
 
 
+@pytest.mark.slow
 def test_git_that_does_not_answer_where_a_clean_tree_is_asked_for(
     repo: Repo, odd_git: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -14640,6 +14687,7 @@ def test_git_that_sleeps_for_a_minute(repo: Repo, odd_git: Any) -> None:
     assert re.fullmatch(r"unavailable: git did not answer within 1\d\.\d s", reason)
 
 
+@pytest.mark.slow
 def test_nvidia_smi_that_cannot_be_ended(tmp_path: Path) -> None:
     """Not even the last look at it is waited for; nothing is said on stderr."""
     program = tmp_path / "nvidia-smi"
@@ -15336,6 +15384,7 @@ PATCHED: dict[str, tuple[str, str, str | None]] = {
 
 @pytest.mark.parametrize("side", ["+", "-", " "], ids=["new", "old", "around"])
 @pytest.mark.parametrize(("name", "text", "expected"), PATCHED.values(), ids=PATCHED)
+@pytest.mark.slow
 def test_secrets_in_a_patch(
     repo: Repo, name: str, text: str, expected: str | None, side: str
 ) -> None:
@@ -15811,6 +15860,7 @@ CRAFTED: dict[str, dict[str, Any] | str | bytes] = {  # changes of a record, or 
 
 
 @pytest.mark.parametrize("name", CRAFTED)
+@pytest.mark.slow
 def test_a_crafted_record(
     recorded: dict[str, str], feed: Callable[..., list[str]], name: str
 ) -> None:
