@@ -1045,6 +1045,7 @@ class _Signals:
 
     def install(self) -> bool:
         """Within the context: keep the signals until the run ends; tell whether that is needed."""
+        self.watch_forks()
         if not _in_main_thread():
             return False
         self.runs += 1
@@ -1052,11 +1053,10 @@ class _Signals:
             kept = {n: handler for n, handler in self.held.items() if not _is_left(n, handler)}
             self.kept.update(kept)
             self.held = {n: before for n, before in self.held.items() if n not in kept}
-            self.watch_forks()
         return True
 
     def watch_forks(self) -> None:
-        """From now on give forked children the handlers that they would have without us.
+        """From now on give forked children the state and handlers that they would have without us.
 
         Ours would hear a signal only when C code returns, and never one that comes before Python
         has seen to the fork, as CPython then forgets what is pending: so that waits for its turn.
@@ -4743,13 +4743,15 @@ _TOO_DEEP = "is nested too deeply to be a record"
 def find_excess(content: object, may_be_long: bool) -> str | None:
     """What no record has and not all code can follow: deep nesting, or an endless text."""
     level: list[Any] = [[content]]
+    # Exactly these are what json makes; asked for so, it takes half the time.
+    kinds = {dict, list}
     for _ in range(DEEPEST):
         children = [value.values() if isinstance(value, dict) else value for value in level]
         if may_be_long:
             texts = (v for values in (*children, *level) for v in values if isinstance(v, str))
             if max(map(len, texts), default=0) > PATCH_LIMIT:
                 return _TOO_LONG
-        level = [v for values in children for v in values if isinstance(v, (dict, list))]
+        level = [v for values in children for v in values if type(v) in kinds]
         if not level:
             return None
     return _TOO_DEEP
@@ -5238,8 +5240,9 @@ def describe_place(record: Record) -> Record:
 def directory_of(record: Record) -> str:
     """The directory that a run left its record in, as it was then; else where the record is now."""
     then = get(record, "called_function", "directory")
-    now = os.path.dirname(os.path.abspath(str(record.get("record_path", ""))))
-    return then if isinstance(then, str) and len(then) <= PATH_LIMIT else now
+    if isinstance(then, str) and len(then) <= PATH_LIMIT:
+        return then
+    return os.path.dirname(os.path.abspath(str(record.get("record_path", ""))))
 
 
 def cwd_of(record: Record) -> str:
@@ -7581,15 +7584,15 @@ def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
     shown = []
     for function, run in zip(functions, runs):
         values = [*_flatten(forget_own_directory(run["arguments"], run))]
-        shown.append({path: format_value(value, 40) for path, value, _ in values})
+        shown.append({path: value for path, value, _ in values})
+        known, count = texts.setdefault(function, {}), counts.setdefault(function, {})
         for path, _, text in [("", None, ""), *values]:
-            texts.setdefault(function, {}).setdefault(path, set()).add(text)
-            count = counts.setdefault(function, {})
+            known.setdefault(path, set()).add(text)
             count[path] = count.get(path, 0) + 1
     return [
         " ".join(
-            f"{clean(path)}={text}"
-            for path, text in values.items()
+            f"{clean(path)}={format_value(value, 40)}"
+            for path, value in values.items()
             if len(texts[function][path]) > 1 or counts[function][path] < counts[function][""]
         )
         for function, values in zip(functions, shown)
@@ -7597,12 +7600,12 @@ def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
 
 
 def _flatten(value: Any, path: str = "", levels: int = 4) -> Iterator[tuple[str, Any, str]]:
-    """The values within a value: path, value, and its JSON text; what is short stays together."""
+    """The values within a mapping: path, value, and its JSON text; what is short stays together."""
     import json
 
-    text = json.dumps(value)
-    is_short = path and len(text) <= 40
-    if is_short or not levels or not isinstance(value, (dict, list)) or len(value) > LIST_LIMIT:
+    text = json.dumps(value) if path else ""
+    is_deep = isinstance(value, (dict, list)) and len(text) > 40 and len(value) <= LIST_LIMIT
+    if path and not (is_deep and levels):
         yield path, value, text
         return
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):

@@ -2266,7 +2266,8 @@ def test_a_directory_that_is_renamed_after_a_signal(tmp_path: Path) -> None:
     assert read(tmp_path / "final")["status"] == "completed"
 
 
-def test_forked_workers_draw_numbers_of_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("thread", [False, True], ids=["main thread", "another thread"])
+def test_forked_workers_draw_numbers_of_their_own(tmp_path: Path, thread: bool) -> None:
     """What they import first isn't seeded alike in all of them."""
     code = """
         def draw():
@@ -2278,9 +2279,14 @@ def test_forked_workers_draw_numbers_of_their_own(tmp_path: Path) -> None:
             for pid in [fork(draw) for _ in range(3)]:
                 assert wait(pid) == 0
 
-        work()
+        if len(sys.argv) > 1:
+            thread = threading.Thread(target=work)
+            thread.start(), thread.join()
+        else:
+            work()
     """
-    done = run_python("-c", PRELUDE + textwrap.dedent(code), cwd=tmp_path)
+    code = PRELUDE + "import threading\n" + textwrap.dedent(code)
+    done = run_python("-W", "ignore", "-c", code, *["thread"] * thread, cwd=tmp_path)
     assert len({*done.stdout.split()}) == 3
 
 
@@ -2374,6 +2380,36 @@ def test_processes_at_once_in_one_directory(tmp_path: Path) -> None:
             maker = pycrumbs.find_record(tmp_path / "out" / name)
             assert maker["called_function"]["parameters"]["name"] == name
         shutil.rmtree(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_many_processes_at_once_in_one_directory(repo: Repo) -> None:
+    """Whenever they begin and end: here within 0.6 s of each other."""
+    script = repo.write(
+        "script.py",
+        """
+        import random, sys, time
+        from pycrumbs import tracked
+
+        @tracked(directory_parameter="out")
+        def work(out, number):
+            time.sleep(random.SystemRandom().random() * 0.6)
+
+        work("out", sys.argv[1])
+        """,
+    )
+    repo.commit()
+    for _ in range(5):
+        command = [sys.executable, "-W", "ignore", str(script)]
+        processes = [
+            subprocess.Popen([*command, str(n)], cwd=repo.path, env=clean_environment())
+            for n in range(8)
+        ]
+        assert [process.wait() for process in processes] == [0] * 8
+        records = [read(path) for path in (repo.path / "out").iterdir()]
+        numbers = [record["called_function"]["parameters"]["number"] for record in records]
+        assert sorted(numbers) == [*"01234567"]
+        shutil.rmtree(repo.path / "out")
 
 
 def run_other(out: Path) -> None:
