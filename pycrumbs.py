@@ -7583,7 +7583,8 @@ def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
     functions = [str(run["function"]) for run in runs]
     shown = []
     for function, run in zip(functions, runs):
-        values = [*_flatten(forget_own_directory(run["arguments"], run))]
+        arguments = forget_own_directory(run["arguments"], run)
+        values = [leaf for name, value in arguments.items() for leaf in _flatten(value, name)]
         shown.append({path: value for path, value, _ in values})
         known, count = texts.setdefault(function, {}), counts.setdefault(function, {})
         for path, _, text in [("", None, ""), *values]:
@@ -7599,18 +7600,18 @@ def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
     ]
 
 
-def _flatten(value: Any, path: str = "", levels: int = 4) -> Iterator[tuple[str, Any, str]]:
-    """The values within a mapping: path, value, and its JSON text; what is short stays together."""
+def _flatten(value: Any, path: str, levels: int = 3) -> Iterator[tuple[str, Any, str]]:
+    """The values within an argument: path, value, JSON text; what is short stays together."""
     import json
 
-    text = json.dumps(value) if path else ""
-    is_deep = isinstance(value, (dict, list)) and len(text) > 40 and len(value) <= LIST_LIMIT
-    if path and not (is_deep and levels):
+    text = json.dumps(value)
+    is_long = isinstance(value, (dict, list)) and len(text) > 40 and len(value) <= LIST_LIMIT
+    if not (is_long and levels):
         yield path, value, text
         return
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
         below = f"{path}.{key}" if isinstance(value, dict) else f"{path}[{key}]"
-        yield from _flatten(item, below if path else str(key), levels - 1)
+        yield from _flatten(item, below, levels - 1)
 
 
 def format_differences(
