@@ -2272,7 +2272,7 @@ def test_forked_workers_draw_numbers_of_their_own(tmp_path: Path, thread: bool) 
     code = """
         def draw():
             import numpy
-            print(numpy.random.rand(), flush=True)
+            os.write(1, f"{numpy.random.rand()}\n".encode())
 
         @tracked(literal_directory=".", **QUIET)
         def work():
@@ -13982,12 +13982,16 @@ def test_slurm_requeues_a_job(tmp_path: Path, slurm: dict[str, str]) -> None:
     job.call("scancel", "--signal=USR1", "--full", job.number)
     wait_until(lambda: job.ending()[0] == "PENDING")
 
+    # SLURM puts it off by two minutes: not here. But not by less than a second either: until then
+    # the node takes the second run's credential for the first one's, which is revoked.
+    start = (datetime.datetime.now() + datetime.timedelta(seconds=3)).isoformat(timespec="seconds")
+
     def is_through() -> bool:
-        """Once its first run is cleaned away, SLURM puts it off by two minutes: not here."""
         state = job.ending()[0]
         if state == "PENDING":
             with contextlib.suppress(subprocess.CalledProcessError):  # it may have begun by now
-                job.call("scontrol", "update", f"JobId={job.number}", "StartTime=now")
+                job.call("scontrol", "update", f"JobId={job.number}", f"StartTime={start}")
+        assert state != "FAILED"
         return state == "COMPLETED"
 
     wait_until(is_through)
