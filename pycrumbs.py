@@ -4697,6 +4697,7 @@ def _load_text(path: str) -> bytes:
 
 def parse_records(text: bytes, path: str) -> list[Record]:
     """Parse what a record file holds: one record, or a list of them."""
+    import gc
     import json
 
     if count_values(text) > VALUE_LIMIT:
@@ -4704,6 +4705,9 @@ def parse_records(text: bytes, path: str) -> list[Record]:
     if len(text) > LOAD_LIMIT // 4 and not text.isascii():
         # One wide character makes Python keep all of a text in four bytes each.
         raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT // 4)}, and not ASCII")
+    # JSON has no cycles; looking for them again and again takes longer than all else here.
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
         content = json.loads(text)
         problem = find_excess(content, may_be_long=len(text) > PATCH_LIMIT)
@@ -4711,6 +4715,9 @@ def parse_records(text: bytes, path: str) -> list[Record]:
         problem = _TOO_DEEP
     except ValueError as error:
         raise RecordError(f"{path}: is not JSON, or cut short: {error}") from None
+    finally:
+        if was_enabled:
+            gc.enable()
     if problem:
         raise RecordError(f"{path}: {problem}")
     records = content if isinstance(content, list) else [content]

@@ -2272,7 +2272,7 @@ def test_forked_workers_draw_numbers_of_their_own(tmp_path: Path, thread: bool) 
     code = """
         def draw():
             import numpy
-            os.write(1, f"{numpy.random.rand()}\n".encode())
+            os.write(1, str(numpy.random.rand()).encode().ljust(30))
 
         @tracked(literal_directory=".", **QUIET)
         def work():
@@ -13984,7 +13984,7 @@ def test_slurm_requeues_a_job(tmp_path: Path, slurm: dict[str, str]) -> None:
 
     # SLURM puts it off by two minutes: not here. But not by less than a second either: until then
     # the node takes the second run's credential for the first one's, which is revoked.
-    start = (datetime.datetime.now() + datetime.timedelta(seconds=3)).isoformat(timespec="seconds")
+    start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 3))
 
     def is_through() -> bool:
         state = job.ending()[0]
