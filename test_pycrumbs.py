@@ -15953,6 +15953,24 @@ def test_commas_in_a_patch_are_no_values(recorded: dict[str, str]) -> None:
     assert pycrumbs.parse_records(json.dumps(record).encode(), "x") == [record]
 
 
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path: Path, is_enabled: bool) -> None:
+    """It is off only while JSON is parsed, also when that fails."""
+    path = tmp_path / "x_record.json"
+    path.write_text('{"uuid": "1", "called_function": {}}')
+    was_enabled = gc.isenabled()
+    (gc.enable if is_enabled else gc.disable)()
+    try:
+        assert len(pycrumbs.load_records(path)) == 1
+        assert gc.isenabled() is is_enabled
+        path.write_text('{"uuid": "1"')
+        with pytest.raises(pycrumbs.RecordError):
+            pycrumbs.load_records(path)
+        assert gc.isenabled() is is_enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
+
+
 def test_files_that_do_not_tell_their_size(feed: Callable[..., list[str]]) -> None:
     """Below /proc lie files of size 0, some of them without an end: as much of them is read."""
     os.symlink("/proc/self/oom_score", "d/l.json")
