@@ -532,10 +532,17 @@ class _Run:
     def __enter__(self) -> _Run:
         if self.uuid in _runs:
             return self
+        options = self.options
         try:
             self.prepare()
             with _signals:
                 self.begin()
+                # Here, as PyTorch notes all its callers at each seeding: 13 us for a frame more.
+                seed_tasks(
+                    self.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch
+                )
+                if self.capture:
+                    self.capture.begin()
             return self
         except BaseException as error:
             if self.uuid in _runs:
@@ -573,7 +580,7 @@ class _Run:
                 self.args, self.kwargs = self.bound.args, self.bound.kwargs
 
     def begin(self) -> None:
-        """Write the first record, and make all ready for the function."""
+        """Write the first record, and look at what is there before the function runs."""
         self.save_first()
         _runs[self.uuid] = self
         if not _exit_hook:
@@ -583,10 +590,6 @@ class _Run:
         self.guarded = _signals.install()
         self.tree = scan_tree(self.directory)
         self.fresh = hash_fresh(self.directory, self.tree[0], self.path)
-        options = self.options
-        seed_tasks(self.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch)
-        if self.capture:
-            self.capture.begin()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
@@ -631,7 +634,9 @@ class _Run:
         self.make_way()
         # The last record is worth an fsync: nobody writes it again.
         self.file.write(record, durable=outcome is not None)
-        self.signature = sign_file(self.path)
+        if not self.has_ended:
+            # It will be written again.
+            self.signature = sign_file(self.path)
 
     def follow_directory(self) -> None:
         """Look for the record beside where its directory was: results are published by renaming."""
@@ -814,12 +819,14 @@ class _Run:
 
     def inject_directory(self, base: str) -> None:
         """Give the final directory to the parameter that carries it to the function."""
+        options, arguments = self.options, self.bound.arguments
+        if not (options.directory_injection_parameter or options.suffix_option):
+            return
         import pathlib
 
-        options, arguments = self.options, self.bound.arguments
         if options.directory_injection_parameter is not None:
             arguments[options.directory_injection_parameter] = pathlib.Path(self.directory)
-        elif options.suffix_option:
+        else:
             below = options.subdirectory_name_parameter is not None
             text = os.path.relpath(self.directory, base) if below else self.directory
             given = arguments[options.carrier]
@@ -1050,9 +1057,9 @@ class _Signals:
             return False
         self.runs += 1
         if self.runs == 1:
-            kept = {n: handler for n, handler in self.held.items() if not _is_left(n, handler)}
-            self.kept.update(kept)
-            self.held = {n: before for n, before in self.held.items() if n not in kept}
+            for number, before in [*self.held.items()]:
+                if not _is_left(number, before):
+                    self.kept[number] = self.held.pop(number)
         return True
 
     def watch_forks(self) -> None:
@@ -1177,15 +1184,14 @@ def _in_main_thread() -> bool:
     """Whether this is the thread that Python runs signal handlers in."""
     import threading
 
-    return threading.current_thread() is threading.main_thread()
+    return _thread.get_ident() == threading.main_thread().ident
 
 
 def draw_uuid() -> str:
     """A random UUID (RFC 9562, version 4), drawn from the OS; importing `uuid` would take 2 ms."""
-    number = int.from_bytes(os.urandom(16), "big")
-    number = number & ~(0xF << 76) & ~(0x3 << 62) | 0x4 << 76 | 0x2 << 62
-    text = f"{number:032x}"
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+    text = os.urandom(16).hex()
+    variant = "89ab"[int(text[16], 16) % 4]
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
 def _without_none(mapping: Mapping[str, Any]) -> Record:
@@ -2788,9 +2794,22 @@ def seed_tasks(
 
     seed = draw_seed() if seed is None else check_seed(seed)
     random.seed(seed)
-    wanted = zip(_SEEDERS, (seed_numpy, seed_torch, seed_tensorflow))
-    _seed_on_import.expect(seed, [name for name, is_wanted in wanted if is_wanted])
+    for name, is_wanted in zip(_SEEDERS, (seed_numpy, seed_torch, seed_tensorflow)):
+        if is_wanted and not _seed_on_import.postpone(name, seed):
+            _seed_library(name, seed)
     return seed
+
+
+def _seed_library(name: str, seed: int) -> None:
+    """Seed a library that is loaded."""
+    try:
+        first, *rest = _SEEDERS[name]
+        function = object.__getattribute__(sys.modules[name], "__dict__")[first]
+        for attribute in rest:
+            function = getattr(function, attribute)
+        function(seed)
+    except Exception as error:
+        _warn(f"could not seed {name}: {_describe_briefly(error)}")
 
 
 class _SeedOnImport:
@@ -2804,21 +2823,20 @@ class _SeedOnImport:
         self.waiting: dict[str, int] = {}
         self.asking: set[str] = set()
 
-    def expect(self, seed: int, names: Iterable[str]) -> None:
-        """Seed these modules, now or when they are loaded; others keep waiting for their seed."""
-        for name in names:
-            self.waiting[name] = seed
-            module = sys.modules.get(name)
-            if module is None:
-                continue
-            if type(module).__name__ == "_LazyModule":
-                # A lazy module (importlib.util.LazyLoader) loads at any touch.
-                self.arm(object.__getattribute__(module, "__spec__").loader, name)
-            else:
-                self.seed(name, module)
-        if self.waiting and self not in sys.meta_path:
+    def postpone(self, name: str, seed: int) -> bool:
+        """Seed a module when it is loaded; False if it is loaded already."""
+        self.waiting[name] = seed
+        module = sys.modules.get(name)
+        if type(module).__name__ == "_LazyModule":
+            # A lazy module (importlib.util.LazyLoader) loads at any touch.
+            self.arm(object.__getattribute__(module, "__spec__").loader, name)
+        elif module is not None:
+            # Another thread may have loaded it just now, and seeded it.
+            return self.waiting.pop(name, None) is None
+        if self not in sys.meta_path:
             # First, or another finder would load the module before we hear of it.
             sys.meta_path = [self, *sys.meta_path]
+        return True
 
     def forget(self) -> None:
         """Seed nothing more."""
@@ -2861,25 +2879,13 @@ class _SeedOnImport:
                 execute(module)
             finally:
                 random.setstate(state)
-            self.seed(name, module)
+            seed = self.waiting.pop(name, None)
+            if seed is not None:
+                _seed_library(name, seed)
 
         if not hasattr(execute, "is_pycrumbs"):
             exec_module.is_pycrumbs = True  # type: ignore[attr-defined]
             loader.exec_module = exec_module
-
-    def seed(self, name: str, module: types.ModuleType) -> None:
-        """Seed one module that is loaded."""
-        seed = self.waiting.pop(name, None)
-        if seed is None:
-            return
-        try:
-            first, *rest = _SEEDERS[name]
-            function = object.__getattribute__(module, "__dict__")[first]
-            for attribute in rest:
-                function = getattr(function, attribute)
-            function(seed)
-        except Exception as error:
-            _warn(f"could not seed {name}: {_describe_briefly(error)}")
 
 
 _seed_on_import = _SeedOnImport()
@@ -2950,20 +2956,23 @@ def find_inputs(
         paths = [*_paths_in(arguments[name], FILE_LIMIT + 1)]
         if not paths and arguments[name] is not None:
             omitted.append(f"whatever {name} holds, which is no path")
-        for path in paths:
+        for path in map(_absolute, paths):
             for file, signature in find_declared(path, omitted):
                 found[file] = {**describe_file(file, signature), "found": "declared"}
     for name, value in arguments.items():
-        if _attempt(is_secret, name, value) is True:
-            # `password_file`: the hash of a short secret is as good as the secret.
+        # `password_file`: the hash of a short secret is as good as the secret.
+        if type(value) in _PATHLESS or _attempt(is_secret, name, value) is True:
             continue
-        files = [path for path in _paths_in(value, LIST_LIMIT) if os.path.isfile(path)]
+        files = [_absolute(p) for p in _paths_in(value, LIST_LIMIT) if os.path.isfile(p)]
         for path in files:
             found.setdefault(path, {**describe_file(path, sign_file(path)), "found": "parameter"})
         if files and name not in declared and _holds_more(value, LIST_LIMIT):
             omitted.append(f"what follows the first {LIST_LIMIT:,} items of {name}")
     entries, cut = limit_files([found[path] for path in sorted(found)])
     return entries, _join(cut, *omitted)
+
+
+_PATHLESS = (type(None), bool, int, float)
 
 
 def find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[int, ...] | None]]:
@@ -2982,7 +2991,7 @@ def _paths_in(value: object, room: int) -> Iterator[str]:
 
     for path in map(_path_text, itertools.islice(_leaves(value, room), room)):
         if path and "\0" not in path:
-            yield _absolute(path)
+            yield path
 
 
 def _holds_more(value: object, count: int) -> bool:
@@ -2994,17 +3003,25 @@ def _holds_more(value: object, count: int) -> bool:
 
 def _leaves(value: object, room: int, depth: int = 0) -> Iterator[object]:
     """What lists, sets and mappings hold, within each other; else the value itself."""
-    import itertools
-
-    # The base's own methods: a derived class may have overridden them with anything.
-    kinds: Any = {list: list.__iter__, tuple: tuple.__iter__, dict: dict.values}
-    kinds.update({set: set.__iter__, frozenset: frozenset.__iter__})
-    items = next((walk for kind, walk in kinds.items() if issubclass(type(value), kind)), None)
-    if items is None:
+    kind = type(value)
+    if not issubclass(kind, (*_WALKS,)):
         yield value
     elif depth < PATH_DEPTH:
-        for item in [*itertools.islice(items(value), room)]:
+        import itertools
+
+        walk = next(walk for base, walk in _WALKS.items() if issubclass(kind, base))
+        for item in [*itertools.islice(walk(value), room)]:
             yield from _leaves(item, room, depth + 1)
+
+
+# The base's own methods: a derived class may have overridden them with anything.
+_WALKS: dict[type, Callable[[Any], Iterable[object]]] = {
+    list: list.__iter__,
+    tuple: tuple.__iter__,
+    dict: dict.values,
+    set: set.__iter__,
+    frozenset: frozenset.__iter__,
+}
 
 
 def _path_text(item: Any) -> str | None:
@@ -3035,10 +3052,10 @@ def scan_tree(root: str, links: bool = False) -> tuple[dict[str, tuple[int, ...]
             visited += 1
             if visited > VISIT_LIMIT:
                 return files, False
-            path = os.path.join(folder, entry.name)
+            path = folder + entry.name
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    folders += [] if entry.name in _SKIPPED_FOLDERS else [path]
+                    folders += [] if entry.name in _SKIPPED_FOLDERS else [path + os.sep]
                 elif entry.is_file(follow_symlinks=links):
                     files[path] = _sign(entry.stat(follow_symlinks=links))
             except OSError:
@@ -3163,6 +3180,8 @@ def hash_files(
             break
         room = room if room is None else room - entry["size"]
         chosen.append(entry)
+    if not chosen:
+        return room
     total = sum(map(_entry_size, chosen))
     helpers = min(len(chosen), _count_cores()) - 1 if total > THREADED_HASHING else 0
     # The largest first, so that the threads end together.
@@ -3965,6 +3984,9 @@ def redact(name: str, value: str | None) -> str | None:
 
 def redact_text(text: str, is_code: bool = False) -> str:
     """A text without the parts that look like secrets; in code, a text that is named is quoted."""
+    if text.isalnum() and len(text) < _WEAK_LENGTH:
+        # A short word: no key that is known by its shape is one.
+        return text
     if "@" in text:
         text = _pattern(_BARE_CREDENTIALS).sub(REDACTED, _redact_urls(text))
     # `in` first: it is a hundred times faster than a pattern that doesn't match.
@@ -4122,7 +4144,11 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
         fixed = value if isinstance(value, _Fixed) and indent == _PART_INDENT else None
         if fixed is not None and fixed.text:
             return fixed.text
-        items = [f"{quote(key)}: {_format_json(v, deeper, quote)}" for key, v in value.items()]
+        # Most are texts: asking here saves a call for each.
+        items = [
+            f"{quote(key)}: {quote(v) if type(v) is str else _format_json(v, deeper, quote)}"
+            for key, v in value.items()
+        ]
         text = f"{{{deeper}{f',{deeper}'.join(items)}{indent}}}"
         if fixed is not None:
             fixed.text = text
@@ -4130,6 +4156,8 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
     if isinstance(value, (list, tuple)) and value:
         items = [_format_json(item, deeper, quote) for item in value]
         return f"[{deeper}{f',{deeper}'.join(items)}{indent}]"
+    if value is None:
+        return "null"
     import json
 
     return json.dumps(value)
@@ -4354,9 +4382,9 @@ class _Folder:
     """
 
     def __init__(self, path: str, base: str = "") -> None:
-        self.path = path or "."
-        is_above = base and os.path.join(path, "").startswith(os.path.join(base, ""))
-        self.base = base if is_above else self.path
+        self.path = self.base = path or "."
+        if base and os.path.join(path, "").startswith(os.path.join(base, "")):
+            self.base = base
         self.descriptor: Any = None
         # As many links may be followed as the kernel would.
         self.links = 40
@@ -4477,13 +4505,13 @@ class _Folder:
 
     def rename(self, old: str, new: str) -> None:
         """Rename; where Windows refuses because somebody reads the file, try again for 2 s."""
-        deadline = time.monotonic() + (2 if sys.platform == "win32" else 0)
-        at = {"src_dir_fd": self.descriptor, "dst_dir_fd": self.descriptor}
+        at, deadline = self.descriptor, 0.0
         while True:
             try:
-                os.replace(self.at(old), self.at(new), **at)
+                os.replace(self.at(old), self.at(new), src_dir_fd=at, dst_dir_fd=at)
                 return
             except PermissionError:
+                deadline = deadline or time.monotonic() + (2 if sys.platform == "win32" else 0)
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(0.01)
