@@ -314,6 +314,12 @@ class _Tracker:
         self.source_file = options.source_file or _find_source(inner)
         self.source_signature = sign_file(self.source_file or "")
         self.evidence: _Evidence | None = None
+        parameters = self.signature.parameters.values()
+        self.positional = [p.name for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD]
+        self.required = {p.name for p in parameters if p.default is p.empty}
+        # None unless all can be passed by name.
+        by_name = all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
+        self.defaults = {p.name: p.default for p in parameters} if by_name else None
         self.check_parameters()
 
     def __getstate__(self) -> Record:
@@ -339,6 +345,9 @@ class _Tracker:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         """Bind a call's arguments, defaults filled in; the injected one may be missing."""
+        plain = self.bind_plainly(args, kwargs)
+        if plain is not None:
+            return plain
         bind, injected = self.signature.bind, self.options.directory_injection_parameter
         try:
             try:
@@ -355,6 +364,27 @@ class _Tracker:
             raise TypeError(f"{self.name}() {error}") from None
         bound.apply_defaults()
         return bound
+
+    def bind_plainly(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> inspect.BoundArguments | None:
+        """Bind a call that is right and has nothing special; None for any other.
+
+        Most are so, and inspect's own way takes three times as long.
+        """
+        if self.defaults is None:
+            return None
+        import inspect
+
+        given = {**dict(zip(self.positional, args)), **kwargs}
+        arguments = {**self.defaults, **given}
+        is_right = (
+            len(given) == len(args) + len(kwargs)  # none too many, none given twice
+            and len(arguments) == len(self.defaults)  # none unknown
+            and self.required <= given.keys()
+        )
+        # A plain dict since Python 3.9, whatever typeshed says.
+        return inspect.BoundArguments(self.signature, arguments) if is_right else None  # type: ignore[arg-type]
 
     def is_source_edited(self) -> bool:
         """Whether the source file is another one than when the function was decorated."""
@@ -1228,15 +1258,19 @@ def _say(message: str) -> None:
 
 
 def format_time(seconds: float) -> str:
-    """Seconds since the epoch as local time with its UTC offset; in UTC where that is no zone's."""
-    import datetime
+    """Seconds since the epoch as local time with its UTC offset; in UTC where that is no zone's.
 
-    utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    try:
-        return utc.astimezone().isoformat(" ", "microseconds")
-    except ValueError:
+    It is what datetime's `isoformat(" ", "microseconds")` says, in half the time.
+    """
+    whole, fraction = divmod(seconds, 1)
+    carry, micros = divmod(round(fraction * 1e6), 10**6)
+    local = time.localtime(whole + carry)
+    if abs(local.tm_gmtoff) >= 24 * 3600:
         # TZ can say anything, also a zone that is more than a day away.
-        return utc.isoformat(" ", "microseconds")
+        local = time.gmtime(whole + carry)
+    sign, minutes = "-" if local.tm_gmtoff < 0 else "+", abs(local.tm_gmtoff) // 60
+    zone = f"{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', local)}.{micros:06d}{zone}"
 
 
 def read_cpu_seconds() -> float:
@@ -1270,10 +1304,12 @@ def _read_peak_memory() -> int | None:
 
 
 def format_span(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds: '0:00:50.005000'."""
-    import datetime
-
-    return str(datetime.timedelta(seconds=seconds))
+    """Seconds as days, hours, minutes and seconds: '0:00:50.005000', as datetime's timedelta."""
+    whole, micros = divmod(round(seconds * 1e6), 10**6)
+    minutes, hours = whole // 60 % 60, whole // 3600
+    days = f"{hours // 24} day{'s' if hours >= 48 else ''}, " if hours >= 24 else ""
+    fraction = f".{micros:06d}" if micros else ""
+    return f"{days}{hours % 24}:{minutes:02d}:{whole % 60:02d}{fraction}"
 
 
 # ------------------------------------------------------------------------------

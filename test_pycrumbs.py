@@ -1200,6 +1200,40 @@ def test_arguments(out: Path, function: Any, args: Any, kwargs: Any, parameters:
     assert read(out)["called_function"]["parameters"] == parameters
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: (),
+        lambda a: (a,),
+        lambda a, b=2: (a, b),
+        lambda a=1, b=2, c=3: (a, b, c),
+        lambda a, *, b, c=3: (a, b, c),
+        lambda *, a=1, b=2: (a, b),
+        lambda a, /, b=2: (a, b),
+        lambda a, *b, c=3: (a, b, c),
+        lambda a=1, **b: (a, b),
+    ],
+    ids="none one default defaults keyword keywords positional rest more".split(),
+)
+def test_every_call_is_bound_as_python_would(out: Path, function: Any) -> None:
+    """Right and wrong ones, however the arguments are passed: the call, the record, the error."""
+    tracked = quick(literal_directory=out)(function)
+    names = [name for count in range(4) for name in itertools.combinations("abcz", count)]
+    for count, passed in itertools.product(range(4), names):
+        args, kwargs = range(10, 10 + count), {name: f"by {name}" for name in reversed(passed)}
+        try:
+            expected = function(*args, **kwargs)
+        except TypeError:
+            with pytest.raises(TypeError, match=r"^<lambda>\(\) "):
+                tracked(*args, **kwargs)
+            continue
+        assert tracked(*args, **kwargs) == expected
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        recorded = read(out)["called_function"]["parameters"]
+        assert json.dumps(recorded) == json.dumps(bound.arguments)
+
+
 def test_values_pass_untouched(out: Path) -> None:
     """Arguments and the result are the very same objects."""
     given = [object()]
@@ -4186,6 +4220,27 @@ pycrumbs.DOCKER_BUILD_HASH_FILE = "hash"
 print(json.dumps(pycrumbs.get_environment_info().get("git_hash_at_docker_build")))
 """
     assert json.loads(run_python("-c", script, cwd=tmp_path).stdout) == expected
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns", "XXX-23:59", "XXX+25"])
+def test_times_are_those_of_datetime(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local, with the offset that held then; in UTC where the zone is none."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for seconds in (0, 0.9999996, 1e8 + 0.25, 1.7e9, 1732.5e6, 4e9 + 1e-6, time.time()):
+            utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+            local = utc if zone == "XXX+25" else utc.astimezone()
+            assert pycrumbs.format_time(seconds) == local.isoformat(" ", "microseconds")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("seconds", [0, 2e-7, 0.5, 59.9999996, 3600, 86399.25, 86400, 172801, 1e8])
+def test_spans_are_those_of_datetime(seconds: float) -> None:
+    """As pycrumbs 0.4 wrote them."""
+    assert pycrumbs.format_span(seconds) == str(datetime.timedelta(seconds=seconds))
 
 
 def test_an_environment_that_another_thread_changes() -> None:
