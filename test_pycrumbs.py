@@ -2518,6 +2518,12 @@ def test_a_run_that_cannot_start_takes_no_name(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["work_record.json"]
 
 
+def test_a_file_that_cannot_be_read_is_no_record(tmp_path: Path) -> None:
+    """Whatever it is called: reading this one fails for root, too."""
+    (tmp_path / "work_record.json").symlink_to("/proc/self/mem")
+    assert not pycrumbs.is_record(str(tmp_path / "work_record.json"))
+
+
 def test_a_forked_child_leaves_its_parents_record_alone(tmp_path: Path) -> None:
     """Its calls in the same directory have records of their own."""
     code = """
@@ -4185,8 +4191,8 @@ def test_deleted_working_directory(repo: Repo, out: Path, tmp_path: Path) -> Non
         os.rmdir("../gone")
         from pycrumbs import tracked
 
-        @tracked(directory_parameter="out")
-        def work(out, name):
+        @tracked(directory_parameter="out", input_parameters=["data"])
+        def work(out, name, data="data.csv"):
             return name
 
         work(sys.argv[1], "relative/name")
@@ -4197,6 +4203,7 @@ def test_deleted_working_directory(repo: Repo, out: Path, tmp_path: Path) -> Non
     reason = "unavailable: FileNotFoundError: [Errno 2] No such file or directory"
     assert (record["environment"]["cwd"], record["result"]) == (reason, "relative/name")
     assert record["tracked_module"]["git_is_dirty"] is False
+    assert [(entry["path"], entry["size"]) for entry in record["inputs"]] == [("data.csv", None)]
 
 
 @pytest.mark.parametrize(
