@@ -7916,6 +7916,25 @@ def test_peak_of_memory(tmp_path: Path, outcome: str) -> None:
     assert peak == pytest.approx(int(said) * unit, rel=0.1)
 
 
+@pytest.mark.parametrize("before", [0, 400_000_000], ids=["small", "large"])
+def test_peak_of_memory_grows(tmp_path: Path, before: int) -> None:
+    """From call to call, whatever the program needed that started this one."""
+    code = """
+        @tracked(directory_parameter="out", **QUIET)
+        def fill(out, size):
+            b"x" * size
+
+        for number, size in enumerate([0, 0, 100, 200, 0]):
+            fill(f"out{number}", size * 1_000_000)
+    """
+    (tmp_path / "fill.py").write_text(PRELUDE + textwrap.dedent(code), encoding="utf-8")
+    starter = f"import subprocess, sys; b'x' * {before}; subprocess.run(sys.argv[1:], check=True)"
+    run_python("-c", starter, sys.executable, "fill.py", cwd=tmp_path)
+    peaks = [read(tmp_path / f"out{n}")["resources"]["max_rss_bytes"] / 1e6 for n in range(5)]
+    assert 5 < peaks[0] <= peaks[1] < 60
+    assert [round(peak - peaks[0], -1) for peak in peaks[2:]] == [100, 200, 200]
+
+
 def spend(seconds: float) -> None:
     """Keep the processor busy for some of its own time."""
     end = time.process_time() + seconds
