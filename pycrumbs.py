@@ -1298,12 +1298,12 @@ def _read_peak_memory() -> int | None:
     if sys.platform != "linux":
         return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     # Without a page fault no memory is added; reading the file would take a tenth of a call's time.
-    faults = usage.ru_minflt + usage.ru_majflt
+    state = os.getpid(), usage.ru_minflt + usage.ru_majflt
     known, peak = _remembered.get("peak", (None, 0))
-    if faults != known:
+    if state != known:
         status = _read_bytes("/proc/self/status").partition(b"VmHWM:")[2]
         peak = int(status.split()[0]) * 1024
-        _remembered["peak"] = faults, peak
+        _remembered["peak"] = state, peak
     return int(peak)
 
 
