@@ -4229,27 +4229,6 @@ print(json.dumps(pycrumbs.get_environment_info().get("git_hash_at_docker_build")
     assert json.loads(run_python("-c", script, cwd=tmp_path).stdout) == expected
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns", "XXX-23:59", "XXX+25"])
-def test_times_are_those_of_datetime(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Local, with the offset that held then; in UTC where the zone is none."""
-    monkeypatch.setenv("TZ", zone)
-    time.tzset()
-    try:
-        for seconds in (0, 0.9999996, 1e8 + 0.25, 1.7e9, 1732.5e6, 4e9 + 1e-6, time.time()):
-            utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-            local = utc if zone == "XXX+25" else utc.astimezone()
-            assert pycrumbs.format_time(seconds) == local.isoformat(" ", "microseconds")
-    finally:
-        monkeypatch.undo()
-        time.tzset()
-
-
-@pytest.mark.parametrize("seconds", [0, 2e-7, 0.5, 59.9999996, 3600, 86399.25, 86400, 172801, 1e8])
-def test_spans_are_those_of_datetime(seconds: float) -> None:
-    """As pycrumbs 0.4 wrote them."""
-    assert pycrumbs.format_span(seconds) == str(datetime.timedelta(seconds=seconds))
-
-
 def test_an_environment_that_another_thread_changes() -> None:
     """It is copied in one step."""
     code = """
