@@ -315,11 +315,13 @@ class _Tracker:
         self.source_signature = sign_file(self.source_file or "")
         self.evidence: _Evidence | None = None
         parameters = self.signature.parameters.values()
+        self.names = [*self.signature.parameters]
+        self.by_name = {p.name for p in parameters if p.kind > p.POSITIONAL_ONLY}
         self.positional = [p.name for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD]
         self.required = {p.name for p in parameters if p.default is p.empty}
         # None unless all can be passed by name.
-        by_name = all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
-        self.defaults = {p.name: p.default for p in parameters} if by_name else None
+        is_plain = all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
+        self.defaults = {p.name: p.default for p in parameters} if is_plain else None
         self.check_parameters()
 
     def __getstate__(self) -> Record:
@@ -600,11 +602,9 @@ class _Run:
 
         A decorator below may take keywords only, whatever its signature claims (functools.wraps).
         """
-        altered, signature = self.find_altered(), self.tracker.signature
+        altered, tracker = self.find_altered(), self.tracker
         if altered:
-            positional = [*signature.parameters][: len(self.args)]
-            by_name = [p.name for p in signature.parameters.values() if p.kind > p.POSITIONAL_ONLY]
-            if altered.keys() <= set(by_name) - set(positional):
+            if altered.keys() <= tracker.by_name.difference(tracker.names[: len(self.args)]):
                 self.kwargs = {**self.kwargs, **altered}
             else:
                 self.args, self.kwargs = self.bound.args, self.bound.kwargs
@@ -3082,7 +3082,7 @@ def scan_tree(root: str, links: bool = False) -> tuple[dict[str, tuple[int, ...]
     folders, visited = [""], 0
     while folders:
         folder = folders.pop()
-        for entry in _scan_folder(os.path.join(root, folder)):
+        for entry in _scan_folder(f"{root}{os.sep}{folder}"):
             visited += 1
             if visited > VISIT_LIMIT:
                 return files, False
@@ -4192,6 +4192,8 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
         return f"[{deeper}{f',{deeper}'.join(items)}{indent}]"
     if value is None:
         return "null"
+    if kind is list and not value:
+        return "[]"
     import json
 
     return json.dumps(value)
