@@ -74,8 +74,9 @@ __version__ = "0.5.0"
 TIMESTAMP_FORMAT = "%Y_%m_%d_%H_%M_%S"
 TEXT_LIMIT = 4096  # characters of one described parameter, result or message
 DEPTH_LIMIT = 40  # levels of nesting that a description follows
-GIT_TIMEOUT = 10.0  # seconds; a status of 50,000 files takes 0.1
+GIT_TIMEOUT = 10.0  # seconds for all of one run's git; a status of 50,000 files takes 0.1
 PROBE_WAIT = 0.5  # seconds that a probe may hold the function up
+GPU_ATTEMPTS = 10  # runs that end before nvidia-smi answers, after which it isn't asked any more
 PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
 SOURCE_LIMIT = 2**16  # bytes of the files that are kept where the patch of all would pass that
 DIFFS_AT_ONCE = 20  # processes
@@ -254,9 +255,17 @@ class _Options(types.SimpleNamespace):
                 "name a parameter in directory_injection_parameter, directory_parameter or "
                 "subdirectory_name_parameter"
             )
-        for option in ("extra_modules", "extra_environment_variables", "input_parameters"):
-            if isinstance(getattr(self, option), (str, bytes, types.ModuleType)):
+        for option, (kinds, what) in _LIST_OPTIONS.items():
+            given = getattr(self, option)
+            if given is None:
+                continue
+            if isinstance(given, (str, bytes, types.ModuleType)) or not hasattr(given, "__iter__"):
                 raise TypeError(f"tracked: {option} takes a list, even for one")
+            # A copy: an iterator would be used up by the first call.
+            vars(self)[option] = items = tuple(given)
+            for item in items:
+                if not isinstance(item, kinds):
+                    raise TypeError(f"tracked: {option} takes {what}, not {item!r:.80}")
         limit = self.hash_limit
         if limit is not None and (not isinstance(limit, int) or limit < 0):
             raise ValueError(f"tracked: hash_limit={limit!r} must be a number of bytes, or None")
@@ -286,6 +295,11 @@ class _Options(types.SimpleNamespace):
         )
 
 
+_LIST_OPTIONS = {
+    "extra_modules": ((str, types.ModuleType), "modules and names of modules"),
+    "extra_environment_variables": ((str,), "names of environment variables"),
+    "input_parameters": ((str,), "names of parameters"),
+}
 _PARAMETER_OPTIONS = (
     "directory_parameter",
     "subdirectory_name_parameter",
@@ -396,8 +410,12 @@ class _Tracker:
 
     def read_evidence(self) -> _Evidence:
         """Read what a record says of code, packages and GPUs; once, but a strict git each time."""
-        if self.evidence is None or not self.options.allow_dirty_repo:
+        if self.evidence is None:
             self.evidence = _Evidence(self)
+            return self.evidence
+        if not self.options.allow_dirty_repo:
+            self.evidence.read(self)
+        self.evidence.gpus = self.evidence.gpus.again()
         return self.evidence
 
 
@@ -619,7 +637,7 @@ class _Run:
             _exit_hook.append(atexit.register(_end_with_program))
         self.guarded = _signals.install()
         self.tree = scan_tree(self.directory)
-        self.fresh = hash_fresh(self.directory, self.tree[0], self.path)
+        self.fresh = hash_fresh(self.directory, self.tree[0], self.path, self.hash_room)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
@@ -948,6 +966,10 @@ class _Run:
         files = _attempt(self.find_files, hash_room)
         record.update({"outputs_omitted": files} if isinstance(files, str) else files)
         record["resources"] = read_resources(since=self.cpu_seconds)
+        if self.capture:
+            # Its inputs are known only now; their place is before what came of the run.
+            keys = dict.fromkeys([*self.record, *_INPUT_KEYS, *record])
+            record = {key: record[key] for key in keys if key in record}
         return record
 
     def find_files(self, hash_room: int | None) -> Record:
@@ -973,6 +995,9 @@ class _Run:
         return _without_none(found)
 
 
+_INPUT_KEYS = ("inputs", "inputs_omitted", "capture")
+
+
 class _Active:
     """A context in which one run is the one that new runs are nested in."""
 
@@ -987,7 +1012,8 @@ class _Active:
             _active_run.reset(self.token)
         except ValueError:
             # A coroutine that is closed in another context than it ran in.
-            _active_run.set(None)
+            if _active_run.get() is self.run:
+                _active_run.set(None)
 
 
 _runs: dict[str, _Run] = {}  # in progress, by uuid
@@ -1323,19 +1349,8 @@ class _Evidence:
     def __init__(self, tracker: _Tracker) -> None:
         # nvidia-smi first, as it takes longest.
         self.gpus = _GpuProbe()
-        probes: list[_GitProbe] = []
-        try:
-            self.gather(tracker, probes)
-        except BaseException:
-            for end in (self.gpus.stop, *(probe.abandon for probe in probes)):
-                _attempt(end)
-            raise
-        self.gpus.wait()
-
-    def gather(self, tracker: _Tracker, probes: list[_GitProbe]) -> None:
-        """Read code and packages; what fails here stops the run. Probes join the list given."""
-        options = tracker.options
-        self.packages = self.origins = None
+        self.packages: Record | str | None = None
+        self.origins: Record | str | None = None
         self.tracked_module: Record | None = None
         # What was loaded, and how many modules in all, when the code was looked at.
         self.sources: set[str] = set()
@@ -1343,6 +1358,26 @@ class _Evidence:
         self.environment: Record = {}
         # The process's state when the environment was read.
         self.state: list[Any] = []
+        try:
+            self.read(tracker)
+        except BaseException:
+            _attempt(self.gpus.stop)
+            raise
+        self.gpus.wait()
+
+    def read(self, tracker: _Tracker) -> None:
+        """Read code and, the first time, packages; what fails here stops the run."""
+        probes: list[_GitProbe] = []
+        try:
+            self.gather(tracker, probes)
+        except BaseException:
+            for probe in probes:
+                _attempt(probe.abandon)
+            raise
+
+    def gather(self, tracker: _Tracker, probes: list[_GitProbe]) -> None:
+        """Do that; the probes that are started join the list given."""
+        options = tracker.options
         # Each starts its git at once; they are asked in turn.
         probes.extend(_probe_module(module) for module in options.extra_modules or ())
         if not options.disable_git_tracking:
@@ -1351,7 +1386,7 @@ class _Evidence:
         get_process_info()
         for probe in probes:
             probe.advance()
-        if options.include_package_inventory:
+        if options.include_package_inventory and self.packages is None:
             # A finder of somebody else's may break; then the inventory says why.
             found = _attempt(read_packages)
             packages, origins = (found, {}) if isinstance(found, str) else found
@@ -1376,7 +1411,7 @@ class _Evidence:
         sources = set(loaded_sources(top, "")) - self.sources if top else set()
         if sources:
             self.sources |= sources
-            self.tracked_module = add_late_sources(self.tracked_module)
+            self.tracked_module = add_late_sources(self.tracked_module, sources)
         return bool(sources)
 
 
@@ -1726,6 +1761,8 @@ class _GpuProbe:
         self.fields = list(_GPU_FIELDS)
         self.process: _Process | None = None
         self.answer: list[Record] | str | None = None
+        # How often it was asked without an answer, and whether it could be ended then.
+        self.attempts, self.is_gone = 1, False
         # Runs in several threads share it; and a forked child must leave its parent's alone.
         self.lock, self.pid = _thread.allocate_lock(), os.getpid()
         program = _find_nvidia_smi()
@@ -1765,6 +1802,15 @@ class _GpuProbe:
             process, self.process = self.process, None
             if process:
                 self.answer = f"unavailable: {process.abandon()}"
+                self.is_gone = process.popen.returncode is not None
+
+    def again(self) -> _GpuProbe:
+        """The probe for another run: a new one if this one's first run was too short for it."""
+        if not self.is_gone or self.attempts >= GPU_ATTEMPTS:
+            return self
+        probe = _GpuProbe()
+        probe.attempts = self.attempts + 1
+        return probe
 
     def look(self, timeout: float) -> bool:
         """Take an answer if there is one; True if that led to another, smaller question."""
@@ -1842,8 +1888,8 @@ _GIT_VARIABLES = {
 _GIT_SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 
 
-def _start_git(folder: str, *arguments: str) -> _Process:
-    """Start a hardened git in a folder."""
+def _start_git(folder: str, *arguments: str, since: float | None = None) -> _Process:
+    """Start a hardened git in a folder; `since` is when the wait for it and others began."""
     env = {
         name: value
         for name, value in copy_environment().items()
@@ -1852,7 +1898,9 @@ def _start_git(folder: str, *arguments: str) -> _Process:
     env.update(_GIT_VARIABLES)
     # A partial clone would fetch what it lacks, through a program of the repository's choice.
     env["GIT_ALLOW_PROTOCOL"] = "file" if arguments[:1] == ("clone",) else ""
-    return _Process(["git", *_GIT_SETTINGS, "-C", folder, *arguments], env)
+    process = _Process(["git", *_GIT_SETTINGS, "-C", folder, *arguments], env)
+    process.started = since or process.started
+    return process
 
 
 _GIT_ADVICE = (
@@ -1895,8 +1943,10 @@ class _GitProbe:
     `read` waits for the rest.
     """
 
-    def __init__(self, name: str, path: str | None) -> None:
+    def __init__(self, name: str, path: str | None, started: float | None = None) -> None:
         self.name, self.path = name, path
+        # All that one run asks of git has to be answered GIT_TIMEOUT seconds from then.
+        self.started = started or time.monotonic()
         if path is None:
             raise RuntimeError(
                 f"cannot record the git state of {name!r}: it isn't defined in a file (but in an "
@@ -1907,6 +1957,8 @@ class _GitProbe:
         if not os.path.isdir(path):
             self.folder, file = os.path.split(self.real_path)
         self.processes: dict[str, _Process] = {}
+        # Those of the submodules.
+        self.inner: dict[str, _GitProbe | str] = {}
         self.top = ""
         # Why git said nothing, if it didn't.
         self.silence = ""
@@ -1926,15 +1978,21 @@ class _GitProbe:
 
     def start(self, key: str, *arguments: str) -> None:
         try:
-            self.processes[key] = _start_git(self.top or self.folder, *arguments)
+            folder = self.top or self.folder
+            self.processes[key] = _start_git(folder, *arguments, since=self.started)
         except _Unavailable as error:
             advice = _GIT_INSTALL if "No such file" in str(error) else ""
             raise self.error(str(error), advice) from None
 
+    @property
+    def time_left(self) -> float:
+        """Seconds that git may still take."""
+        return self.started + GIT_TIMEOUT - time.monotonic()
+
     def answer(self, key: str) -> tuple[int, bytes]:
         """Exit status and output of one git; its failure (status 128 and above) is an error."""
         process = self.processes.pop(key)
-        ended = process.read(process.started + GIT_TIMEOUT - time.monotonic())
+        ended = process.read(self.time_left)
         if ended is None:
             raise _GitSilent(process.abandon())
         code, out, err = ended
@@ -1952,6 +2010,9 @@ class _GitProbe:
         """End whatever git still does for it."""
         for process in self.processes.values():
             process.abandon()
+        for probe in self.inner.values():
+            if isinstance(probe, _GitProbe):
+                probe.abandon()
 
     def error(self, problem: str, advice: str = "") -> RuntimeError:
         """The error of a probe that failed; whatever git still does for it ends."""
@@ -2012,12 +2073,12 @@ class _GitProbe:
         self.index = os.fsdecode(self.answer("index")[1])
         hidden, submodules = parse_index(self.index)
         self.check_ignored()
-        inner = self.start_submodules(submodules)
+        self.inner = self.start_submodules(submodules)
         untracked = self.find_untracked()
         state, changed = parse_status(os.fsdecode(self.answer("status")[1]))
         commit = state.get("git_commit_hash")
         # git was told to leave submodules alone, as looking would run what their settings name.
-        state["git_is_dirty"] |= self.read_submodules(inner)
+        state["git_is_dirty"] |= self.read_submodules()
         if not allow_dirty:
             self.check_clean(commit, state["git_is_dirty"])
         state = {"module_path": self.path, "name": self.name, **state}
@@ -2067,15 +2128,15 @@ class _GitProbe:
         """
         folders = {path: os.path.join(self.top, path) for path in paths}
         return {
-            path: _attempt(_GitProbe, path, folder)
+            path: _attempt(_GitProbe, path, folder, self.started)
             for path, folder in folders.items()
             if os.path.lexists(os.path.join(folder, ".git"))
         }
 
-    def read_submodules(self, probes: Mapping[str, _GitProbe | str]) -> bool:
+    def read_submodules(self) -> bool:
         """Whether anything is uncommitted inside submodules, which no patch of ours holds."""
         dirty = False
-        for path, probe in probes.items():
+        for path, probe in self.inner.items():
             state = probe if isinstance(probe, str) else _attempt(probe.read, allow_dirty=True)
             inside = f"uncommitted inside the submodule {path}"
             if isinstance(state, str):
@@ -2214,10 +2275,11 @@ class _GitProbe:
             # Not all at once: a process may have so many pipes and no more.
             for start in range(0, len(diffs), DIFFS_AT_ONCE):
                 for number, diff in enumerate(diffs[start : start + DIFFS_AT_ONCE]):
-                    self.processes[f"diff {number}"] = _start_git(self.top, *options, *diff)
+                    process = _start_git(self.top, *options, *diff, since=self.started)
+                    self.processes[f"diff {number}"] = process
                 for key in list(self.processes):
                     room = PATCH_LIMIT - len(patch)
-                    patch += self.processes.pop(key).read_up_to(room, GIT_TIMEOUT)
+                    patch += self.processes.pop(key).read_up_to(room, self.time_left)
         finally:
             self.abandon()
             self.processes.clear()
@@ -2278,21 +2340,24 @@ def find_tracked(index: str, paths: set[str]) -> set[str]:
     return {path for path in paths if any(f" {n}\t{path}\0" in index for n in range(4))}
 
 
-def add_late_sources(module: Record) -> Record:
+def add_late_sources(module: Record, sources: Iterable[str]) -> Record:
     """A state whose patch also has the new sources that a program has loaded only as it ran."""
 
     def read() -> Record:
         return _GitProbe(module["name"], module["module_path"]).read(allow_dirty=True)
 
     later = _attempt(read)
-    if not isinstance(later, dict):
-        return module
-    patch, lines = list(module.get("git_patch", [])), later.get("git_patch", [])
-    starts = [number for number, line in enumerate(lines) if line.startswith("diff --git ")]
-    for start, end in zip(starts, [*starts[1:], len(lines)]):
-        if lines[start] not in patch and lines[start + 1].startswith("new file mode "):
-            patch += lines[start:end]
-    return _Fixed(module, git_patch=patch or None, git_patch_omitted=later.get("git_patch_omitted"))
+    if isinstance(later, str):
+        what = f"whatever isn't committed of {', '.join(sorted(sources))}, loaded later ({later})"
+        later = {"git_patch_omitted": f"left out: {what}"}
+    patch = list(module.get("git_patch", []))
+    for section in split_patch(later.get("git_patch", [])):
+        if section[0] not in patch and section[1].startswith("new file mode "):
+            patch += section
+    # What was left out of the first patch still is.
+    omitted = dict.fromkeys([*list_omitted(module), *list_omitted(later)])
+    left_out = f"left out: {'; '.join(omitted)}" if omitted else None
+    return _Fixed(module, git_patch=patch or None, git_patch_omitted=left_out)
 
 
 def loaded_sources(top: str, real_path: str) -> list[str]:
@@ -2352,6 +2417,9 @@ def _module_attributes() -> list[Record]:
     return [object.__getattribute__(module, "__dict__") for module in modules]
 
 
+_SECTION = r"(?m)^(?=diff --git )"  # where one file's patch begins
+
+
 def portable_patch(patch: bytes, top: str, omitted: list[str]) -> list[str]:
     """A patch as lines of text; files that aren't UTF-8 go in as git's binary patches.
 
@@ -2363,7 +2431,7 @@ def portable_patch(patch: bytes, top: str, omitted: list[str]) -> list[str]:
     except UnicodeDecodeError:
         pass
     lines: list[str] = []
-    for section in _pattern("(?m)^(?=diff --git )").split(patch.decode("utf-8", "surrogateescape")):
+    for section in _pattern(_SECTION).split(patch.decode("utf-8", "surrogateescape")):
         if section and _is_utf8(section):
             lines += section.split("\n")[:-1]
         elif section:
@@ -2375,18 +2443,22 @@ def portable_patch(patch: bytes, top: str, omitted: list[str]) -> list[str]:
     return lines
 
 
+def split_patch(lines: list[str]) -> list[list[str]]:
+    """A patch's lines by file."""
+    starts = [number for number, line in enumerate(lines) if line.startswith("diff --git ")]
+    return [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)])]
+
+
 def redact_patch(lines: list[str], omitted: list[str]) -> list[str]:
     """A patch without secrets; the files whose patch no longer applies by that join `omitted`."""
-    starts = [number for number, line in enumerate(lines) if line.startswith("diff --git ")]
     redacted: list[str] = []
-    for start, end in zip(starts, [*starts[1:], len(lines)]):
-        section = lines[start:end]
+    for section in split_patch(lines):
         # Our own file speaks of secrets all the time, and holds none.
-        section = section if _attempt(is_own_patch, section) is True else redact_file(section)
-        if section != lines[start:end]:
+        clean = section if _attempt(is_own_patch, section) is True else redact_file(section)
+        if clean != section:
             name = section[0].rpartition(" b/")[2].rstrip('"')
             omitted.append(f"the secrets in {name}, so that its patch is not exact")
-        redacted += section
+        redacted += clean
     return redacted
 
 
@@ -2536,7 +2608,9 @@ def _probe_module(module: str | types.ModuleType) -> _GitProbe:
             module = importlib.import_module(module)
         except ImportError as error:
             problem = f"cannot record the git state of {module!r}: {error}"
-            raise type(error)(problem, name=error.name) from error
+            is_missing = isinstance(error, ModuleNotFoundError)
+            kind = ModuleNotFoundError if is_missing else ImportError
+            raise kind(problem, name=error.name) from error
     return _GitProbe(module.__name__, getattr(module, "__file__", None))
 
 
@@ -2613,9 +2687,17 @@ def find_distributions() -> Iterator[Callable[[str], str | None]]:
                 yield distribution.read_text
         return
     for entry in entries:
-        for name in _attempt(os.listdir, entry) if os.path.isdir(entry) else ():
+        for name in _names_in(entry):
             if name.lower().endswith((".dist-info", ".egg-info")) and not _is_leftover(name):
                 yield _MetadataFolder(os.path.join(entry, name)).read_text
+
+
+def _names_in(folder: str) -> list[str]:
+    """The names in a folder; none if it is none, or can't be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _is_leftover(name: str) -> bool:
@@ -2670,16 +2752,20 @@ def read_origins(origins: Record, probes: Sequence[_GitProbe]) -> Record | None:
     """
     origins = {name: origin for name, origin in origins.items() if isinstance(origin, dict)}
     described = {name: describe_origin(origins[name]) for name in sorted(origins)}
+    known = [probe for probe in probes if probe.top]
+    since = min((probe.started for probe in probes), default=None)
     started: dict[str, _GitProbe | str] = {}
     for name, entry in described.items():
         folder = find_editable_folder(origins[name])
-        own = [probe for probe in probes if folder and is_below(probe.real_path, folder)]
+        own = [probe for probe in known if folder and is_below(probe.real_path, folder)]
         if own:
             entry["git_working_dir"] = own[0].top
         elif folder:
-            probe = _attempt(_GitProbe, name, folder)
-            started[name] = probe if isinstance(probe, str) else _attempt(probe.advance) or probe
-    seen: dict[str, Record] = {probe.top: {"git_working_dir": probe.top} for probe in probes}
+            started[name] = _attempt(_GitProbe, name, folder, since)
+    for name, found in started.items():
+        if isinstance(found, _GitProbe):
+            started[name] = _attempt(found.advance) or found
+    seen: dict[str, Record] = {probe.top: {"git_working_dir": probe.top} for probe in known}
     for name, found in started.items():
         described[name].update(read_origin(name, found, seen))
     return described or None
@@ -2895,10 +2981,15 @@ class _SeedOnImport:
         return spec
 
     def arm(self, loader: Any, name: str) -> None:
-        """Have this loader seed the module once it has executed it."""
+        """Have this loader seed the module once it has executed it; a warning where it can't."""
         import random
 
-        execute = loader.exec_module
+        execute = getattr(loader, "exec_module", None)
+        if execute is None or type(getattr(loader, "__dict__", None)) is not dict:
+            # A class (the loaders of frozen modules are), or nothing that takes a method.
+            del self.waiting[name]
+            _warn(f"could not seed {name}, as {loader!r} loads it: import it before the call")
+            return
 
         def exec_module(module: types.ModuleType) -> None:
             if module.__name__ != name:
@@ -3013,10 +3104,17 @@ def find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[in
     """A declared input, or the files in it if it is a folder, with their signatures."""
     if not os.path.isdir(path):
         return [(path, sign_file(path))]
-    files, is_all = scan_tree(path, links=True)
+    skipped: set[str] = set()
+    tree, is_all = scan_tree(path, links=True, skipped=skipped)
     if not is_all:
         omitted.append(f"whatever lies beyond the first {VISIT_LIMIT:,} entries of {path}")
-    return [(os.path.join(path, below), signature) for below, signature in files.items()]
+    omitted += [f"whatever lies in folders named {name} in {path}" for name in sorted(skipped)]
+    files = [(os.path.join(path, below), signature) for below, signature in tree.items()]
+    # Whatever run wrote them, this one among others, may write them again.
+    inputs = [(file, signature) for file, signature in files if not is_record(file)]
+    if len(inputs) < len(files):
+        omitted.append(f"the records in {path}")
+    return inputs
 
 
 def _paths_in(value: object, room: int) -> Iterator[str]:
@@ -3072,24 +3170,36 @@ def _path_text(item: Any) -> str | None:
         return None
 
 
-def scan_tree(root: str, links: bool = False) -> tuple[dict[str, tuple[int, ...]], bool]:
+def scan_tree(
+    root: str, links: bool = False, skipped: set[str] | None = None
+) -> tuple[dict[str, tuple[int, ...]], bool]:
     """The regular files below a folder, as relative paths, with their signatures; is that all?
 
-    At most VISIT_LIMIT directory entries are visited. Links to files are listed where asked,
-    those to folders never followed.
+    At most VISIT_LIMIT directory entries are visited. Links are followed where asked, but to no
+    folder that they lie in. The names of folders that hold no data are added to `skipped`.
     """
     files: dict[str, tuple[int, ...]] = {}
-    folders, visited = [""], 0
+    # Each with what identifies it and those around it, if that matters.
+    folders: list[tuple[str, tuple[object, ...]]] = [("", ())]
+    visited = 0
     while folders:
-        folder = folders.pop()
+        folder, around = folders.pop()
+        if links:
+            identity = _attempt(_identify, f"{root}{os.sep}{folder}")
+            if identity in around:
+                continue
+            around = (*around, identity)
         for entry in _scan_folder(f"{root}{os.sep}{folder}"):
             visited += 1
             if visited > VISIT_LIMIT:
                 return files, False
             path = folder + entry.name
             try:
-                if entry.is_dir(follow_symlinks=False):
-                    folders += [] if entry.name in _SKIPPED_FOLDERS else [path + os.sep]
+                if entry.is_dir(follow_symlinks=links):
+                    if entry.name not in _SKIPPED_FOLDERS:
+                        folders.append((path + os.sep, around))
+                    elif skipped is not None and entry.name != "__pycache__":
+                        skipped.add(entry.name)
                 elif entry.is_file(follow_symlinks=links):
                     files[path] = _sign(entry.stat(follow_symlinks=links))
             except OSError:
@@ -3149,18 +3259,20 @@ def find_outputs(
 
 
 def hash_fresh(
-    directory: str, files: Mapping[str, tuple[int, ...]], record: str
+    directory: str, files: Mapping[str, tuple[int, ...]], record: str, room: int | None
 ) -> dict[str, str | None]:
     """The hashes of files so young that they could be written again at the very same time.
 
     File times are as coarse as the kernel's clock before Linux 6.13 (git calls such files racily
-    clean). Large ones, which can't be written twice in that time, aren't hashed.
+    clean). Large ones, which can't be written twice in that time, aren't hashed; nor is what there
+    is no room for, as in `hash_files`.
     """
     since = time.time_ns() - 20_000_000
+    limit = THREADED_HASHING if room is None else min(room, THREADED_HASHING)
     return {
         path: hash_file(os.path.join(directory, path))
         for path, signature in files.items()
-        if signature[1] >= since and signature[2] <= THREADED_HASHING
+        if signature[1] >= since and signature[2] <= limit
         if os.path.join(directory, path) != record
     }
 
@@ -3620,22 +3732,23 @@ class _Describer:
         # By name, as importing NumPy to ask would take 100 ms.
         if any(c.__module__ == "numpy" and c.__name__ == "generic" for c in kind.__mro__):
             item = value.item()
-            plain = type(item) in _PLAIN_TYPES
+            # Of times in nanoseconds Python makes plain integers.
+            plain = type(item) in _PLAIN_TYPES and kind.__name__ not in _NUMPY_TIMES
             return self.walk(item, path, "") if plain else self.text(repr(value))
         fields = list_fields(kind)
         if fields is not None:
             held = {name: getattr(value, name) for name in fields if hasattr(value, name)}
             # What a pydantic model has beside its fields, where it allows that.
-            extra = getattr(value, "__pydantic_extra__", None)
+            extra = hasattr(kind, "__pydantic_extra__") and value.__pydantic_extra__
             held.update(extra if isinstance(extra, dict) else {})
             return self.walk_mapping(held, path)
         if any(c.__name__ in ("Namespace", "SimpleNamespace") for c in kind.__mro__):
             return self.walk_mapping(vars(value), path)
+        if self.exact_only:
+            # It isn't even asked for its repr or items, which may take long, or query a database.
+            raise _TooLong
         if _is_mapping(kind):
             return self.walk_mapping(value, path)
-        if self.exact_only:
-            # It isn't even asked for its repr, which may take long, or query a database.
-            raise _TooLong
         if hasattr(kind, "shape") and any(hasattr(kind, name) for name in _ARRAY_PROTOCOLS):
             dtype = f" dtype {value.dtype}" if hasattr(kind, "dtype") else ""
             return self.text(f"<{_type_name(value)} shape {tuple(value.shape)}{dtype}>")
@@ -3679,6 +3792,7 @@ def _hide_secrets(items: Iterable[Any]) -> Iterator[Any]:
 
 
 _PLAIN_TYPES = (str, int, float, bool, type(None), list, dict)
+_NUMPY_TIMES = ("datetime64", "timedelta64")
 _DESCRIBERS: tuple[tuple[type, Callable[[_Describer, Any, str], Any]], ...] = (
     (str, _Describer.walk_str),
     (int, _Describer.walk_int),
@@ -3761,7 +3875,9 @@ def _type_name(value: object) -> str:
         module, name = kind.__module__, kind.__qualname__
         # Python 3.13 has pathlib._local.PosixPath.
         public = module.partition("._")[0]
-        if vars(sys.modules.get(public, sys)).get(name) is kind:
+        home = sys.modules.get(public)
+        is_module = issubclass(type(home), types.ModuleType)
+        if is_module and object.__getattribute__(home, "__dict__").get(name) is kind:
             module = public
         return name if module == "builtins" else f"{module}.{name}"
     except Exception:
@@ -3789,8 +3905,9 @@ def describe_outcome(error: BaseException) -> Record:
     """How a run ended that an exception left: its status and error."""
     names = {kind.__name__ for kind in type(error).__mro__}
     # By name, as none is imported for this: click's and typer's Exit; asyncio's, and trio's.
-    for name, status in (("SystemExit", "code"), ("Exit", "exit_code")):
-        if name in names and getattr(error, status, 1) in (None, 0):
+    for name, attribute in (("SystemExit", "code"), ("Exit", "exit_code")):
+        code = getattr(error, attribute, 1) if name in names else 1
+        if code is None or (isinstance(code, int) and int(code) == 0):
             return {"status": "completed"}
     interrupted = names & {"KeyboardInterrupt", "GeneratorExit", "CancelledError", "Cancelled"}
     return {
@@ -3853,11 +3970,12 @@ def _clean_traceback(text: str) -> list[str]:
 
 def _drop_own_frames(report: Any) -> None:
     """Remove this file's frames from a `TracebackException`, its causes and its group's members."""
-    report.stack[:] = [frame for frame in report.stack if not _is_own(frame.filename)]
-    members = getattr(report, "exceptions", None) or ()
-    for other in (report.__cause__, report.__context__, *members):
-        if other is not None:
-            _drop_own_frames(other)
+    # Without recursion, as there may be thousands.
+    reports = [report]
+    for one in reports:
+        one.stack[:] = [frame for frame in one.stack if not _is_own(frame.filename)]
+        others = (one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ()))
+        reports += [other for other in others if other is not None]
 
 
 def _text_of(error: BaseException) -> str:
@@ -4270,7 +4388,7 @@ class _RecordFile:
         """Remove the temporary files that killed runs left of this record; once a process."""
         if self.path in _swept:
             return
-        _swept.add(self.path)
+        _add_to_bounded(_swept, self.path)
         try:
             with _Folder(self.folder, self.base) as folder:
                 for name in folder.names():
@@ -4409,6 +4527,13 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _known_folders: set[tuple[str, int, int]] = set()  # that no link of others led to
 
 
+def _add_to_bounded(known: set[Any], item: object) -> None:
+    """Remember one more; what is asked for again costs less than memory without end."""
+    if len(known) >= FILE_LIMIT:
+        known.clear()
+    known.add(item)
+
+
 class _Folder:
     """A folder to write in, opened step by step so that no link can lead elsewhere.
 
@@ -4452,9 +4577,7 @@ class _Folder:
         start = os.open(_Unnoted("/" if os.path.isabs(self.base) else "."), _STEP)
         self.move(start)
         self.go(self.base)
-        if len(_known_folders) >= FILE_LIMIT:
-            _known_folders.clear()
-        _known_folders.add(self.identity())
+        _add_to_bounded(_known_folders, self.identity())
 
     def go(self, path: str) -> None:
         """Go on along a path, and the links on it."""
@@ -5387,7 +5510,7 @@ def _describe_state(state: object) -> Record:
     described = _pick(state, _CODE_THAT_COUNTS)
     patch = described.get("git_patch")
     text = "\n".join(map(str, patch)) if isinstance(patch, list) else ""
-    parts = _pattern("(?m)^(?=diff --git )").split(text)
+    parts = _pattern(_SECTION).split(text)
     headers = [part.partition("\n")[0] for part in parts]
     files = {read_name(line) or line: part.rstrip() for line, part in zip(headers, parts)}
     return {**described, "git_patch": {k: v for k, v in files.items() if v}} if described else {}
@@ -5937,7 +6060,6 @@ _HARMLESS = (_IGNORED, "the record ", "the submodule ")  # a submodule's commit 
 _DOUBTFUL = ("changed file modes", "what may be ")
 
 
-_SECTION = r"(?m)^(?=diff --git )"
 # In hashes git takes whatever is no longer than one.
 _SECTION_MODE = (
     r"(?m)^(?:(?:old|new|deleted file|new file) mode |index [^.\n]{0,64}\.\.[^ \n]{0,64} )(.*)$"

@@ -7062,7 +7062,7 @@ def test_a_file_written_twice_in_one_tick_of_the_clock(tmp_path: Path) -> None:
     for name in ("changed", "same"):
         (tmp_path / name).write_text("1")
     files = pycrumbs.scan_tree(str(tmp_path))[0]
-    fresh = pycrumbs.hash_fresh(str(tmp_path), files, str(tmp_path / "record.json"))
+    fresh = pycrumbs.hash_fresh(str(tmp_path), files, str(tmp_path / "record.json"), None)
     assert fresh.keys() == {"changed", "same"}
     (tmp_path / "changed").write_text("2")
     tree = pycrumbs.scan_tree(str(tmp_path))  # as if no time had passed since
