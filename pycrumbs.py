@@ -81,6 +81,7 @@ PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
 SOURCE_LIMIT = 2**16  # bytes of the files that are kept where the patch of all would pass that
 DIFFS_AT_ONCE = 20  # processes
 FEW_PATHS = 50  # that git finds in a large index faster than it looks at every file
+INDEX_LIMIT = 2**30  # bytes that git may say of the files in a commit
 HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
 OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 SECRET_LINES = 100  # that one secret in a patch may go on for
@@ -2150,14 +2151,18 @@ class _GitProbe:
         """The sources in use that git neither tracks nor ignores."""
         self.loaded = loaded_sources(self.top, self.real_path)
         new = set(self.loaded) - find_tracked(self.index, set(self.loaded))
-        sources = [path for path in self.loaded if path in new and is_own_file(self.top, path)]
+        files = [path for path in self.loaded if path in new and _is_file_in(self.top, path)]
+        sources = [path for path in files if not is_foreign(self.top, path)]
+        links = (path for path in new if os.path.isdir(os.path.join(self.top, path)))
+        self.omitted += [f"the link {path}, through which modules were loaded" for path in links]
         untracked = set()
         for batch in _in_batches(sources):
             options = ("--others", "--exclude-standard", "-z")
             self.start("untracked", "--literal-pathspecs", "ls-files", *options, "--", *batch)
             untracked.update(os.fsdecode(self.answer("untracked")[1]).split("\0"))
-        # Ignored files may hold secrets: they are named, not copied.
-        self.omitted += [f"the ignored {path}" for path in sources if path not in untracked]
+        # Ignored files may hold secrets: they are named, not copied. Nor does git look into another
+        # repository that lies in this one.
+        self.omitted += [f"the ignored {path}" for path in files if path not in untracked]
         return [path for path in sources if path in untracked]
 
     def find_hidden(self, tags: Mapping[str, str]) -> dict[str, str]:
@@ -2199,11 +2204,11 @@ class _GitProbe:
         if paths:
             # Before the first commit, everything is new.
             commit = commit or self.hash_empty_tree()
-            sizes = self.read_sizes(commit, paths)
             for limit in (PATCH_LIMIT, SOURCE_LIMIT):
-                # If all of it is too much, at least what is small goes in.
-                kept, omitted = self.select(paths, sizes, limit)
                 try:
+                    sizes = self.read_sizes(commit, paths)
+                    # If all of it is too much, at least what is small goes in.
+                    kept, omitted = self.select(paths, sizes, limit)
                     lines = self.make_patch(commit, kept, sizes, omitted)
                     break
                 except _Unavailable as error:
@@ -2223,8 +2228,11 @@ class _GitProbe:
         """The sizes in the commit of those files that it has."""
         sizes = {}
         for batch in _in_batches(paths):
-            self.start("sizes", "ls-tree", "--full-tree", "-l", "-z", commit, "--", *batch)
-            for entry in os.fsdecode(self.answer("sizes")[1]).split("\0")[:-1]:
+            look = ("--literal-pathspecs", "ls-tree", "--full-tree", "-l", "-z", commit, "--")
+            self.start("sizes", *look, *batch)
+            # A partial clone may lack them.
+            answer = self.processes.pop("sizes").read_up_to(INDEX_LIMIT, self.time_left)
+            for entry in os.fsdecode(answer).split("\0")[:-1]:
                 facts, _, path = entry.partition("\t")
                 _, kind, _, size = facts.split()
                 if kind == "blob":
@@ -2263,6 +2271,12 @@ class _GitProbe:
             diffs.append((f"{commit}:{path}", "--", path) if path in old else new)
         patch = self.read_diffs(diffs)
         lines = redact_patch(portable_patch(patch, self.top, omitted), omitted)
+        sections = split_patch(lines)
+        names = [read_name(section[0]) for section in sections]
+        for name, section in zip(names, sections):
+            is_gone = section[1].startswith("deleted file ") and names.count(name) == 1
+            if is_gone and _is_file_in(self.top, name):
+                omitted.append(f"what may be read of {name}, which git no longer tracks")
         if sum(map(len, lines)) + len(lines) > PATCH_LIMIT:
             raise _Unavailable(f"more than {format_size(PATCH_LIMIT)}")
         return lines
@@ -2351,13 +2365,38 @@ def add_late_sources(module: Record, sources: Iterable[str]) -> Record:
         what = f"whatever isn't committed of {', '.join(sorted(sources))}, loaded later ({later})"
         later = {"git_patch_omitted": f"left out: {what}"}
     patch = list(module.get("git_patch", []))
-    for section in split_patch(later.get("git_patch", [])):
-        if section[0] not in patch and section[1].startswith("new file mode "):
-            patch += section
+    before, after = (
+        {read_name(section[0]): section for section in split_patch(state.get("git_patch", []))}
+        for state in (module, later)
+    )
     # What was left out of the first patch still is.
-    omitted = dict.fromkeys([*list_omitted(module), *list_omitted(later)])
-    left_out = f"left out: {'; '.join(omitted)}" if omitted else None
+    omitted = [*list_omitted(module), *list_omitted(later)]
+    committed = list_recommitted(module, later, sources)
+    omitted += [f"what {name} became by a commit that was made meanwhile" for name in committed]
+    for name in sorted(sources):
+        section = after.get(name, [])
+        if section == before.get(name, []):
+            continue
+        if name not in before and section[1].startswith("new file mode "):
+            patch += section
+        else:
+            omitted.append(f"the changes of {name} after the run began, and before it was loaded")
+    left_out = f"left out: {'; '.join(dict.fromkeys(omitted))}" if omitted else None
     return _Fixed(module, git_patch=patch or None, git_patch_omitted=left_out)
+
+
+def list_recommitted(module: Record, later: Record, sources: Iterable[str]) -> list[str]:
+    """Which of these sources differ between the commits of two states of a repository."""
+    commits = [state.get("git_commit_hash", "") for state in (module, later)]
+    if len({*commits, ""}) < 3:
+        return []
+    names = sorted(sources)
+    look = ("--literal-pathspecs", "diff", "--name-only", "-z", "--no-renames", *commits, "--")
+    try:
+        status, said = run_git(module["git_working_dir"], *look, *names)
+    except RecordError:
+        return names
+    return names if status else [name for name in names if name in said.split("\0")]
 
 
 def loaded_sources(top: str, real_path: str) -> list[str]:
@@ -2382,16 +2421,31 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
             folder, file = os.path.split(_absolute(file))
             if folder not in folders:
                 folders[folder] = os.path.realpath(folder)
-            found.add(os.path.join(folders[folder], file))
+                found.update(_links_in(folder) if folders[folder] != folder else ())
+            path = os.path.join(folders[folder], file)
+            # What a link leads to is as needed as the link.
+            found |= {path, os.path.realpath(path)} if os.path.islink(path) else {path}
     return sorted(path[len(top) :].replace(os.sep, "/") for path in found if path.startswith(top))
 
 
-def is_own_file(top: str, path: str) -> bool:
-    """Whether it is a file, and not one of another repository inside this one."""
-    is_own = os.path.isfile(os.path.join(top, path))
-    while is_own and (path := os.path.dirname(path)):
-        is_own = not os.path.lexists(os.path.join(top, path, ".git"))
-    return is_own
+def _links_in(path: str) -> Iterator[str]:
+    """The links on the way along a path, each where it really is."""
+    while path != os.path.dirname(path):
+        if os.path.islink(path):
+            yield os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        path = os.path.dirname(path)
+
+
+def _is_file_in(top: str, path: str) -> bool:
+    return os.path.isfile(os.path.join(top, path))
+
+
+def is_foreign(top: str, path: str) -> bool:
+    """Whether a file is one of another repository inside this one."""
+    while path := os.path.dirname(path):
+        if os.path.lexists(os.path.join(top, path, ".git")):
+            return True
+    return False
 
 
 def _in_batches(paths: Iterable[str], room: int = 20_000) -> Iterator[list[str]]:
@@ -2456,8 +2510,9 @@ def redact_patch(lines: list[str], omitted: list[str]) -> list[str]:
         # Our own file speaks of secrets all the time, and holds none.
         clean = section if _attempt(is_own_patch, section) is True else redact_file(section)
         if clean != section:
-            name = section[0].rpartition(" b/")[2].rstrip('"')
-            omitted.append(f"the secrets in {name}, so that its patch is not exact")
+            omitted.append(
+                f"the secrets in {read_name(section[0])}, so that its patch is not exact"
+            )
         redacted += clean
     return redacted
 
@@ -2522,9 +2577,8 @@ def _count_equal(some: Sequence[str], others: Sequence[str]) -> int:
 
 
 def _name_in(section: str) -> str:
-    """The name of the file that one file's patch leads to."""
-    name = _pattern(r'(?m)^\+\+\+ ("?)b/(.*?)\1\t?$').search(section).groups()[1]
-    return os.fsdecode(_unquote(name))
+    """The name of the file that one file's patch is of."""
+    return read_name(section.partition("\n")[0])
 
 
 def _is_utf8(text: str) -> bool:
@@ -3078,15 +3132,17 @@ def find_inputs(
     found: dict[str, Record] = {}
     omitted: list[str] = []
     for name in declared:
-        paths = [*_paths_in(arguments[name], FILE_LIMIT + 1)]
+        paths = [*_paths_in(arguments[name], FILE_LIMIT)]
         if not paths and arguments[name] is not None:
             omitted.append(f"whatever {name} holds, which is no path")
+        if _holds_more(arguments[name], FILE_LIMIT):
+            omitted.append(f"what follows the first {FILE_LIMIT:,} items of {name}")
         for path in map(_absolute, paths):
             for file, signature in find_declared(path, omitted):
                 found[file] = {**describe_file(file, signature), "found": "declared"}
     for name, value in arguments.items():
         # No path; or, as in `password_file`, the hash of a short secret is as good as the secret.
-        if type(value) in _PATHLESS or _attempt(is_secret, name, value) is True:
+        if issubclass(type(value), _PATHLESS) or _attempt(is_secret, name, value) is True:
             continue
         files = [_absolute(p) for p in _paths_in(value, LIST_LIMIT) if os.path.isfile(p)]
         for path in files:
@@ -3130,30 +3186,44 @@ def _holds_more(value: object, count: int) -> bool:
     """Whether more than so many values lie within one."""
     import itertools
 
-    return next(itertools.islice(_leaves(value, count + 1), count, None), None) is not None
+    return any(True for _ in itertools.islice(_leaves(value, count + 1), count, None))
 
 
-def _leaves(value: object, room: int, depth: int = 0) -> Iterator[object]:
-    """What lists, sets and mappings hold, within each other; else the value itself."""
+def _leaves(value: Any, room: int, depth: int = 0) -> Iterator[object]:
+    """What lists, sets, mappings and fields hold, within each other; else the value itself.
+
+    What their names or places say is a secret isn't among it.
+    """
     kind = type(value)
-    if not issubclass(kind, (*_WALKS,)):
+    is_leaf = issubclass(kind, (str, bytes, *_PATHLESS))
+    items = None if is_leaf else value if issubclass(kind, dict) else _attempt(read_fields, value)
+    if not isinstance(items, dict) and not issubclass(kind, _SEQUENCES):
         yield value
     elif depth < PATH_DEPTH:
         import itertools
 
-        walk = next(walk for base, walk in _WALKS.items() if issubclass(kind, base))
-        for item in [*itertools.islice(walk(value), room)]:
+        inner = _open_values(items) if isinstance(items, dict) else _hide_secrets(value)
+        for item in [*itertools.islice(inner, room)]:
             yield from _leaves(item, room, depth + 1)
 
 
-# The base's own methods: a derived class may have overridden them with anything.
-_WALKS: dict[type, Callable[[Any], Iterable[object]]] = {
-    list: list.__iter__,
-    tuple: tuple.__iter__,
-    dict: dict.values,
-    set: set.__iter__,
-    frozenset: frozenset.__iter__,
-}
+def _open_values(items: Record) -> Iterator[object]:
+    """A mapping's values, without those that its keys say are secrets."""
+    for key, item in dict.items(items):
+        if type(key) is not str or _attempt(is_secret, key, item) is not True:
+            yield item
+
+
+_SEQUENCES = (list, tuple, set, frozenset)
+
+
+def _items_of(value: Any) -> Iterator[Any]:
+    """The items of a sequence or set by its base's own method.
+
+    A derived class may have overridden it with anything.
+    """
+    base = next((base for base in _SEQUENCES if issubclass(type(value), base)), None)
+    return iter(value) if base is None else base.__iter__(value)
 
 
 def _path_text(item: Any) -> str | None:
@@ -3706,7 +3776,9 @@ class _Describer:
             holder = _secret_holder(path)
             # {"name": "DB_PASSWORD", "value": "..."}
             label = dict.get(value, "name") if isinstance(value, dict) else None
-            for key, item in value.items():
+            # A derived class may have overridden it with anything.
+            pairs = dict.items(value) if isinstance(value, dict) else value.items()
+            for key, item in pairs:
                 name = self.key_text(key, path)
                 self.spend(len(name) + (6 if items else 4))
                 if name in items:
@@ -3724,6 +3796,7 @@ class _Describer:
         inner = _Describer()
         inner.room = self.room
         text = inner.walk(key, "", "")
+        self.exact = self.exact and inner.exact
         return text if isinstance(text, str) else str(text)
 
     def walk_object(self, value: Any, path: str) -> Any:
@@ -3735,15 +3808,9 @@ class _Describer:
             # Of times in nanoseconds Python makes plain integers.
             plain = type(item) in _PLAIN_TYPES and kind.__name__ not in _NUMPY_TIMES
             return self.walk(item, path, "") if plain else self.text(repr(value))
-        fields = list_fields(kind)
+        fields = read_fields(value)
         if fields is not None:
-            held = {name: getattr(value, name) for name in fields if hasattr(value, name)}
-            # What a pydantic model has beside its fields, where it allows that.
-            extra = hasattr(kind, "__pydantic_extra__") and value.__pydantic_extra__
-            held.update(extra if isinstance(extra, dict) else {})
-            return self.walk_mapping(held, path)
-        if any(c.__name__ in ("Namespace", "SimpleNamespace") for c in kind.__mro__):
-            return self.walk_mapping(vars(value), path)
+            return self.walk_mapping(fields, path)
         if self.exact_only:
             # It isn't even asked for its repr or items, which may take long, or query a database.
             raise _TooLong
@@ -3784,7 +3851,7 @@ def _hide_secrets(items: Iterable[Any]) -> Iterator[Any]:
     """The items of a sequence without secrets: those of a command line, or of a name and value."""
     is_pair = type(items) in (list, tuple) and len(items) == 2  # type: ignore[arg-type]
     name = ""
-    for item in items:
+    for item in _items_of(items):
         text = item if type(item) is str and len(item) <= TEXT_LIMIT else ""
         is_value = name and not text.startswith("--") and is_secret(name, item)
         yield REDACTED if is_value else redact_argv([text])[0] if "=" in text else item
@@ -3808,14 +3875,30 @@ _DESCRIBERS: tuple[tuple[type, Callable[[_Describer, Any, str], Any]], ...] = (
 
 
 def _is_mapping(kind: type) -> bool:
-    """Whether a type is one of mappings."""
+    """Whether a type is one of mappings that can be read without changing them."""
     import collections.abc
 
-    return issubclass(kind, collections.abc.Mapping)
+    # A metaclass may have made its types unhashable; a cache (cachetools') notes what is read.
+    is_mapping = _attempt(issubclass, kind, collections.abc.Mapping) is True
+    return is_mapping and not hasattr(kind, "currsize")
 
 
 # What arrays and tensors have, and neither what describes their type nor other things with a shape.
 _ARRAY_PROTOCOLS = ("__array__", "__cuda_array_interface__", "__dlpack__")
+
+
+def read_fields(value: Any) -> Record | None:
+    """What an object holds that consists of named fields (a namespace, too); None for others."""
+    kind = type(value)
+    if any(c.__name__ in ("Namespace", "SimpleNamespace") for c in kind.__mro__):
+        return {**vars(value)}
+    fields = list_fields(kind)
+    if fields is None:
+        return None
+    held = {name: getattr(value, name) for name in fields if hasattr(value, name)}
+    # What a pydantic model has beside its fields, where it allows that.
+    extra = hasattr(kind, "__pydantic_extra__") and value.__pydantic_extra__
+    return {**held, **(extra if isinstance(extra, dict) else {})}
 
 
 def list_fields(kind: type) -> list[str] | None:
@@ -3847,7 +3930,9 @@ def _is_long_in_print(kind: type) -> bool:
 
     # array.array is registered as a sequence from Python 3.10 on only
     is_array = any(base.__module__ == "array" for base in kind.__mro__)
-    return is_array or issubclass(kind, (abc.MutableSequence, abc.MappingView))
+    long_ones = (abc.MutableSequence, abc.MappingView)
+    # A metaclass may have made its types unhashable.
+    return is_array or _attempt(issubclass, kind, long_ones) is True
 
 
 def _secret_holder(path: str) -> str:
@@ -4021,6 +4106,7 @@ _KEY_SHAPES = {  # how keys begin: what follows
     "github_pat_ dop_v1_ shpat_": r"\w{20,}",
     "glpat- xapp- xoxa- xoxb- xoxe- xoxp- xoxr- xoxs-": r"[\w-]{10,}",
     "sk_live_ sk_test_ rk_live_ whsec_": r"[A-Za-z0-9]{16,}",
+    "sk-ant- sk-proj- sk-svcacct- sk-admin- sk-or-": r"(?=[\w-]{0,100}\d)[\w-]{20,}",
     "sk-": r"(?=[\w-]{0,100}\d)(?:[a-z0-9]{1,20}-){0,4}[A-Za-z0-9_]{20,}[\w-]*",
     "AKIA ASIA": r"[0-9A-Z]{16}(?![0-9A-Za-z])",
     "AIza": r"[\w-]{35}",
