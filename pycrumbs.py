@@ -3796,7 +3796,7 @@ class _Describer:
         inner = _Describer()
         inner.room = self.room
         text = inner.walk(key, "", "")
-        self.exact = self.exact and inner.exact
+        self.exact = self.exact and inner.exact and not isinstance(text, (list, dict))
         return text if isinstance(text, str) else str(text)
 
     def walk_object(self, value: Any, path: str) -> Any:

@@ -44,6 +44,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+import string
 import struct
 import subprocess
 import sys
@@ -457,6 +458,21 @@ def test_values_of_a_record(repo: Repo, out: Path) -> None:
     }
 
 
+def test_order_of_a_record_whose_inputs_are_known_late(tmp_path: Path, out: Path) -> None:
+    """What was read while the function ran stands before what came of it all the same."""
+    path = write_files(tmp_path, "in.txt") / "in.txt"
+
+    @quick(literal_directory=out, capture_files=True)
+    def work() -> str:
+        return path.read_text()
+
+    work()
+    keys = list(read(out))
+    assert keys[keys.index("seed") :] == [
+        *("seed", "inputs", "capture", "result", "outputs", "resources"),
+    ]
+
+
 def test_times_of_a_record(out: Path) -> None:
     """They are local, with their offset from UTC, and agree with each other."""
     before = datetime.datetime.now(datetime.timezone.utc)
@@ -560,6 +576,20 @@ def test_no_git_info(
         pycrumbs.get_git_info(module)
 
 
+def test_git_info_of_a_module_whose_import_fails_in_its_own_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that takes other arguments is told as an ordinary one."""
+    code = (
+        "class Own(ImportError):\n  def __init__(self, a, b): super().__init__(a)\nraise Own(1, 2)"
+    )
+    (tmp_path / "fails_to_import.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ImportError, match="git state of 'fails_to_import': 1") as caught:
+        get_git_info("fails_to_import")
+    assert type(caught.value) is ImportError
+
+
 def test_seed_tasks() -> None:
     """It returns the seed that it was given or has drawn, and the generators follow it."""
     state, numpy_state = random.getstate(), np.random.get_state()
@@ -639,6 +669,14 @@ tracked(literal_directory="d", extra_environment_variables="HOME")
     TypeError: tracked: extra_environment_variables takes a list, even for one
 tracked(literal_directory="d", input_parameters="out")
     TypeError: tracked: input_parameters takes a list, even for one
+tracked(literal_directory="d", extra_environment_variables=3)
+    TypeError: tracked: extra_environment_variables takes a list, even for one
+tracked(literal_directory="d", extra_modules=[3])
+    TypeError: tracked: extra_modules takes modules and names of modules, not 3
+tracked(literal_directory="d", extra_environment_variables=["HOME", 3])
+    TypeError: tracked: extra_environment_variables takes names of environment variables, not 3
+tracked(literal_directory="d", input_parameters=[None])
+    TypeError: tracked: input_parameters takes names of parameters, not None
 tracked(literal_directory="d", record_filename="")
     ValueError: tracked: record_filename='' must be a file name without a folder; the folder comes
     from literal_directory or directory_parameter
@@ -675,6 +713,19 @@ def test_refused_at_decoration(call: str, error: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         eval(call, globals(), {"work": work})
     assert f"{caught.type.__name__}: {caught.value}" == error
+
+
+def test_names_from_an_iterator(tmp_path: Path, out: Path) -> None:
+    """They hold for every call."""
+    folder = write_files(tmp_path / "data", "a")
+
+    @quick(literal_directory=out, input_parameters=iter(["path"]))
+    def work(path: Path) -> None:
+        pass
+
+    for _ in range(2):
+        work(folder)
+        assert names(read(out)["inputs"], folder) == ["a"]
 
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -1043,6 +1094,27 @@ def test_allow_dirty_repo(repo: Repo, out: Path) -> None:
     assert (module.lax(), read(out)["tracked_module"]["git_is_dirty"]) == (2, True)
     repo.commit()
     assert (module.strict(), read(out)["tracked_module"]["git_is_dirty"]) == (1, False)
+
+
+def test_a_strict_git_is_all_that_is_asked_again(
+    repo: Repo, out: Path, nvidia_smi: Callable[..., None], tmp_path: Path
+) -> None:
+    """Where every call insists on a clean repository, GPUs and packages are still read once."""
+    nvidia_smi(f"echo >> {tmp_path}/asked\n" + printing(TWO_GPUS))
+    repo.write("train.py", "def train(): pass")
+    commit = repo.commit()
+    train = tracked(literal_directory=out, allow_dirty_repo=False)(
+        import_file(repo.path / "train.py").train
+    )
+    train()
+    first = read(out)
+    repo.write("other.py")
+    assert repo.commit() != commit
+    train()
+    second = read(out)
+    assert second["package_inventory"] == first["package_inventory"]
+    assert second["tracked_module"]["git_commit_hash"] == repo.git("rev-parse", "HEAD")
+    assert (tmp_path / "asked").read_text() == "\n"
 
 
 @pytest.mark.parametrize(
@@ -1696,6 +1768,31 @@ def test_generator_s_cleanup_is_inside(tmp_path: Path, kind: str, how: Any) -> N
     assert read(tmp_path / "inner")["parent"] == read(tmp_path / "outer")["uuid"]
 
 
+def test_parent_after_closing_a_coroutine_of_another_context(tmp_path: Path) -> None:
+    """The run that closes it stays the one that later runs are nested in."""
+
+    @quick(directory_parameter="out")
+    async def other(out: Path) -> None:
+        await asyncio.sleep(60)
+
+    @quick(directory_parameter="out")
+    def inner(out: Path) -> None:
+        pass
+
+    @quick(directory_parameter="out")
+    def outer(out: Path, suspended: Any) -> None:
+        suspended.close()
+        inner(tmp_path / "inner")
+
+    async def begin() -> Any:
+        suspended = other(tmp_path / "other")
+        contextvars.copy_context().run(suspended.send, None)
+        return suspended
+
+    outer(tmp_path / "outer", asyncio.run(begin()))
+    assert read(tmp_path / "inner")["parent"] == read(tmp_path / "outer")["uuid"]
+
+
 def test_parent_after_a_failure(tmp_path: Path) -> None:
     """A run that failed inside another is no longer anybody's parent."""
 
@@ -2136,6 +2233,25 @@ def test_failure(
     assert re.findall(r", in (\w+)", "\n".join(lines)) == [kind, "fail"]
 
 
+def test_an_exit_whose_code_is_no_number(out: Path) -> None:
+    """Python itself ends with status 1 then; the code isn't even compared."""
+
+    class Code:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("no")
+
+    @quick(literal_directory=out)
+    def leave(code: Any) -> None:
+        sys.exit(code)
+
+    for code in (Code(), numpy.int64(0), "0"):
+        with pytest.raises(SystemExit):
+            leave(code)
+        assert read(out)["status"] == "failed"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("code", [0, None, False])
 def test_successful_exit(out: Path, kind: str, code: Any) -> None:
@@ -2167,6 +2283,23 @@ def test_traceback_has_none_of_our_frames(tmp_path: Path) -> None:
     assert re.findall(r", in (\w+)", text) == ["translate", "fail", "plain", "translate"]
     assert text.splitlines()[-1] == "ValueError: outside"
     assert pycrumbs.__file__ in "".join(traceback.format_tb(caught.value.__traceback__))
+
+
+def test_traceback_of_thousands_of_errors(out: Path) -> None:
+    """Each was raised while the one before was handled."""
+
+    def fail() -> None:
+        error: Any = None
+        for number in range(3000):
+            later = ValueError(number)
+            later.__context__, error = error, later
+        raise error
+
+    with pytest.raises(ValueError, match="2999"):
+        quick(literal_directory=out)(fail)()
+    lines = read(out)["error"]["traceback"]
+    # Before Python 3.11 its own formatting goes from one to the next by recursion.
+    assert sys.version_info < (3, 11) or lines[-1] == "ValueError: 2999"
 
 
 @pytest.mark.parametrize("kind", ["generator", "async_generator"])
@@ -2518,6 +2651,21 @@ def test_a_run_that_cannot_start_takes_no_name(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["work_record.json"]
 
 
+def test_what_is_remembered_of_directories_has_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that makes a new directory for every call doesn't grow by that."""
+    monkeypatch.setattr(pycrumbs, "FILE_LIMIT", 3)
+
+    @quick(directory_parameter="out")
+    def work(out: Path) -> None:
+        pass
+
+    for number in range(10):
+        work(tmp_path / str(number))
+        assert len(pycrumbs._swept) <= 3
+
+
 def test_a_file_that_cannot_be_read_is_no_record(tmp_path: Path) -> None:
     """Whatever it is called: reading this one fails for root, too."""
     (tmp_path / "work_record.json").symlink_to("/proc/self/mem")
@@ -2697,6 +2845,41 @@ print(json.dumps(draw(7)))
 assert not [f for f in sys.meta_path if "pycrumbs" in type(f).__module__], sys.meta_path
 """
     return json.loads(run_python("-c", script, cwd=folder, env=env).stdout)
+
+
+LOADERS = {
+    "a class": "@classmethod\n  def exec_module(cls, module): module.manual_seed = print",
+    "without attributes": "__slots__ = ()\n  def exec_module(self, m): m.manual_seed = print",
+    "of old": """def load_module(self, name):
+   module = sys.modules[name] = type(sys)(name); module.manual_seed = print; return module""",
+}
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_loaders_that_take_no_method(tmp_path: Path, loader: str) -> None:
+    """Frozen programs have such: the library is imported as ever, and a warning says the rest."""
+    before = f"""
+import importlib.machinery, warnings
+class Loader:
+  {LOADERS[loader]}
+  if {loader != "of old"}: create_module = classmethod(lambda cls, spec: None)
+class Finder:
+  def find_spec(name, path=None, target=None):
+    if name == "torch":
+      return importlib.machinery.ModuleSpec(name, Loader if {loader == "a class"} else Loader())
+sys.meta_path.insert(0, Finder)
+"""
+    within = """
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import torch
+return [str(w.message) for w in caught if "pycrumbs" in str(w.message)]
+"""
+    (message,) = draw_in_child(tmp_path, before, within)
+    assert re.fullmatch(
+        r"pycrumbs: could not seed torch, as <.*Loader.*> loads it: import it before the call",
+        message,
+    )
 
 
 def numbers(seed: int) -> list[float]:
@@ -4031,6 +4214,28 @@ def test_nvidia_smi_that_hangs_where_the_run_cannot_start(
 
 
 @pytest.mark.slow
+def test_nvidia_smi_that_is_slower_than_the_first_runs(
+    nvidia_smi: Callable[..., None], out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later run that lasts longer asks again, unless too many were too short."""
+    nvidia_smi("sleep 0.8\n" + printing(TWO_GPUS), wait=0)
+
+    def work(seconds: float) -> None:
+        time.sleep(seconds)
+
+    def found_by(function: Any, seconds: float) -> bool:
+        function(seconds)
+        gpus = read(out)["environment"]["gpus"]
+        assert isinstance(gpus, list) or re.fullmatch(SILENT, gpus)
+        return isinstance(gpus, list)
+
+    patient, impatient = (quick(literal_directory=out)(work) for _ in range(2))
+    assert [found_by(patient, n) for n in (0, 0, 3, 0)] == [False, False, True, True]
+    monkeypatch.setattr(pycrumbs, "GPU_ATTEMPTS", 1)
+    assert [found_by(impatient, n) for n in (0, 3)] == [False, False]
+
+
+@pytest.mark.slow
 def test_nvidia_smi_that_is_slow(nvidia_smi: Callable[..., None], out: Path) -> None:
     """What it answers while the function runs is in the final record, and in the next first one."""
     nvidia_smi("sleep 0.8\n" + printing(TWO_GPUS), wait=pycrumbs.PROBE_WAIT)
@@ -4584,6 +4789,110 @@ def test_a_hostile_value_stops_nothing(tmp_path: Path, value: Any, described: An
         assert told == (SUPPRESSED if described == SUPPRESSED else expected)
 
 
+def test_a_type_that_cannot_be_hashed_stops_nothing(tmp_path: Path) -> None:
+    """A metaclass that compares its types and doesn't say how to hash them."""
+
+    class Meta(type):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(cls, other: object) -> bool:
+            return cls is other
+
+    class Thing(metaclass=Meta):
+        def __repr__(self) -> str:
+            return "me"
+
+    assert record_call(tmp_path, [Thing()])["parameters"] == {"value": ["me"]}
+    assert record_call(tmp_path, Thing())["parameters"] == {"value": "me"}
+    thing = Thing()
+    assert tracked(literal_directory=tmp_path, **QUIET_RUN)(lambda: thing)() is thing
+
+
+def test_a_type_that_is_no_more_in_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object that has taken the module's place isn't looked into."""
+    kind = type("Thing", (), {"__module__": "replaced", "__slots__": ()})
+    monkeypatch.setitem(sys.modules, "replaced", object())
+    assert record_call(tmp_path, kind())["parameter_types"] == {"value": "replaced.Thing"}
+
+
+def test_fields_are_asked_for_and_nothing_else(tmp_path: Path) -> None:
+    """A dataclass that answers for any attribute isn't asked for those of other libraries."""
+    asked = []
+
+    @dataclasses.dataclass
+    class Config:
+        rate: float = 0.1
+
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            raise KeyError(name)
+
+    told = record_call(tmp_path, Config())["parameters"]
+    assert (told, asked) == ({"value": {"rate": 0.1}}, [])
+
+
+def test_a_cache_keeps_its_order(tmp_path: Path) -> None:
+    """What is read from cachetools' caches counts as used; so nothing is."""
+
+    class LRUCache(collections.abc.MutableMapping):  # type: ignore[type-arg]
+        currsize = 2
+
+        def __init__(self) -> None:
+            self.held: Any = collections.OrderedDict(a=1, b=2)
+
+        def __getitem__(self, key: str) -> Any:
+            self.held.move_to_end(key)
+            return self.held[key]
+
+        def __setitem__(self, key: str, value: Any) -> None:
+            self.held[key] = value
+
+        def __delitem__(self, key: str) -> None:
+            del self.held[key]
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(list(self.held))
+
+        def __len__(self) -> int:
+            return len(self.held)
+
+        def __repr__(self) -> str:
+            return "LRUCache"
+
+    cache = LRUCache()
+    cache["a"]
+    assert record_call(tmp_path, cache)["parameters"] == {"value": "LRUCache"}
+    assert list(cache.held) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("result", "recorded"),
+    [
+        ({Path("x"): 1}, {}),
+        ({(1, 2): 1}, {}),
+        ({3: 1}, {"result": {"3": 1}}),
+        (Reading(), {}),
+        (numpy.timedelta64(5, "ns"), {}),
+    ],
+)
+def test_results_that_are_no_json(tmp_path: Path, result: Any, recorded: Any) -> None:
+    """They are left out, and nothing in them is asked."""
+    folder = tmp_path / "out"
+    quick(literal_directory=folder)(make("plain", lambda: result))()
+    record = read(folder)
+    assert {key: record[key] for key in ("result",) if key in record} == recorded
+
+
+def test_times_of_numpy_keep_their_unit(tmp_path: Path) -> None:
+    """Of nanoseconds NumPy makes a plain integer, and of years another."""
+    times = [numpy.timedelta64(5, "ns"), numpy.timedelta64(5, "Y"), numpy.datetime64(1, "ns")]
+    called = record_call(tmp_path, times)
+    assert called["parameters"]["value"] == list(map(repr, times))
+    assert called["parameter_types"]["value[0]"] == "numpy.timedelta64"
+
+
 def test_a_hostile_metaclass_stops_nothing(tmp_path: Path) -> None:
     """A type that won't tell its own name is described without one."""
     hidden = type("Meta", (type,), {"__module__": property(fail), "__getattribute__": fail})
@@ -4899,6 +5208,18 @@ MULTILINE = [
     "model: x\npassword: {}\nlr: 1\n",
     "curl: 401\nauthorization: Bearer {}\nhost: x",
 ]
+
+
+@pytest.mark.parametrize(
+    ("start", "length"), [("sk-ant-api03-", 95), ("sk-proj-", 156), ("sk-or-v1-", 64)]
+)
+def test_keys_of_any_letters(start: str, length: int) -> None:
+    """Wherever in them a dash or underscore is, none of a key's letters stay."""
+    letters, draw = string.ascii_letters + string.digits + "-_", random.Random(1)
+    for _ in range(500):
+        key = start + "".join(draw.choices(letters, k=length))
+        assert pycrumbs.redact_text(f"--key {key} --lr 3") == f"--key {REDACTED} --lr 3"
+
 
 # Names that make their value a secret, however it is passed.
 SECRET_NAMES = """
@@ -6296,6 +6617,137 @@ def test_a_new_module_that_the_function_imports(repo: Repo) -> None:
         assert (state["git_is_dirty"], "+X = 1" in state.get("git_patch", [])) == (False, True)
 
 
+LATE = """
+import os, subprocess
+from pathlib import Path
+from pycrumbs import tracked
+
+@tracked(literal_directory="out", include_package_inventory=False)
+def work():
+    {}
+
+work()
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "omitted"),
+    [
+        pytest.param(
+            "Path('old.py').write_text('X = 2'); import old",
+            "the changes of old.py after the run began, and before it was loaded",
+            id="edited",
+        ),
+        pytest.param(
+            "Path('dirty.py').write_text('X = 1\\n'); import dirty",
+            "the changes of dirty.py after the run began, and before it was loaded",
+            id="reverted",
+        ),
+        pytest.param(
+            "subprocess.run(['git', 'add', 'helper.py']); "
+            "subprocess.run(['git', 'commit', '-qm', '2']); import helper, old",
+            "what helper.py became by a commit that was made meanwhile",
+            id="committed",
+        ),
+        pytest.param(
+            "os.environ['PATH'] = '/nowhere'; import helper",
+            r"whatever isn't committed of helper.py, loaded later \(unavailable: .*",
+            id="no git in the end",
+        ),
+    ],
+)
+def test_sources_that_are_loaded_as_the_run_goes_on(repo: Repo, lines: str, omitted: str) -> None:
+    """Where the patch can't hold them as they were loaded, the record says so."""
+    repo.write("work.py", LATE.format(lines))
+    repo.write("old.py", "X = 1\n")
+    repo.write("dirty.py", "X = 1\n")
+    repo.commit()
+    repo.write("helper.py", "X = 1\n")
+    repo.write("dirty.py", "password = 'hunter2hunter2'\n")
+    repo.run("work.py")
+    module = read(repo.path / "out")["tracked_module"]
+    first, said = re.fullmatch("left out: ([^;]*); (.*)", module["git_patch_omitted"]).groups()  # type: ignore[union-attr]
+    assert first == "the secrets in dirty.py, so that its patch is not exact"
+    assert re.fullmatch(omitted, said)
+
+
+def test_modules_behind_links(repo: Repo) -> None:
+    """The file that a new link leads to is in the patch, too; of a folder's link it is said."""
+    repo.write("work.py", "import helper, linked.sub\nfrom pycrumbs import tracked\n" + WORK)
+    repo.commit()
+    repo.write("real/helper.py", "X = 1\n")
+    repo.write("package/sub.py", "X = 2\n")
+    (repo.path / "helper.py").symlink_to("real/helper.py")
+    (repo.path / "linked").symlink_to("package")
+    run_python("-c", "import work; work.work()", cwd=repo.path)
+    module = read(repo.path / "out")["tracked_module"]
+    assert set(files_in(module["git_patch"])) == {"helper.py", "real/helper.py", "package/sub.py"}
+    assert module["git_patch_omitted"] == (
+        "left out: the link linked, through which modules were loaded"
+    )
+
+
+def test_a_file_that_git_was_told_to_forget(repo: Repo, tmp_path: Path) -> None:
+    """The patch deletes it, and what may have been read of it isn't there."""
+    repo.write("train.py", "def train(): pass")
+    repo.write("data.csv", "1")
+    repo.write("gone.csv", "1")
+    repo.commit()
+    repo.git("rm", "--quiet", "--cached", "data.csv", "gone.csv")
+    (repo.path / "gone.csv").unlink()
+    module = record_of(repo, tmp_path / "out")["tracked_module"]
+    assert module["git_patch_omitted"] == (
+        "left out: what may be read of data.csv, which git no longer tracks"
+    )
+
+
+def test_a_deleted_file_that_is_not_utf_8_and_holds_a_secret(repo: Repo, tmp_path: Path) -> None:
+    """It is named."""
+    repo.write("train.py", "def train(): pass")
+    repo.write("old.ini").write_bytes(b'password = "hunter2secret99"\nna\xefve\n')
+    repo.commit()
+    (repo.path / "old.ini").unlink()
+    module = record_of(repo, tmp_path / "out")["tracked_module"]
+    assert (
+        module["git_patch_omitted"]
+        == "left out: old.ini (not UTF-8, and not as git would store it)"
+    )
+
+
+def test_a_partial_clone_with_something_staged(repo: Repo, tmp_path: Path) -> None:
+    """What git would have to fetch to tell its size stops no run."""
+    repo.write("train.py", "def train(): pass")
+    repo.commit()
+    repo.write("data.txt", "1")
+    repo.commit()
+    repo.git("config", "uploadpack.allowFilter", "true")
+    clone = Repo(tmp_path / "clone")
+    source = ("clone", "--quiet", "--filter=blob:none", repo.path.as_uri(), str(tmp_path / "part"))
+    clone.git(*source)
+    part = Repo(tmp_path / "part")
+    part.git("reset", "--quiet", "--soft", "HEAD~1")
+    part.write("data.txt", "2")
+    repo.write("data.txt", "3")
+    repo.commit()
+    part.git("fetch", "--quiet")
+    part.git("reset", "--quiet", "--soft", "FETCH_HEAD")
+    module = record_of(part, tmp_path / "out")["tracked_module"]
+    assert module["git_commit_hash"] == repo.git("rev-parse", "HEAD")
+    assert module["git_patch_omitted"].startswith("left out: all of it (")
+
+
+def test_a_hidden_file_whose_name_is_special_to_git(repo: Repo, tmp_path: Path) -> None:
+    """It is compared with itself."""
+    repo.write("train.py", "def train(): pass")
+    repo.write(":(top)x", "1\n")
+    repo.commit()
+    repo.git("--literal-pathspecs", "update-index", "--assume-unchanged", ":(top)x")
+    repo.write(":(top)x", "2\n")
+    module = record_of(repo, tmp_path / "out")["tracked_module"]
+    folder = rebuild(repo, module, tmp_path / "again")
+    assert (folder / ":(top)x").read_text() == "2\n"
+
+
 def test_many_new_modules_and_few_descriptors(repo: Repo) -> None:
     """Git isn't started for all of them at once."""
     repo.write("work.py", f"import resource, helpers\nfrom pycrumbs import tracked\n{WORK}")
@@ -6710,6 +7162,52 @@ def test_records_in_a_declared_folder_are_no_inputs(tmp_path: Path) -> None:
     assert record["inputs_omitted"] == f"the records in {out}"
 
 
+@dataclasses.dataclass
+class WithPaths:
+    data: str
+    password_file: str = ""
+
+
+def test_inputs_in_fields(tmp_path: Path, out: Path) -> None:
+    """A namespace's or dataclass's files are inputs as a dict's are."""
+    folder = write_files(tmp_path / "data", "a")
+    path = str(folder / "a")
+    arguments = (
+        argparse.Namespace(data=path),
+        WithPaths(path),
+        {"deep": types.SimpleNamespace(data=[Path(path)])},
+    )
+    for value in arguments:
+        assert names(record_run(take, out, value)["inputs"], folder) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda path: {"password_file": path},
+        lambda path: ["--password-file", path],
+        lambda path: [{"deep": {"secret_key": path}}],
+        lambda path: WithPaths("", path),
+        lambda path: argparse.Namespace(api_key=path),
+    ],
+)
+def test_files_of_secrets_are_no_inputs(tmp_path: Path, out: Path, wrap: Any) -> None:
+    """The hash of a short secret would be as good as the secret."""
+    path = write_files(tmp_path, "secret") / "secret"
+    record = record_run(take, out, wrap(str(path)))
+    assert "inputs" not in record
+    assert REDACTED in json.dumps(record["called_function"]["parameters"])
+
+
+def test_what_follows_a_thousand_items(tmp_path: Path, out: Path) -> None:
+    """It is said, whatever the next item is."""
+    folder = write_files(tmp_path / "data", "a", "b")
+    value = [str(folder / "a")] * pycrumbs.LIST_LIMIT + [None, str(folder / "b")]
+    record = record_run(take, out, value)
+    assert record["inputs_omitted"] == "what follows the first 1,000 items of path"
+    assert names(record["inputs"], folder) == ["a"]
+
+
 def test_declared_list_is_longer_than_what_is_looked_at(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -7081,6 +7579,21 @@ def test_200_000_files(out: Path) -> None:
     assert beyond in record["outputs_omitted"]
     assert all(name.startswith("more/") for name in names(record["outputs"]))
     shutil.rmtree(out)
+
+
+def test_nothing_is_hashed_where_nothing_may_be(tmp_path: Path, out: Path) -> None:
+    """Not even what was written so lately that its times can't tell."""
+    write_files(out, "young")
+    hashed: list[str] = []
+
+    @tracked(literal_directory=out, hash_limit=0, **LIGHT)
+    def work() -> None:
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pycrumbs, "hash_file", hashed.append)
+        work()
+    assert (hashed, read(out / "work_record.json")["outputs"]) == ([], [])
 
 
 def test_a_file_written_twice_in_one_tick_of_the_clock(tmp_path: Path) -> None:
@@ -14786,6 +15299,42 @@ def test_git_that_does_not_answer_in_the_end(
     assert state["git_commit_hash"] == repo.git("rev-parse", "HEAD")
     told = r"left out: all of it \(git (did not|ended with|was killed)"
     assert re.match(told, state["git_patch_omitted"])
+
+
+@pytest.mark.slow
+def test_git_that_is_slow_each_time(
+    repo: Repo, odd_git: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is asked of it has one limit, not each question one of its own."""
+    odd_git("ls-tree", f"sleep 1.5 ;; diff) {SLEEPS}")
+    monkeypatch.setattr(pycrumbs, "GIT_TIMEOUT", 3.0)
+    omitted = run_here(repo)["git_patch_omitted"]
+    waited = re.fullmatch(r"left out: all of it \(git did not answer within (\d\.\d) s\)", omitted)
+    assert waited
+    assert float(waited[1]) < 4.4  # with a limit of its own `diff` would have had until 4.5
+
+
+@pytest.mark.slow
+def test_git_that_hangs_in_every_repository(
+    odd_git: Any, repo: Repo, on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of editable packages wait together, and the record says of each that it isn't known."""
+    for name in ("one", "two"):
+        Repo(tmp_path / name).commit()
+        leave_package(on_path, name, editable(tmp_path / name))
+    source = (repo.path / "work.py").read_text()
+    repo.write("work.py", source.replace(", include_package_inventory=False", ""))
+    odd_git("rev-parse", SLEEPS)
+    run_here(repo)
+    record = read(repo.path / "out")
+    for state in (
+        record["tracked_module"],
+        *(record["package_origins"][n] for n in ("one", "two")),
+    ):
+        assert re.fullmatch(
+            r"unavailable: git did not answer within \d\.\d s", state["git_commit_hash"]
+        )
+        assert "git_working_dir" not in state
 
 
 @pytest.mark.slow
