@@ -5330,7 +5330,7 @@ _ENVIRONMENT_THAT_COUNTS = (
 )
 _CODE_THAT_COUNTS = (
     *("git_commit_hash", "git_is_dirty", "git_patch", "git_patch_omitted"),
-    *("source_edited_after_import", "url", "commit"),
+    *("source_edited_after_import", "url", "commit", "hash"),
 )
 _ALWAYS_DIFFERENT = (
     r"SLURM_(?!JOB_NAME|JOB_PARTITION|.*CPUS|.*MEM|.*GPU|NNODES|NTASKS|NPROCS)|RANK$"
@@ -5413,6 +5413,8 @@ def forget_directory(value: Any, directory: str, cwd: str, bare: bool = True) ->
 
 OWN_DIRECTORY = "<the run's directory>"
 _BEFORE_PATH = r"(?:\w+Path\('|[\w.-]+=)?"
+# What may be a path in a sentence: what stands in quotes, or a word.
+_PATH_IN_TEXT = r"(?<=\W')[^'\n]+(?=')|(?<=\W\")[^\"\n]+(?=\")|[^\s'\"(),:;]+"
 
 
 def forget_own_directory(arguments: object, call: Record) -> Record:
@@ -5493,16 +5495,30 @@ def summarize_error(record: Record) -> list[str]:
 
 def _ending(record: Record) -> Record:
     """How a run ended, as far as that can differ."""
-    error = ": ".join(summarize_error(record)) or None
-    return _without_none({"status": judge_status(record), "error": error})
+    error, own = dict(_items(record.get("error"))), (directory_of(record), cwd_of(record))
+    if isinstance(error.get("message"), str):
+        error["message"] = _pattern(_PATH_IN_TEXT).sub(
+            lambda path: forget_directory(path[0], *own, bare=False),
+            error["message"][:TEXT_LIMIT],
+        )
+    told = ": ".join(summarize_error({"error": error})) or None
+    return _without_none({"status": judge_status(record), "error": told})
+
+
+def _result(record: Record) -> Any:
+    """What a run returned, without where its directory was."""
+    result = record.get("result", _ABSENT)
+    return forget_directory(result, directory_of(record), cwd_of(record), bare=False)
 
 
 def describe_code(record: Record) -> Record:
     """What tells the code of two runs apart, of the tracked module, the others and packages."""
-    code = _describe_state(record.get("tracked_module"))
+    code: dict[str, Record] = {}
     for kind in ("extra_tracked_modules", "package_origins"):
-        code.update((name, _describe_state(state)) for name, state in _items(record.get(kind)))
-    return code
+        for name, state in _items(record.get(kind)):
+            # Of a package that is one of the modules, only the module's entry tells the state.
+            code[name] = {**_describe_state(state), **code.get(name, {})}
+    return {**_describe_state(record.get("tracked_module")), **code}
 
 
 def _describe_state(state: object) -> Record:
@@ -5529,7 +5545,10 @@ def describe_surroundings(record: Record) -> Record:
         os.path.dirname(python) if isinstance(python, str) else python
     )
     argv = forget_directory(environment.get("argv"), directory_of(record), cwd_of(record))
-    return {**environment, "argv": argv, "rank": rank, "environment_variables": kept}
+    orig_argv = get(record, "environment", "orig_argv")
+    flags, _ = read_flags([*map(str, orig_argv)] if isinstance(orig_argv, list) else [])
+    changed = {"argv": argv, "flags": flags, "rank": rank, "environment_variables": kept}
+    return {**environment, **changed}
 
 
 def name_in_run(record: Record, entry: Record) -> str:
@@ -5579,6 +5598,12 @@ def list_uncompared(a: Record, b: Record) -> list[str]:
     return names
 
 
+def list_suppressed(a: Record, b: Record) -> list[str]:
+    """The arguments of both runs that were too long for either's record."""
+    some, others = (dict(_items(get(run, "called_function", "parameters"))) for run in (a, b))
+    return [name for name, value in some.items() if value == SUPPRESSED == others.get(name)]
+
+
 def diff_values(a: Any, b: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
     """The paths into two JSON values at which they differ, with what is there."""
     # Else a long key would stand in each of a thousand paths.
@@ -5601,7 +5626,7 @@ def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
     if kinds is not None and other_kinds is not None:
         for path in sorted(kinds.keys() | other_kinds.keys()):
             kind, other = (types.get(path, "plain") for types in (kinds, other_kinds))
-            name = path.split(".")[0].split("[")[0]
+            name = _pattern(r"[^.\[{]*").match(path)[0]
             if kind != other and name in values and name in others:
                 yield f"{path} (type)", kind, other
 
@@ -5615,7 +5640,7 @@ _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], It
     "packages": (describe_packages, diff_values),
     "inputs": (lambda run: describe_files(run, "inputs"), diff_files),
     "outputs": (lambda run: describe_files(run, "outputs"), diff_files),
-    "result": (lambda run: run.get("result", _ABSENT), diff_values),
+    "result": (_result, diff_values),
     "status": (_ending, diff_values),
     "environment": (describe_surroundings, diff_values),
 }
@@ -7827,11 +7852,12 @@ def format_differences(
 
 
 def _format_change(difference: Record) -> str:
-    """One difference: `a -> b`; of long texts, from shortly before they differ."""
+    """One difference: `a -> b`; of long texts, from a word shortly before they differ."""
     a, b = texts = [_format_side(difference, side) for side in ("a", "b")]
     same = len(os.path.commonprefix(texts))
     if max(map(len, texts)) > 80 and same > 40:
-        a, b = (f"...{text[same - 20 :]}" for text in texts)
+        start = a.rfind(" ", same - 40, same - 20) + 1 or same - 20
+        a, b = (f"...{text[start:]}" for text in texts)
     a, b = (clean(text, 80) for text in (a, b))
     if "a" not in difference:
         return f"only in the second: {b}"
@@ -8052,7 +8078,8 @@ def _cmd_diff(arguments: Any) -> int:
     Compares arguments, code, seed, packages, the content of inputs and outputs,
     results, endings and environments. What always differs isn't listed: times,
     ids, the names of the runs' own directories, and drawn seeds while what came
-    out is the same.
+    out is the same. What the records don't tell is named below, and changes no
+    exit status.
 
       pycrumbs diff runs/first runs/second
       pycrumbs diff runs/chained@1 runs/chained
@@ -8065,9 +8092,14 @@ def _cmd_diff(arguments: Any) -> int:
         _print(format_differences(differences, count_commits_apart(a, b), _make_style()))
     else:
         _print("no difference")
-    unknown = [] if arguments.json else limit_texts([*map(format_path, list_uncompared(a, b))], 5)
-    if unknown:
-        _print(f"not hashed, so only their sizes were compared: {', '.join(unknown)}")
+    remarks = {
+        "not hashed, so only their sizes were compared": map(format_path, list_uncompared(a, b)),
+        "too long for the records, so not compared": map(clean, list_suppressed(a, b)),
+    }
+    for remark, names in remarks.items():
+        unknown = [] if arguments.json else limit_texts([*names], 5)
+        if unknown:
+            _print(f"{remark}: {', '.join(unknown)}")
     return 1 if differences else 0
 
 

@@ -9103,6 +9103,14 @@ DIFFERENCES = """
     |code
     |  numpy: only in the second: {"commit": "abababababab", "git_patch": {}}
 
+    called_function.parameter_types = {"layers{}": "int"}
+    |arguments
+    |  layers{} (type): plain -> int
+
+    environment.orig_argv = ["python", "-O", "-X", "utf8", "-u", "-W", "error", "train.py", "-b"]
+    |environment
+    |  flags: [] -> ["-O", "-Xutf8", "-Werror"]
+
     package_inventory.numpy = "2.2.0"
     package_inventory.torch gone
     package_inventory.six = "1.16.0"
@@ -9220,6 +9228,47 @@ def test_diff_of_what_was_not_hashed(tmp_path: Path, command: Command) -> None:
     assert command("diff", a, b) == f"no difference\n{told}... and 4 more\n"
 
 
+def test_diff_of_an_editable_module(tmp_path: Path, command: Command) -> None:
+    """A package that is one of the modules has that module's state, which its origin only names."""
+    origin = {"url": "file:///srv/lib", "editable": True, "git_working_dir": "/srv/lib"}
+    a, b = (
+        leave_record(
+            tmp_path / f"{digit}.json",
+            package_origins={"lib": origin},
+            extra_tracked_modules={"lib": {"git_commit_hash": digit * 40}},
+        )
+        for digit in "ab"
+    )
+    lines = ["code", f"  lib.git_commit_hash: {'a' * 12} -> {'b' * 12}"]
+    assert command("diff", a, b, status=1).splitlines() == lines
+
+
+def test_diff_of_archives(tmp_path: Path, command: Command) -> None:
+    """Another archive at the same address is other code."""
+    a, b = (
+        leave_record(
+            tmp_path / f"{digit}.json",
+            package_origins={"lib": {"url": "https://x/a.zip", "hash": f"sha256={digit * 64}"}},
+        )
+        for digit in "ab"
+    )
+    told = command("diff", a, b, status=1)
+    assert told == f"code\n  lib.hash: sha256={'a' * 12} -> sha256={'b' * 12}\n"
+
+
+def test_diff_of_what_was_too_long(tmp_path: Path, command: Command) -> None:
+    """It says that it can't know."""
+    given = {"texts": pycrumbs.SUPPRESSED, "x": pycrumbs.SUPPRESSED}
+    a, b = (
+        leave_record(tmp_path / f"{x}.json", called_function__parameters={**given, "x": x})
+        for x in (pycrumbs.SUPPRESSED, "short")
+    )
+    told = "too long for the records, so not compared: texts"
+    assert command("diff", a, a) == f"no difference\n{told}, x\n"
+    assert command("diff", a, b, status=1).splitlines()[2:] == [told]
+    assert command("diff", "--json", a, a) == "[]\n"
+
+
 def test_diff_of_types(tmp_path: Path, command: Command) -> None:
     """What looks the same in JSON may have been something else; and the directory's doesn't count."""
     called = {
@@ -9246,7 +9295,18 @@ def test_diff_of_long_texts(tmp_path: Path, command: Command) -> None:
         for end in ("hello", "world")
     )
     line = command("diff", a, b, status=1).splitlines()[1]
-    assert line == '  prompt: ...oper noun as it is: hello" -> ...oper noun as it is: world"'
+    assert line == '  prompt: ...proper noun as it is: hello" -> ...proper noun as it is: world"'
+    same = ["train.py", "--data", "/home/ada/clean.json", "--out", "/home/ada/project/else/where"]
+    a, b = (
+        leave_record(tmp_path / f"{len(more)}.json", environment__argv=[*same, *more])
+        for more in ([], ["--more"])
+    )
+    shown = '..."/home/ada/project/else/where"'
+    line = command("diff", a, b, status=1).splitlines()[1]
+    assert line == f'  argv: {shown}] -> {shown}, "--more"]'
+    a, b = (leave_record(tmp_path / end, result="x" * 90 + end) for end in ("a.json", "b.json"))
+    line = command("diff", a, b, status=1).splitlines()[1]
+    assert line == f"  result: ...{'x' * 20}a.json -> ...{'x' * 20}b.json"
 
 
 def test_diff_of_words_that_name_the_directory(
@@ -9330,6 +9390,54 @@ def test_diff_of_where_each_run_went(
         for name, value in (("a", x), ("b", y))
     ]
     assert (command("diff", *records, status=0 if is_same else 1) == "no difference\n") == is_same
+
+
+OWN_WORDS = [
+    pytest.param("DIR/o.txt", True, id="a path"),
+    pytest.param("[Errno 2] No such file: 'DIR/an o'", True, id="in quotes"),
+    pytest.param('can\'t open "/p/DIR/an o"', True, id="in other quotes"),
+    pytest.param("(see ./DIR/o.txt: it is empty)", True, id="among words"),
+    pytest.param("NAME", False, id="a bare name, of something else"),
+    pytest.param("my DIR/o", True, id="after a word"),
+    pytest.param("'my DIR/o'", False, id="another directory"),
+]
+
+
+@pytest.mark.parametrize(("text", "is_same"), OWN_WORDS)
+def test_diff_of_what_tells_where_each_run_went(
+    tmp_path: Path, command: Command, text: str, is_same: bool
+) -> None:
+    """The run's own directory, in an error's message, is no difference."""
+    a, b = (
+        leave_record(
+            tmp_path / f"{name}.json",
+            called_function__directory=f"/p/runs/{name}",
+            environment__cwd="/p",
+            error={"type": "OSError", "message": message},
+        )
+        for name in ("a", "b")
+        for message in [f"x {text}".replace("DIR", f"runs/{name}").replace("NAME", name)]
+    )
+    assert (command("diff", a, b, status=0 if is_same else 1) == "no difference\n") == is_same
+
+
+@pytest.mark.parametrize("result", ["runs/NAME/o.txt", ["x", {"at": "/p/runs/NAME"}]])
+def test_diff_of_results_that_tell_where_each_run_went(
+    tmp_path: Path, command: Command, result: Any
+) -> None:
+    """Nor is it in a result; what only is called the same is one."""
+    for told in (json.dumps(result), '"NAME"'):
+        a, b = (
+            leave_record(
+                tmp_path / f"{name}.json",
+                called_function__directory=f"/p/runs/{name}",
+                environment__cwd="/p",
+                result=json.loads(told.replace("NAME", name)),
+            )
+            for name in ("a", "b")
+        )
+        is_same = told != '"NAME"'
+        assert (command("diff", a, b, status=0 if is_same else 1) == "no difference\n") == is_same
 
 
 @pytest.mark.slow
