@@ -2740,7 +2740,8 @@ def parse_metadata(text: str) -> tuple[str | None, str | None]:
     """
     header = _pattern(r"\r?\n\r?\n").split(text, maxsplit=1)[0]
     lines = _pattern(r"(?im)^(name|version)[ \t]*:[ \t]*(.*?)[ \t\r]*$").findall(header)
-    fields = {key.lower(): value for key, value in lines}
+    # Of several the first counts, as for importlib.metadata.
+    fields = {key.lower(): value for key, value in reversed(lines)}
     name = fields.get("name")
     return name and canonical_name(name), fields.get("version")
 
@@ -2801,13 +2802,17 @@ def is_below(path: str, folder: str) -> bool:
 
 def describe_origin(origin: Record) -> Record:
     """What a direct_url.json says, as a record tells it."""
+    hashes = _items(get(origin, "archive_info", "hashes"))
+    hashes.sort(key=lambda item: item[0] != "sha256")
     return _without_none(
         {
             "url": redact_remote(str(origin.get("url"))),
             "vcs": get(origin, "vcs_info", "vcs"),
             "commit": get(origin, "vcs_info", "commit_id"),
             "subdirectory": origin.get("subdirectory"),
-            "hash": get(origin, "archive_info", "hash"),
+            "hash": next((f"{kind}={text}" for kind, text in hashes), None)
+            # The older form, of one hash.
+            or get(origin, "archive_info", "hash"),
             "editable": get(origin, "dir_info", "editable"),
         }
     )
@@ -5755,9 +5760,11 @@ class _Tracer(_Makers):
         return node
 
     def find_maker(self, entry: Record, before: float) -> _Maker | None:
-        """The run that made a file, by content also one below the roots."""
+        """The run that made a file where it is or was, by content also one below the roots."""
         sha256 = entry["sha256"]
-        maker = self.find(entry["path"], sha256, before)
+        places = dict.fromkeys((entry["path"], entry.get("recorded_path", entry["path"])))
+        makers = filter(None, (self.find(place, sha256, before) for place in places))
+        maker = max(makers, key=lambda maker: maker.made(sha256) is True, default=None)
         if sha256 in self.by_content and not (maker and maker.made(sha256)):
             runs = self.by_content[sha256]
             _, path, number = max(runs, key=lambda run: (run[0] < before, run))
@@ -5774,7 +5781,8 @@ class _Tracer(_Makers):
         while around is not None and id(around) not in seen:
             seen.add(id(around))
             for entry in entries_of(around, "inputs"):
-                entries.setdefault(entry["path"], {**entry, "path": self.locate(entry, moved)})
+                place = {"path": self.locate(entry, moved), "recorded_path": entry["path"]}
+                entries.setdefault(entry["path"], {**entry, **place})
             around = self.by_uuid.get(str(around.get("parent")))
         judge_files([*entries.values()])
         return [*entries.values()]
@@ -7663,10 +7671,20 @@ def format_requirements(record: Record) -> str:
     origins = record.get("package_origins")
     lines = []
     for name, version in _items(record.get("package_inventory")):
-        line = format_requirement(name, str(version), get(origins, name) or {})
+        origin = complete_origin(get(origins, name) or {}, record)
+        line = format_requirement(name, str(version), origin)
         is_safe = _pattern(_REQUIREMENT).match(line) and REDACTED not in line
         lines.append(line if is_safe else f"# left out: {clean(name)} {clean(version)}")
     return "\n".join(lines)
+
+
+def complete_origin(origin: Any, record: Record) -> Any:
+    """A package's origin with its repository's state, where a module of the run has that."""
+    top = get(origin, "git_working_dir")
+    states: list[Any] = [record.get("tracked_module")]
+    states += [state for _, state in _items(record.get("extra_tracked_modules"))]
+    same = [state for state in states if top and get(state, "git_working_dir") == top]
+    return {**same[0], **origin} if same else origin
 
 
 def format_requirement(name: str, version: str, origin: object) -> str:
@@ -7720,14 +7738,15 @@ _VERSION = (  # of PEP 440; others can only be asked for to the letter
 
 
 def format_checksums(record: Record) -> str:
-    """The hashes of inputs and outputs as `sha256sum -c` reads them."""
-    lines = []
+    """The hashes of inputs and outputs, where they are now, as `sha256sum -c` reads them."""
+    lines, moved = [], _Moved(record)
     for kind in ("inputs", "outputs"):
         for entry in entries_of(record, kind):
             sha256 = entry["sha256"]
             if sha256 and _pattern(r"[0-9a-f]{64}\Z").match(sha256):
-                path = entry["path"].replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-                escaped = "" if path == entry["path"] else "\\"
+                place = moved.find(entry) if kind == "inputs" else entry["path"]
+                path = place.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+                escaped = "" if path == place else "\\"
                 lines.append(f"{escaped}{sha256}  {path}")
     return "\n".join(lines)
 

@@ -3694,6 +3694,8 @@ Author: Zo\u00eb
 License: MIT
         Name: continued
         Version: 0.0
+Version: 0.1
+Name: another
 Classifier: Programming Language :: Python :: 3
 Requires-Dist: numpy (>=1.20) ; extra == 'test'
 Provides-Extra: test
@@ -6489,6 +6491,24 @@ def test_editable_package_that_git_refuses(origins: Any, on_path: Path, tmp_path
     assert "not a git repository: /nowhere" in state
 
 
+ARCHIVES = {  # archive_info (PEP 610), and the hash that is recorded
+    "older": ({"hash": "md5=12"}, "md5=12"),
+    "newer": ({"hashes": {"sha256": "ab"}}, "sha256=ab"),
+    "both": ({"hash": "md5=12", "hashes": {"md5": "12", "sha256": "ab"}}, "sha256=ab"),
+    "another kind": ({"hashes": {"sha512": "cd"}}, "sha512=cd"),
+    "none": ({"hashes": {}}, None),
+}
+
+
+def test_archives(origins: Any, on_path: Path) -> None:
+    """The hash of a package's archive, in both of its forms."""
+    for number, (info, _) in enumerate(ARCHIVES.values()):
+        leave_package(on_path, f"lib{number}", {"url": "https://x/a.zip", "archive_info": info})
+    found = origins()
+    hashes = [found[f"lib{number}"].get("hash") for number in range(len(ARCHIVES))]
+    assert hashes == [told for _, told in ARCHIVES.values()]
+
+
 BROKEN = {
     "no JSON": "{",
     "a list": "[1]",
@@ -8701,7 +8721,9 @@ def test_patch_is_what_git_apply_takes(repo: Repo, out: Path, locale: dict[str, 
 
 
 COMMIT = "2a38ea37ee41466612f312d082445528df9f8d9d"
-ORIGINS = {  # an origin as a record tells it: its line in a file of requirements
+ORIGINS: dict[
+    str, tuple[dict[str, Any], str]
+] = {  # an origin as a record tells it: its line in a file of requirements
     "index": ({}, "lib==1.0"),
     "vcs": (
         {"url": "https://example.org/lib.git", "vcs": "git", "commit": COMMIT},
@@ -8792,6 +8814,20 @@ def test_requirements_of_each_origin(tmp_path: Path, command: Command, name: str
     )
     assert command("show", "--requirements", record) == f"{line}\n"
     check_requirement(line)
+
+
+@pytest.mark.parametrize("kind", ["tracked_module", "extra_tracked_modules__lib"])
+def test_requirements_of_a_module_that_is_installed(
+    tmp_path: Path, command: Command, kind: str
+) -> None:
+    """An editable package in the repository of a module of the run has its state from there."""
+    origin, line = ORIGINS["editable, below the top"]
+    state = {key: origin[key] for key in origin if key.startswith("git_")}
+    for top, told in ((origin["git_working_dir"], line), ("/srv", f"-e {origin['url']}")):
+        lib = {"url": origin["url"], "editable": True, "git_working_dir": top}
+        changes = {"package_inventory": {"lib": "1.0"}, "package_origins": {"lib": lib}}
+        record = leave_record(tmp_path / "x.json", **changes, **{kind: state})
+        assert command("show", "--requirements", record) == f"{told}\n"
 
 
 def test_requirements_of_any_version(tmp_path: Path, command: Command) -> None:
@@ -8911,6 +8947,23 @@ def test_checksums_are_what_sha256sum_takes(tmp_path: Path, locale: dict[str, st
         subprocess.run(["sha256sum", "-c", "--quiet"], input=sums, capture_output=True).returncode
         == 1
     )
+
+
+def test_checksums_of_a_folder_that_was_moved(tmp_path: Path, command: Command) -> None:
+    """The files are where they are now, as for verify."""
+
+    @quick(directory_parameter="out", create_parents=True)
+    def work(data: str, out: str) -> None:
+        Path(out, "made").write_text("made")
+
+    (tmp_path / "then").mkdir()
+    (tmp_path / "then/data").write_text("read")
+    work(str(tmp_path / "then/data"), str(tmp_path / "then/runs/a"))
+    now = (tmp_path / "then").rename(tmp_path / "now")
+    paths = [line.split("  ")[1] for line in command("show", "--checksums", now).splitlines()]
+    assert paths == [str(now / "data"), str(now / "runs/a/made")]
+    (now / "data").write_text("else")
+    assert str(tmp_path / "then/data") in command("show", "--checksums", now)
 
 
 def test_unhashed_files_have_no_checksum(tmp_path: Path, command: Command) -> None:
@@ -9821,6 +9874,15 @@ def test_trace_of_a_source_moved_alone(project: Path, command: Command) -> None:
     (project / "penguins.csv").rename(project.parent / "archive/2026.csv")
     traced = without_times(command("trace", "--root", "../archive", "runs/report/report.txt"))
     assert traced == amend({2: ("penguins.csv", f"{project.parent}/archive/2026.csv")})
+
+
+def test_trace_of_a_product_moved_alone(project: Path, command: Command) -> None:
+    """What --root finds elsewhere was made where the record says, if by nobody beside it."""
+    (project.parent / "archive").mkdir()
+    (project / "runs/data/clean.json").rename(project.parent / "archive/clean.json")
+    traced = without_times(command("trace", "--root", "../archive", "runs/report/report.txt"))
+    moved = ("runs/data/clean.json", f"{project.parent}/archive/clean.json")
+    assert traced == amend({1: moved, 4: moved})
 
 
 def test_trace_as_json(project: Path, command: Command) -> None:
