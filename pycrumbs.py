@@ -5513,6 +5513,9 @@ def _ending(record: Record) -> Record:
 def _result(record: Record) -> Any:
     """What a run returned, without where its directory was."""
     result = record.get("result", _ABSENT)
+    if describe(result)[0] == SUPPRESSED:
+        # No run has recorded that, and walking through all of it takes time.
+        return result
     return forget_directory(result, directory_of(record), cwd_of(record), bare=False)
 
 
