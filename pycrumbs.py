@@ -2794,7 +2794,8 @@ def parse_metadata(text: str) -> tuple[str | None, str | None]:
     """
     header = _pattern(r"\r?\n\r?\n").split(text, maxsplit=1)[0]
     lines = _pattern(r"(?im)^(name|version)[ \t]*:[ \t]*(.*?)[ \t\r]*$").findall(header)
-    fields = {key.lower(): value for key, value in lines}
+    # Of several the first counts, as for importlib.metadata.
+    fields = {key.lower(): value for key, value in reversed(lines)}
     name = fields.get("name")
     return name and canonical_name(name), fields.get("version")
 
@@ -2855,13 +2856,17 @@ def is_below(path: str, folder: str) -> bool:
 
 def describe_origin(origin: Record) -> Record:
     """What a direct_url.json says, as a record tells it."""
+    hashes = _items(get(origin, "archive_info", "hashes"))
+    hashes.sort(key=lambda item: item[0] != "sha256")
     return _without_none(
         {
             "url": redact_remote(str(origin.get("url"))),
             "vcs": get(origin, "vcs_info", "vcs"),
             "commit": get(origin, "vcs_info", "commit_id"),
             "subdirectory": origin.get("subdirectory"),
-            "hash": get(origin, "archive_info", "hash"),
+            "hash": next((f"{kind}={text}" for kind, text in hashes), None)
+            # The older form, of one hash.
+            or get(origin, "archive_info", "hash"),
             "editable": get(origin, "dir_info", "editable"),
         }
     )
@@ -5416,7 +5421,7 @@ _ENVIRONMENT_THAT_COUNTS = (
 )
 _CODE_THAT_COUNTS = (
     *("git_commit_hash", "git_is_dirty", "git_patch", "git_patch_omitted"),
-    *("source_edited_after_import", "url", "commit"),
+    *("source_edited_after_import", "url", "commit", "hash"),
 )
 _ALWAYS_DIFFERENT = (
     r"SLURM_(?!JOB_NAME|JOB_PARTITION|.*CPUS|.*MEM|.*GPU|NNODES|NTASKS|NPROCS)|RANK$"
@@ -5499,6 +5504,8 @@ def forget_directory(value: Any, directory: str, cwd: str, bare: bool = True) ->
 
 OWN_DIRECTORY = "<the run's directory>"
 _BEFORE_PATH = r"(?:\w+Path\('|[\w.-]+=)?"
+# What may be a path in a sentence: what stands in quotes, or a word.
+_PATH_IN_TEXT = r"(?<=\W')[^'\n]+(?=')|(?<=\W\")[^\"\n]+(?=\")|[^\s'\"(),:;]+"
 
 
 def forget_own_directory(arguments: object, call: Record) -> Record:
@@ -5579,16 +5586,33 @@ def summarize_error(record: Record) -> list[str]:
 
 def _ending(record: Record) -> Record:
     """How a run ended, as far as that can differ."""
-    error = ": ".join(summarize_error(record)) or None
-    return _without_none({"status": judge_status(record), "error": error})
+    error, own = dict(_items(record.get("error"))), (directory_of(record), cwd_of(record))
+    if isinstance(error.get("message"), str):
+        error["message"] = _pattern(_PATH_IN_TEXT).sub(
+            lambda path: forget_directory(path[0], *own, bare=False),
+            error["message"][:TEXT_LIMIT],
+        )
+    told = ": ".join(summarize_error({"error": error})) or None
+    return _without_none({"status": judge_status(record), "error": told})
+
+
+def _result(record: Record) -> Any:
+    """What a run returned, without where its directory was."""
+    result = record.get("result", _ABSENT)
+    if describe(result)[0] == SUPPRESSED:
+        # No run has recorded that, and walking through all of it takes time.
+        return result
+    return forget_directory(result, directory_of(record), cwd_of(record), bare=False)
 
 
 def describe_code(record: Record) -> Record:
     """What tells the code of two runs apart, of the tracked module, the others and packages."""
-    code = _describe_state(record.get("tracked_module"))
+    code: dict[str, Record] = {}
     for kind in ("extra_tracked_modules", "package_origins"):
-        code.update((name, _describe_state(state)) for name, state in _items(record.get(kind)))
-    return code
+        for name, state in _items(record.get(kind)):
+            # Of a package that is one of the modules, only the module's entry tells the state.
+            code[name] = {**_describe_state(state), **code.get(name, {})}
+    return {**_describe_state(record.get("tracked_module")), **code}
 
 
 def _describe_state(state: object) -> Record:
@@ -5615,7 +5639,10 @@ def describe_surroundings(record: Record) -> Record:
         os.path.dirname(python) if isinstance(python, str) else python
     )
     argv = forget_directory(environment.get("argv"), directory_of(record), cwd_of(record))
-    return {**environment, "argv": argv, "rank": rank, "environment_variables": kept}
+    orig_argv = get(record, "environment", "orig_argv")
+    flags, _ = read_flags([*map(str, orig_argv)] if isinstance(orig_argv, list) else [])
+    changed = {"argv": argv, "flags": flags, "rank": rank, "environment_variables": kept}
+    return {**environment, **changed}
 
 
 def name_in_run(record: Record, entry: Record) -> str:
@@ -5665,6 +5692,12 @@ def list_uncompared(a: Record, b: Record) -> list[str]:
     return names
 
 
+def list_suppressed(a: Record, b: Record) -> list[str]:
+    """The arguments of both runs that were too long for either's record."""
+    some, others = (dict(_items(get(run, "called_function", "parameters"))) for run in (a, b))
+    return [name for name, value in some.items() if value == SUPPRESSED == others.get(name)]
+
+
 def diff_values(a: Any, b: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
     """The paths into two JSON values at which they differ, with what is there."""
     # Else a long key would stand in each of a thousand paths.
@@ -5687,7 +5720,7 @@ def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
     if kinds is not None and other_kinds is not None:
         for path in sorted(kinds.keys() | other_kinds.keys()):
             kind, other = (types.get(path, "plain") for types in (kinds, other_kinds))
-            name = path.split(".")[0].split("[")[0]
+            name = _pattern(r"[^.\[{]*").match(path)[0]
             if kind != other and name in values and name in others:
                 yield f"{path} (type)", kind, other
 
@@ -5701,7 +5734,7 @@ _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], It
     "packages": (describe_packages, diff_values),
     "inputs": (lambda run: describe_files(run, "inputs"), diff_files),
     "outputs": (lambda run: describe_files(run, "outputs"), diff_files),
-    "result": (lambda run: run.get("result", _ABSENT), diff_values),
+    "result": (_result, diff_values),
     "status": (_ending, diff_values),
     "environment": (describe_surroundings, diff_values),
 }
@@ -5816,9 +5849,11 @@ class _Tracer(_Makers):
         return node
 
     def find_maker(self, entry: Record, before: float) -> _Maker | None:
-        """The run that made a file, by content also one below the roots."""
+        """The run that made a file where it is or was, by content also one below the roots."""
         sha256 = entry["sha256"]
-        maker = self.find(entry["path"], sha256, before)
+        places = dict.fromkeys((entry["path"], entry.get("recorded_path", entry["path"])))
+        makers = filter(None, (self.find(place, sha256, before) for place in places))
+        maker = max(makers, key=lambda maker: maker.made(sha256) is True, default=None)
         if sha256 in self.by_content and not (maker and maker.made(sha256)):
             runs = self.by_content[sha256]
             _, path, number = max(runs, key=lambda run: (run[0] < before, run))
@@ -5835,7 +5870,8 @@ class _Tracer(_Makers):
         while around is not None and id(around) not in seen:
             seen.add(id(around))
             for entry in entries_of(around, "inputs"):
-                entries.setdefault(entry["path"], {**entry, "path": self.locate(entry, moved)})
+                place = {"path": self.locate(entry, moved), "recorded_path": entry["path"]}
+                entries.setdefault(entry["path"], {**entry, **place})
             around = self.by_uuid.get(str(around.get("parent")))
         judge_files([*entries.values()])
         return [*entries.values()]
@@ -7724,10 +7760,20 @@ def format_requirements(record: Record) -> str:
     origins = record.get("package_origins")
     lines = []
     for name, version in _items(record.get("package_inventory")):
-        line = format_requirement(name, str(version), get(origins, name) or {})
+        origin = complete_origin(get(origins, name) or {}, record)
+        line = format_requirement(name, str(version), origin)
         is_safe = _pattern(_REQUIREMENT).match(line) and REDACTED not in line
         lines.append(line if is_safe else f"# left out: {clean(name)} {clean(version)}")
     return "\n".join(lines)
+
+
+def complete_origin(origin: Any, record: Record) -> Any:
+    """A package's origin with its repository's state, where a module of the run has that."""
+    top = get(origin, "git_working_dir")
+    states: list[Any] = [record.get("tracked_module")]
+    states += [state for _, state in _items(record.get("extra_tracked_modules"))]
+    same = [state for state in states if top and get(state, "git_working_dir") == top]
+    return {**same[0], **origin} if same else origin
 
 
 def format_requirement(name: str, version: str, origin: object) -> str:
@@ -7781,14 +7827,15 @@ _VERSION = (  # of PEP 440; others can only be asked for to the letter
 
 
 def format_checksums(record: Record) -> str:
-    """The hashes of inputs and outputs as `sha256sum -c` reads them."""
-    lines = []
+    """The hashes of inputs and outputs, where they are now, as `sha256sum -c` reads them."""
+    lines, moved = [], _Moved(record)
     for kind in ("inputs", "outputs"):
         for entry in entries_of(record, kind):
             sha256 = entry["sha256"]
             if sha256 and _pattern(r"[0-9a-f]{64}\Z").match(sha256):
-                path = entry["path"].replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-                escaped = "" if path == entry["path"] else "\\"
+                place = moved.find(entry) if kind == "inputs" else entry["path"]
+                path = place.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+                escaped = "" if path == place else "\\"
                 lines.append(f"{escaped}{sha256}  {path}")
     return "\n".join(lines)
 
@@ -7913,11 +7960,12 @@ def format_differences(
 
 
 def _format_change(difference: Record) -> str:
-    """One difference: `a -> b`; of long texts, from shortly before they differ."""
+    """One difference: `a -> b`; of long texts, from a word shortly before they differ."""
     a, b = texts = [_format_side(difference, side) for side in ("a", "b")]
     same = len(os.path.commonprefix(texts))
     if max(map(len, texts)) > 80 and same > 40:
-        a, b = (f"...{text[same - 20 :]}" for text in texts)
+        start = a.rfind(" ", same - 40, same - 20) + 1 or same - 20
+        a, b = (f"...{text[start:]}" for text in texts)
     a, b = (clean(text, 80) for text in (a, b))
     if "a" not in difference:
         return f"only in the second: {b}"
@@ -8138,7 +8186,8 @@ def _cmd_diff(arguments: Any) -> int:
     Compares arguments, code, seed, packages, the content of inputs and outputs,
     results, endings and environments. What always differs isn't listed: times,
     ids, the names of the runs' own directories, and drawn seeds while what came
-    out is the same.
+    out is the same. What the records don't tell is named below, and changes no
+    exit status.
 
       pycrumbs diff runs/first runs/second
       pycrumbs diff runs/chained@1 runs/chained
@@ -8151,9 +8200,14 @@ def _cmd_diff(arguments: Any) -> int:
         _print(format_differences(differences, count_commits_apart(a, b), _make_style()))
     else:
         _print("no difference")
-    unknown = [] if arguments.json else limit_texts([*map(format_path, list_uncompared(a, b))], 5)
-    if unknown:
-        _print(f"not hashed, so only their sizes were compared: {', '.join(unknown)}")
+    remarks = {
+        "not hashed, so only their sizes were compared": map(format_path, list_uncompared(a, b)),
+        "too long for the records, so not compared": map(clean, list_suppressed(a, b)),
+    }
+    for remark, names in remarks.items():
+        unknown = [] if arguments.json else limit_texts([*names], 5)
+        if unknown:
+            _print(f"{remark}: {', '.join(unknown)}")
     return 1 if differences else 0
 
 

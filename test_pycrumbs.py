@@ -3877,6 +3877,8 @@ Author: Zo\u00eb
 License: MIT
         Name: continued
         Version: 0.0
+Version: 0.1
+Name: another
 Classifier: Programming Language :: Python :: 3
 Requires-Dist: numpy (>=1.20) ; extra == 'test'
 Provides-Extra: test
@@ -6947,6 +6949,24 @@ def test_editable_package_that_git_refuses(origins: Any, on_path: Path, tmp_path
     assert "not a git repository: /nowhere" in state
 
 
+ARCHIVES = {  # archive_info (PEP 610), and the hash that is recorded
+    "older": ({"hash": "md5=12"}, "md5=12"),
+    "newer": ({"hashes": {"sha256": "ab"}}, "sha256=ab"),
+    "both": ({"hash": "md5=12", "hashes": {"md5": "12", "sha256": "ab"}}, "sha256=ab"),
+    "another kind": ({"hashes": {"sha512": "cd"}}, "sha512=cd"),
+    "none": ({"hashes": {}}, None),
+}
+
+
+def test_archives(origins: Any, on_path: Path) -> None:
+    """The hash of a package's archive, in both of its forms."""
+    for number, (info, _) in enumerate(ARCHIVES.values()):
+        leave_package(on_path, f"lib{number}", {"url": "https://x/a.zip", "archive_info": info})
+    found = origins()
+    hashes = [found[f"lib{number}"].get("hash") for number in range(len(ARCHIVES))]
+    assert hashes == [told for _, told in ARCHIVES.values()]
+
+
 BROKEN = {
     "no JSON": "{",
     "a list": "[1]",
@@ -9240,7 +9260,9 @@ def test_patch_is_what_git_apply_takes(repo: Repo, out: Path, locale: dict[str, 
 
 
 COMMIT = "2a38ea37ee41466612f312d082445528df9f8d9d"
-ORIGINS = {  # an origin as a record tells it: its line in a file of requirements
+ORIGINS: dict[
+    str, tuple[dict[str, Any], str]
+] = {  # an origin as a record tells it: its line in a file of requirements
     "index": ({}, "lib==1.0"),
     "vcs": (
         {"url": "https://example.org/lib.git", "vcs": "git", "commit": COMMIT},
@@ -9331,6 +9353,20 @@ def test_requirements_of_each_origin(tmp_path: Path, command: Command, name: str
     )
     assert command("show", "--requirements", record) == f"{line}\n"
     check_requirement(line)
+
+
+@pytest.mark.parametrize("kind", ["tracked_module", "extra_tracked_modules__lib"])
+def test_requirements_of_a_module_that_is_installed(
+    tmp_path: Path, command: Command, kind: str
+) -> None:
+    """An editable package in the repository of a module of the run has its state from there."""
+    origin, line = ORIGINS["editable, below the top"]
+    state = {key: origin[key] for key in origin if key.startswith("git_")}
+    for top, told in ((origin["git_working_dir"], line), ("/srv", f"-e {origin['url']}")):
+        lib = {"url": origin["url"], "editable": True, "git_working_dir": top}
+        changes = {"package_inventory": {"lib": "1.0"}, "package_origins": {"lib": lib}}
+        record = leave_record(tmp_path / "x.json", **changes, **{kind: state})
+        assert command("show", "--requirements", record) == f"{told}\n"
 
 
 def test_requirements_of_any_version(tmp_path: Path, command: Command) -> None:
@@ -9450,6 +9486,23 @@ def test_checksums_are_what_sha256sum_takes(tmp_path: Path, locale: dict[str, st
         subprocess.run(["sha256sum", "-c", "--quiet"], input=sums, capture_output=True).returncode
         == 1
     )
+
+
+def test_checksums_of_a_folder_that_was_moved(tmp_path: Path, command: Command) -> None:
+    """The files are where they are now, as for verify."""
+
+    @quick(directory_parameter="out", create_parents=True)
+    def work(data: str, out: str) -> None:
+        Path(out, "made").write_text("made")
+
+    (tmp_path / "then").mkdir()
+    (tmp_path / "then/data").write_text("read")
+    work(str(tmp_path / "then/data"), str(tmp_path / "then/runs/a"))
+    now = (tmp_path / "then").rename(tmp_path / "now")
+    paths = [line.split("  ")[1] for line in command("show", "--checksums", now).splitlines()]
+    assert paths == [str(now / "data"), str(now / "runs/a/made")]
+    (now / "data").write_text("else")
+    assert str(tmp_path / "then/data") in command("show", "--checksums", now)
 
 
 def test_unhashed_files_have_no_checksum(tmp_path: Path, command: Command) -> None:
@@ -9642,6 +9695,14 @@ DIFFERENCES = """
     |code
     |  numpy: only in the second: {"commit": "abababababab", "git_patch": {}}
 
+    called_function.parameter_types = {"layers{}": "int"}
+    |arguments
+    |  layers{} (type): plain -> int
+
+    environment.orig_argv = ["python", "-O", "-X", "utf8", "-u", "-W", "error", "train.py", "-b"]
+    |environment
+    |  flags: [] -> ["-O", "-Xutf8", "-Werror"]
+
     package_inventory.numpy = "2.2.0"
     package_inventory.torch gone
     package_inventory.six = "1.16.0"
@@ -9759,6 +9820,47 @@ def test_diff_of_what_was_not_hashed(tmp_path: Path, command: Command) -> None:
     assert command("diff", a, b) == f"no difference\n{told}... and 4 more\n"
 
 
+def test_diff_of_an_editable_module(tmp_path: Path, command: Command) -> None:
+    """A package that is one of the modules has that module's state, which its origin only names."""
+    origin = {"url": "file:///srv/lib", "editable": True, "git_working_dir": "/srv/lib"}
+    a, b = (
+        leave_record(
+            tmp_path / f"{digit}.json",
+            package_origins={"lib": origin},
+            extra_tracked_modules={"lib": {"git_commit_hash": digit * 40}},
+        )
+        for digit in "ab"
+    )
+    lines = ["code", f"  lib.git_commit_hash: {'a' * 12} -> {'b' * 12}"]
+    assert command("diff", a, b, status=1).splitlines() == lines
+
+
+def test_diff_of_archives(tmp_path: Path, command: Command) -> None:
+    """Another archive at the same address is other code."""
+    a, b = (
+        leave_record(
+            tmp_path / f"{digit}.json",
+            package_origins={"lib": {"url": "https://x/a.zip", "hash": f"sha256={digit * 64}"}},
+        )
+        for digit in "ab"
+    )
+    told = command("diff", a, b, status=1)
+    assert told == f"code\n  lib.hash: sha256={'a' * 12} -> sha256={'b' * 12}\n"
+
+
+def test_diff_of_what_was_too_long(tmp_path: Path, command: Command) -> None:
+    """It says that it can't know."""
+    given = {"texts": pycrumbs.SUPPRESSED, "x": pycrumbs.SUPPRESSED}
+    a, b = (
+        leave_record(tmp_path / f"{x}.json", called_function__parameters={**given, "x": x})
+        for x in (pycrumbs.SUPPRESSED, "short")
+    )
+    told = "too long for the records, so not compared: texts"
+    assert command("diff", a, a) == f"no difference\n{told}, x\n"
+    assert command("diff", a, b, status=1).splitlines()[2:] == [told]
+    assert command("diff", "--json", a, a) == "[]\n"
+
+
 def test_diff_of_types(tmp_path: Path, command: Command) -> None:
     """What looks the same in JSON may have been something else; and the directory's doesn't count."""
     called = {
@@ -9785,7 +9887,18 @@ def test_diff_of_long_texts(tmp_path: Path, command: Command) -> None:
         for end in ("hello", "world")
     )
     line = command("diff", a, b, status=1).splitlines()[1]
-    assert line == '  prompt: ...oper noun as it is: hello" -> ...oper noun as it is: world"'
+    assert line == '  prompt: ...proper noun as it is: hello" -> ...proper noun as it is: world"'
+    same = ["train.py", "--data", "/home/ada/clean.json", "--out", "/home/ada/project/else/where"]
+    a, b = (
+        leave_record(tmp_path / f"{len(more)}.json", environment__argv=[*same, *more])
+        for more in ([], ["--more"])
+    )
+    shown = '..."/home/ada/project/else/where"'
+    line = command("diff", a, b, status=1).splitlines()[1]
+    assert line == f'  argv: {shown}] -> {shown}, "--more"]'
+    a, b = (leave_record(tmp_path / end, result="x" * 90 + end) for end in ("a.json", "b.json"))
+    line = command("diff", a, b, status=1).splitlines()[1]
+    assert line == f"  result: ...{'x' * 20}a.json -> ...{'x' * 20}b.json"
 
 
 def test_diff_of_words_that_name_the_directory(
@@ -9869,6 +9982,54 @@ def test_diff_of_where_each_run_went(
         for name, value in (("a", x), ("b", y))
     ]
     assert (command("diff", *records, status=0 if is_same else 1) == "no difference\n") == is_same
+
+
+OWN_WORDS = [
+    pytest.param("DIR/o.txt", True, id="a path"),
+    pytest.param("[Errno 2] No such file: 'DIR/an o'", True, id="in quotes"),
+    pytest.param('can\'t open "/p/DIR/an o"', True, id="in other quotes"),
+    pytest.param("(see ./DIR/o.txt: it is empty)", True, id="among words"),
+    pytest.param("NAME", False, id="a bare name, of something else"),
+    pytest.param("my DIR/o", True, id="after a word"),
+    pytest.param("'my DIR/o'", False, id="another directory"),
+]
+
+
+@pytest.mark.parametrize(("text", "is_same"), OWN_WORDS)
+def test_diff_of_what_tells_where_each_run_went(
+    tmp_path: Path, command: Command, text: str, is_same: bool
+) -> None:
+    """The run's own directory, in an error's message, is no difference."""
+    a, b = (
+        leave_record(
+            tmp_path / f"{name}.json",
+            called_function__directory=f"/p/runs/{name}",
+            environment__cwd="/p",
+            error={"type": "OSError", "message": message},
+        )
+        for name in ("a", "b")
+        for message in [f"x {text}".replace("DIR", f"runs/{name}").replace("NAME", name)]
+    )
+    assert (command("diff", a, b, status=0 if is_same else 1) == "no difference\n") == is_same
+
+
+@pytest.mark.parametrize("result", ["runs/NAME/o.txt", ["x", {"at": "/p/runs/NAME"}]])
+def test_diff_of_results_that_tell_where_each_run_went(
+    tmp_path: Path, command: Command, result: Any
+) -> None:
+    """Nor is it in a result; what only is called the same is one."""
+    for told in (json.dumps(result), '"NAME"'):
+        a, b = (
+            leave_record(
+                tmp_path / f"{name}.json",
+                called_function__directory=f"/p/runs/{name}",
+                environment__cwd="/p",
+                result=json.loads(told.replace("NAME", name)),
+            )
+            for name in ("a", "b")
+        )
+        is_same = told != '"NAME"'
+        assert (command("diff", a, b, status=0 if is_same else 1) == "no difference\n") == is_same
 
 
 @pytest.mark.slow
@@ -10252,6 +10413,15 @@ def test_trace_of_a_source_moved_alone(project: Path, command: Command) -> None:
     (project / "penguins.csv").rename(project.parent / "archive/2026.csv")
     traced = without_times(command("trace", "--root", "../archive", "runs/report/report.txt"))
     assert traced == amend({2: ("penguins.csv", f"{project.parent}/archive/2026.csv")})
+
+
+def test_trace_of_a_product_moved_alone(project: Path, command: Command) -> None:
+    """What --root finds elsewhere was made where the record says, if by nobody beside it."""
+    (project.parent / "archive").mkdir()
+    (project / "runs/data/clean.json").rename(project.parent / "archive/clean.json")
+    traced = without_times(command("trace", "--root", "../archive", "runs/report/report.txt"))
+    moved = ("runs/data/clean.json", f"{project.parent}/archive/clean.json")
+    assert traced == amend({1: moved, 4: moved})
 
 
 def test_trace_as_json(project: Path, command: Command) -> None:
