@@ -8570,4 +8570,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if __spec__ is not None:
+        # `python -m`: what the program imports by that name must be the module that works here.
+        import importlib
+
+        main = importlib.import_module(__spec__.name).main
     raise SystemExit(main())

@@ -10178,6 +10178,24 @@ def test_run_is_the_parent_of_what_it_tracks(launch: Callable[..., Any], repo: R
     assert record in records.values()
 
 
+@pytest.mark.parametrize("init", ["", "from .pycrumbs import tracked"], ids=["plain", "imports"])
+def test_run_by_a_vendored_copy(scripts: Path, init: str) -> None:
+    """What the script imports from the package is what runs it, also if it was there before."""
+    (scripts / "pkg/__init__.py").write_text(init)
+    (scripts / "pkg/pycrumbs.py").symlink_to(pycrumbs.__file__)
+    text = """
+        import pkg.pycrumbs
+        @pkg.pycrumbs.tracked(literal_directory="inner", disable_git_tracking=True)
+        def inner():
+            pass
+        inner()
+    """
+    (scripts / "work.py").write_text(textwrap.dedent(text))
+    run = ["-m", "pkg.pycrumbs", "run", "--no-git", "-o", "outer", "work.py"]
+    run_python(*run, cwd=scripts, env={"PYTHONPATH": ""})
+    assert read(scripts / "inner")["parent"] == read(scripts / "outer")["uuid"]
+
+
 def test_run_keeps_secrets_out(launch: Callable[..., Any], repo: Repo) -> None:
     """A secret on the script's command line reaches the script, and no record."""
     text = "import sys; assert 'hunter2secret' in sys.argv[2], sys.argv"
