@@ -108,6 +108,7 @@ DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
 TRACEBACK_LINES = 100  # kept of a long traceback, at either end
 TRACEBACK_LENGTH = 2**17  # and the characters
 SOCKET_FOLDER_LENGTH = 70  # of the 104 characters of a socket's path, 34 are multiprocessing's
+COPY_SIZE = 2**17  # bytes that a copy of this file has at least
 LINK_LIMIT = 10_000  # files of one argument that a rerun links to one by one
 CHECKOUT_TIMEOUT = 600.0  # seconds, for the repository of a rerun
 ELSEWHERE = "elsewhere"  # folder for what a rerun would have written outside its directory
@@ -6989,7 +6990,7 @@ class _Redirected:
 
         if not spec.origin or not spec.has_location:
             return spec
-        if spec.name.endswith(".pycrumbs") and b"\nclass _Redirected:" in _read_bytes(spec.origin):
+        if _is_this_module(spec.origin):
             return importlib.util.spec_from_loader(spec.name, self)  # type: ignore[arg-type]
         origin = _map_import(spec.origin, self.plan)
         if origin == spec.origin:
@@ -7006,6 +7007,13 @@ class _Redirected:
 
     def exec_module(self, module: types.ModuleType) -> None:
         """It is loaded already."""
+
+
+def _is_this_module(path: str) -> bool:
+    """Whether a source file is a copy of this one, of whatever name and version."""
+    # Most are too short for it, and needn't be read.
+    is_long = path.endswith(".py") and _size_of(path) > COPY_SIZE
+    return is_long and b"\nclass _Redirected:" in _read_bytes(path)
 
 
 _WRITING_EVENTS = {  # audit events, and which of their arguments are paths that change
@@ -8111,6 +8119,9 @@ def _cmd_rerun(arguments: Any) -> int:
       pycrumbs rerun --yes -o runs/again runs/first
     """
     record = find_run(arguments.target, _complain)
+    if arguments.output is not None:
+        # Before anything is hashed, or asked.
+        check_target(os.path.abspath(arguments.output))
     with _Progress("hashing") as progress:
         plan = plan_rerun(record, arguments.repo, progress)
     print(format_plan(plan, record), file=sys.stderr)

@@ -11622,6 +11622,13 @@ CORPUS: dict[str, Case] = {
         },
         env={"PYTHONPATH": ""},
     ),
+    "vendored by another name": Case(
+        {
+            "main.py": PLAIN_RERUN.replace("from pycrumbs", "from _crumbs"),
+            "_crumbs.py": (HERE / "pycrumbs.py").read_text(encoding="utf-8"),
+        },
+        env={"PYTHONPATH": ""},
+    ),
     "pickled classes": Case(
         {
             "main.py": script(
@@ -13240,12 +13247,14 @@ def test_rerun_makes_a_folder_of_its_own(first: Repo, tmp_path: Path) -> None:
 
 
 def test_rerun_writes_into_no_folder_that_holds_something(first: Repo, tmp_path: Path) -> None:
-    """It says so before it runs."""
+    """It says so before it asks."""
     (tmp_path / "again").mkdir()
     (tmp_path / "again/mine.txt").touch()
-    again = rerun(first.path / "out", "--yes", cwd=tmp_path)
-    message = f"pycrumbs: {again.made}: must be a folder that is empty, or not there yet"
-    assert (again.status, again.stderr.splitlines()[-1]) == (2, message)
+    again = rerun(first.path / "out", cwd=tmp_path)
+    message = f"{again.made}: must be a folder that is empty, or not there yet"
+    assert (again.status, again.stderr) == (2, f"pycrumbs: {message}\n")
+    with pytest.raises(pycrumbs.RecordError, match=re.escape(message)):
+        pycrumbs.rerun_record(first.path / "out", again.made)
 
 
 @pytest.mark.slow
