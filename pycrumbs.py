@@ -2830,7 +2830,11 @@ def find_editable_folder(origin: Record) -> str | None:
         from urllib.request import url2pathname
 
         folder = url2pathname(path)
-    return os.path.realpath(folder) if os.path.isdir(folder) else None
+    folder = os.path.realpath(folder)
+    if _rerun is not None:
+        # The code comes from the checkout, which stands for the repository.
+        folder = _map_import(folder, _rerun.plan)
+    return folder if os.path.isdir(folder) else None
 
 
 def canonical_name(name: str) -> str:
@@ -5992,6 +5996,7 @@ def plan_code(record: Record, repository: _StrPath | None) -> Record:
         "repository": repository,
         "top": top,
         "alias": alias,
+        "remotes": {n: u for n, u in _items(module.get("git_remotes")) if _is_text(f"{n}{u}")},
         "commit": commit,
         "patch": patch,
         "ignored": [part for part in list_omitted(module) if part.startswith(_IGNORED)],
@@ -6623,6 +6628,7 @@ def lay_out(plan: Record, work: str) -> None:
     plan["root"] = os.path.join(work, "root")
     code = relocate(plan["top"], plan)
     check_out(plan["repository"], plan["commit"], code, plan["patch"])
+    set_remotes(code, plan["remotes"])
     source = os.path.join(code, plan["source"])
     if not os.path.isfile(source):
         raise RecordError(f"commit {plan['commit']} and its patch hold no {plan['source']}")
@@ -6657,6 +6663,14 @@ def check_out(repository: str, commit: str, code: str, patch: Sequence[str] = ()
         if os.path.exists(os.path.join(submodule, ".git")):
             check_commit(submodule, needed)
             check_out(submodule, needed, os.path.join(code, folder))
+
+
+def set_remotes(code: str, remotes: Mapping[str, Any]) -> None:
+    """Give a clone the remotes that the record tells of, none of which can be pushed to."""
+    _require_git(code, "config", "--remove-section", "remote.origin")
+    for name, url in remotes.items():
+        _require_git(code, "config", f"remote.{name}.url", str(url))
+        _require_git(code, "config", f"remote.{name}.pushurl", os.devnull)
 
 
 # What git-lfs holds would come from its server; what the run read of it is among the inputs.

@@ -12900,6 +12900,29 @@ def test_a_rerun_can_be_compared_verified_and_rerun(
 
 
 @pytest.mark.slow
+def test_a_rerun_of_a_project_in_editable_mode(repo: Repo, tmp_path: Path) -> None:
+    """Its code came from the checkout: neither today's commit is recorded, nor the checkout."""
+    for name, url in (("origin", "https://me:secret@example.com/x.git"), ("mine", "../mine")):
+        repo.git("remote", "add", name, url)
+    (tmp_path / "site").mkdir()
+    for name, folder in (("project", repo.path), ("part", repo.path / "part")):
+        folder.mkdir(exist_ok=True)
+        leave_package(tmp_path / "site", name, editable(folder))
+    site = f"{HERE}{os.pathsep}{tmp_path / 'site'}"
+    files = {"main.py": PLAIN_RERUN, "part/lib.py": ""}
+    record_first_run(repo, files, PYTHONPATH=site)
+    again = rerun("repo/out", "--yes", "--keep", "--json", cwd=tmp_path, PYTHONPATH=site)
+    old, new = read(repo.path / "out"), read(again.made)
+    assert new["package_origins"] == old["package_origins"]
+    assert new["tracked_module"]["git_remotes"] == old["tracked_module"]["git_remotes"]
+    assert list(old["tracked_module"]["git_remotes"]) == ["origin", "mine"]
+    push = ["git", "-C", json.loads(again.stdout)["checkout"], "remote", "get-url", "--push", "mine"]
+    assert subprocess.run(push, capture_output=True).stdout == b"/dev/null\n"
+    done = run_python("-m", "pycrumbs", "diff", "repo/out", "again", cwd=tmp_path)
+    assert done.stdout == "no difference\n"
+
+
+@pytest.mark.slow
 def test_a_rerun_of_a_click_command_is_the_same_function(repo: Repo, tmp_path: Path) -> None:
     """What click makes a command of, it hides."""
     case = CORPUS["click"]
