@@ -91,6 +91,7 @@ VALUE_LIMIT = 1_000_000  # and the values in it; a list or mapping counts as two
 RUN_LIMIT = 50_000  # and the runs
 ARGUMENT_LIMIT = 50_000  # and the values in the arguments of a call that is run again
 LOOK_TIMEOUT = 4.0  # seconds, for a look at the repository that a record names
+LIBRARY_LIMIT = 20  # other repositories that are compared with what a record says of them
 COMPARE_LIMIT = 64 * 2**20  # bytes of an output of which a rerun tells where it differs
 PATH_LIMIT = 4096  # characters of a recorded path or of a class's name, as long as systems allow
 
@@ -6019,7 +6020,7 @@ def check_commit(repository: str, commit: str) -> None:
     """Make sure that the repository is there and has the commit."""
     if not commit:
         raise RecordError("the record names no commit: its repository had none yet")
-    if not _pattern(r"[0-9a-f]{40}(?:[0-9a-f]{24})?").fullmatch(commit):
+    if not _pattern(_COMMIT).fullmatch(commit):
         raise RecordError(f"the record names no commit, but {commit!r}")
     advice = "name a clone that has it with --repo"
     if not os.path.isdir(repository):
@@ -6029,6 +6030,9 @@ def check_commit(repository: str, commit: str) -> None:
     if status != 0:
         reason = "" if "Not a valid object name" in said else f" ({said})"
         raise RecordError(f"{repository} has no commit {commit}{reason}; fetch it, or {advice}")
+
+
+_COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 
 
 def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple[int, str]:
@@ -6340,11 +6344,41 @@ def list_doubts_about_code(record: Record, plan: Record) -> Iterator[str]:
             yield f"the record's patch does not hold {part}"
     if module.get("source_edited_after_import"):
         yield "the source was edited after it had been imported: what ran is not in git"
+    yield from list_doubts_about_libraries(record, plan["top"])
+
+
+def list_doubts_about_libraries(record: Record, own: str) -> Iterator[str]:
+    """Which of the other repositories that the run took code from aren't as they were."""
+    states: Record = {}
     for kind in ("extra_tracked_modules", "package_origins"):
         for name, state in _items(record.get(kind)):
             top = get(state, "git_working_dir")
-            if top not in (None, plan["top"]):
-                yield f"{name} is used as it is now, not as it was: {top}"
+            if top is not None and top != own:
+                # Of several packages in one repository, the first has its patch.
+                states.setdefault(str(top), (name, state))
+    since = time.monotonic()
+    for number, (top, (name, then)) in enumerate(states.items()):
+        is_looked_at = number < LIBRARY_LIMIT and os.path.isabs(top)
+        change = describe_move(then, _attempt(read_library, top, since) if is_looked_at else None)
+        if change is not None:
+            yield f"{name} is used as it is now, not as it was: {top}{change}"
+
+
+def read_library(top: str, since: float) -> Record:
+    """The state of a repository; `since` is when the look at the first of them began."""
+    return _GitProbe(top, top, since).describe(allow_dirty=True)
+
+
+def describe_move(then: Record, now: object) -> str | None:
+    """How a repository has changed since a run, as far as that can be told; None if it hasn't."""
+    commits = [str(get(state, "git_commit_hash")) for state in (then, now)]
+    if not all(map(_pattern(_COMMIT).fullmatch, commits)):
+        return ""
+    if commits[0] != commits[1]:
+        return f" (commit {commits[0][:12]} -> {commits[1][:12]})"
+    if get(then, "git_patch") == get(now, "git_patch") and not list_omitted(then):
+        return None
+    return " (what is not committed there may be other than it was)"
 
 
 # -- arguments from their descriptions
@@ -8138,7 +8172,8 @@ def _cmd_rerun(arguments: Any) -> int:
         check_target(os.path.abspath(arguments.output))
     with _Progress("hashing") as progress:
         plan = plan_rerun(record, arguments.repo, progress)
-    print(format_plan(plan, record), file=sys.stderr)
+    told = format_plan(plan, record)
+    print(told, file=sys.stderr)
     try:
         if not arguments.yes:
             _ask_to_execute()
@@ -8149,7 +8184,8 @@ def _cmd_rerun(arguments: Any) -> int:
     if arguments.json:
         _print_json(result)
     else:
-        _print(format_rerun(result, _make_style()))
+        notes = [note for note in result["notes"] if clean(note) not in told]
+        _print(format_rerun({**result, "notes": notes}, _make_style()))
     return 1 if any(v["verdict"] != "identical" for v in result["verdicts"]) else 0
 
 

@@ -13113,6 +13113,34 @@ def test_rerun_notes_what_could_make_a_difference(
 
 
 @pytest.mark.slow
+def test_rerun_says_once_which_libraries_have_changed(repo: Repo, tmp_path: Path) -> None:
+    """Those that are as they were are none of them, be they clean or not."""
+    site = f"{HERE}{os.pathsep}{tmp_path / 'site'}"
+    libraries = {name: Repo(tmp_path / name) for name in ("same", "dirty", "moved", "edited")}
+    for name, library in libraries.items():
+        library.write("lib.py", "A = 1")
+        library.commit()
+        leave_package(tmp_path / "site", name, editable(library.path))
+    commit = libraries["moved"].git("rev-parse", "--short=12", "HEAD")
+    libraries["dirty"].write("lib.py", "A = 2")
+    repo.write("main.py", PLAIN_RERUN)
+    repo.commit()
+    run_python("main.py", cwd=repo.path, env={"PYTHONPATH": site})
+    commit += f" -> {libraries['moved'].commit()[:12]}"
+    libraries["edited"].write("lib.py", "A = 2")
+    again = rerun("repo/out", "--yes", cwd=tmp_path, PYTHONPATH=site)
+    changes = [
+        ("edited", "what is not committed there may be other than it was"),
+        ("moved", f"commit {commit}"),
+    ]
+    told = re.findall(rf"note:? +((?:{'|'.join(libraries)}) .*)", again.stderr + again.stdout)
+    assert told == [
+        f"{name} is used as it is now, not as it was: {tmp_path / name} ({change})"
+        for name, change in changes
+    ]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("outside", [True, False], ids=["outside", "inside"])
 def test_rerun_through_links_of_the_commit(repo: Repo, tmp_path: Path, outside: bool) -> None:
     """What they lead to outside is read where it is, and never written to."""
