@@ -2089,7 +2089,10 @@ class _GitProbe:
         # Of these the index may say what isn't so, or that they are deleted while they were run.
         paths.update({**self.find_hidden(hidden), **dict.fromkeys(untracked, "untracked")})
         try:
-            return {**state, **self.read_patch(commit, paths)}
+            patch = self.read_patch(commit, paths)
+            # Where what is staged has been undone in the working tree, an empty one leads there.
+            empty = {"git_patch": []} if state["git_is_dirty"] and not patch else {}
+            return {**state, **patch, **empty}
         except _GitSilent as silence:
             # What has been told so far holds without the patch. (Where a partial clone lacks an
             # object, git can die of SIGPIPE as it may not fetch it.)
@@ -6054,7 +6057,7 @@ def check_patch_is_whole(module: Record) -> None:
     if missing:
         problem = f"the record's patch is not whole; left out: {'; '.join(missing)}"
         raise RecordError(f"{problem}; {_COMMIT_FIRST}")
-    if module.get("git_is_dirty") and not parts and not module.get("git_patch"):
+    if module.get("git_is_dirty") and not parts and module.get("git_patch") is None:
         raise RecordError("the record tells of uncommitted changes, and does not hold them")
 
 

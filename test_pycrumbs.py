@@ -12833,6 +12833,24 @@ def test_what_neither_git_nor_the_record_holds_is_used_and_said(repo: Repo, tmp_
 
 
 @pytest.mark.slow
+def test_rerun_where_what_was_staged_is_undone(repo: Repo, tmp_path: Path) -> None:
+    """The repository is dirty, and the files are the commit's: the record says so."""
+    main = repo.write("main.py", PLAIN_RERUN)
+    repo.commit()
+    text = main.read_text()
+    main.write_text("broken")
+    repo.write("new.txt")
+    repo.git("add", "--all")
+    main.write_text(text)
+    (repo.path / "new.txt").unlink()
+    repo.run("main.py")
+    module = read(repo.path / "out")["tracked_module"]
+    assert (module["git_is_dirty"], module["git_patch"]) == (True, [])
+    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    assert (again.status, "2 identical" in again.stdout) == (0, True), again.report
+
+
+@pytest.mark.slow
 def test_a_source_that_git_ignores_is_used_and_said(repo: Repo, tmp_path: Path) -> None:
     """A generated module, say."""
     repo.write(".gitignore", "_version.py")
