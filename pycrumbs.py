@@ -5990,7 +5990,7 @@ def plan_code(record: Record, repository: _StrPath | None) -> Record:
     module = record["tracked_module"]
     top = _take_folder(record, "tracked_module", "git_working_dir")
     commit = _take(record, str, "tracked_module", "git_commit_hash", default="")
-    patch = _take_texts(record, "tracked_module", "git_patch")
+    patch = [] if module.get("git_patch") is None else module["git_patch"]
     check_patch(patch)
     check_patch_is_whole(module)
     source, alias = locate_source(_take_folder(record, "tracked_module", "module_path"), top)
@@ -6079,11 +6079,15 @@ _SECTION_MODE = (
 )
 
 
-def check_patch(patch: Sequence[str]) -> None:
+def check_patch(patch: object) -> None:
     """Refuse a patch that git would not have made of a tree, or that leads out of it."""
+    if not isinstance(patch, list) or not all(isinstance(line, str) for line in patch):
+        raise RecordError("the record's tracked_module.git_patch is no list of texts")
     text = "\n".join(patch)
     first, *sections = _pattern(_SECTION).split(text)
-    if first.strip() or not _is_text(text):
+    # git takes a file for text if its zero bytes come late; names have none.
+    headers = "".join(section.partition("\n@@ ")[0] for section in sections)
+    if first.strip() or "\0" in headers or not _is_text(text.replace("\0", "")):
         raise RecordError("the record's patch is none that git makes")
     for section in sections:
         header = section.partition("\n")[0]

@@ -12134,7 +12134,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "patch with half a character": (
         {f"{CODE}.git_patch": link("x", "\ud800")},
-        "tracked_module.git_patch is missing, or not what a record holds",
+        "patch is none that git makes",
+    ),
+    "patch with a zero byte in a name": (
+        {f"{CODE}.git_patch": link("x\0", "x")},
+        "patch is none that git makes",
     ),
     "patch of numbers": ({f"{CODE}.git_patch": [1]}, "git_patch is no list of texts"),
     "link is absolute": ({f"{CODE}.git_patch": link("x", "/etc", "120000")}, "plants a link"),
@@ -12848,6 +12852,23 @@ def test_rerun_where_what_was_staged_is_undone(repo: Repo, tmp_path: Path) -> No
     assert (module["git_is_dirty"], module["git_patch"]) == (True, [])
     again = rerun("repo/out", "--yes", cwd=tmp_path)
     assert (again.status, "2 identical" in again.stdout) == (0, True), again.report
+
+
+@pytest.mark.slow
+def test_rerun_of_a_text_with_zero_bytes(repo: Repo, tmp_path: Path) -> None:
+    """git looks for them in a file's beginning only."""
+    body = """
+        def main(out):
+            pathlib.Path(out, "a.txt").write_bytes(open("data.txt", "rb").read())
+    """
+    repo.write("main.py", script(body, 'main("out")'))
+    repo.write("data.txt", "x\n" * 5000 + "a\0b\n")
+    repo.commit()
+    repo.write("data.txt", "x\n" * 5000 + "a\0c\n")
+    repo.run("main.py")
+    repo.commit()
+    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    assert (again.status, "1 identical" in again.stdout) == (0, True), again.report
 
 
 @pytest.mark.slow
