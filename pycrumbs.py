@@ -6794,8 +6794,8 @@ def place_unrecorded(plan: Record) -> None:
         if path in plan["listed"] or not os.path.exists(path):
             continue
         if os.path.isabs(text) and map_path(path, plan) == path:
-            # It is where it was. Of single files the record says what they held.
-            is_used = os.path.isdir(path)
+            # It is where it was. Of most single files the record says what they held.
+            is_used = os.path.isdir(path) or (path not in known and sign_file(path) is not None)
         else:
             room = [LINK_LIMIT]
             is_used = link_missing(path, relocate(path, plan), known, plan, room)
@@ -7319,9 +7319,12 @@ def judge_rerun(plan: Record, record: Record, made: Record) -> list[Record]:
 
 def list_hints(made: Record) -> list[str]:
     """What to do about how the rerun failed, where that can be told."""
+    advice = "recorded: input_parameters, capture_files"
+    if get(made, "called_function", "run_as"):
+        # All that a script is seen to open is recorded anyway.
+        advice = "named by an argument or an absolute path"
     hints = {
-        "FileNotFoundError": "what the code reads must be in git, or recorded: input_parameters, "
-        "capture_files",
+        "FileNotFoundError": f"what the code reads must be in git, or {advice}",
         "PermissionError": "a rerun may write into its own directory, temporary folders and caches",
     }
     hint = hints.get(get(made, "error", "type"))

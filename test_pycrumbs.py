@@ -12745,6 +12745,22 @@ def test_a_function_that_fails_now_is_said(repo: Repo, tmp_path: Path) -> None:
     assert f"note: {hint}" in again.stdout.splitlines()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("found", [False, True], ids=["elsewhere", "where it was"])
+def test_a_script_whose_input_nobody_saw(repo: Repo, tmp_path: Path, found: bool) -> None:
+    """What can be done about it is said, and helps."""
+    repo.write(".gitignore", "*.bin")
+    path = repo.write("data.bin")
+    named, given = (str(path), ["data.bin"]) if found else ("data.bin", [])
+    text = f"print([os.stat(path) and path for path in [{named!r}, *sys.argv[1:]]])"
+    repo.write("main.py", f"import os, sys\n{text}")
+    repo.commit()
+    run_python("-m", "pycrumbs", "run", "-o", "out", "main.py", *given, cwd=repo.path)
+    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    hint = "what the code reads must be in git, or named by an argument or an absolute path"
+    assert (again.status, f"note: {hint}" in again.stdout.splitlines()) == (not found, not found)
+
+
 UNSEEDED = """
     def main(out):
         numpy.save(pathlib.Path(out, "a.npy"), numpy.random.default_rng().random(3))
@@ -12819,21 +12835,24 @@ def test_an_input_that_moved_with_the_record_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_neither_git_nor_the_record_holds_is_used_and_said(repo: Repo, tmp_path: Path) -> None:
-    """A folder of ignored data is named by an argument and read."""
+    """A folder of ignored data is named by an argument and read; a file, too deep in another."""
     read_all = """
-        def main(out, data, mode="main.py"):
-            files = sorted(pathlib.Path(data).iterdir())
+        def main(out, data, deep, mode="main.py", device="/dev/null"):
+            files = [*sorted(pathlib.Path(data).iterdir()), pathlib.Path(deep[0][0][0][0][0])]
             pathlib.Path(out, "a.txt").write_text("".join(p.read_text() for p in files))
     """
     repo.write("data/.gitignore", "*.csv")
+    paths = [repo.path / "data", repo.write("../deep.csv").resolve()]
     repo.write("data/a.csv", "A")
-    repo.write("main.py", script(read_all, 'main("out", "data")'))
+    repo.write("main.py", script(read_all, f'main("out", "data", [[[[["{paths[1]}"]]]]])'))
     repo.commit()
     repo.run("main.py")
     again = rerun("repo/out", "--yes", cwd=tmp_path)
-    path = repo.path / "data"
-    note = f"note: neither git nor the record holds {path}: it is used as it is now"
-    assert (again.status, note in again.stdout.splitlines()) == (0, True), again.report
+    notes = [
+        f"note: neither git nor the record holds {path}: it is used as it is now" for path in paths
+    ]
+    told = [line for line in again.stdout.splitlines() if line.startswith("note")]
+    assert (again.status, told) == (0, notes), again.report
 
 
 @pytest.mark.slow
