@@ -2090,9 +2090,10 @@ class _GitProbe:
         paths.update({**self.find_hidden(hidden), **dict.fromkeys(untracked, "untracked")})
         try:
             patch = self.read_patch(commit, paths)
-            # Where what is staged has been undone in the working tree, an empty one leads there.
-            empty = {"git_patch": []} if state["git_is_dirty"] and not patch else {}
-            return {**state, **patch, **empty}
+            if state["git_is_dirty"] and not patch:
+                # What is staged has been undone in the working tree.
+                patch = {"git_patch": []}
+            return {**state, **patch}
         except _GitSilent as silence:
             # What has been told so far holds without the patch. (Where a partial clone lacks an
             # object, git can die of SIGPIPE as it may not fetch it.)
@@ -6478,7 +6479,8 @@ def rebuild(
     elif isinstance(value, list):
         inner, kind = _inner_kind(kind), kind.partition("[")[0]
         value = [rebuild(v, kinds, f"{path}[{i}]", plan, inner) for i, v in enumerate(value)]
-    if not kind or value is None:
+    # Of a set with a NaN the others, which JSON can hold, aren't told to be floats.
+    if not kind or value is None or (kind == "float" and value not in _NUMBERS):
         # The types tell of what the run itself has put there, as a drawn seed.
         return map_path(value, plan) if isinstance(value, str) else value
     try:

@@ -11699,14 +11699,14 @@ CORPUS: dict[str, Case] = {
                 """,
                 'main("out", pathlib.Path("a/b"), datetime.datetime(2020, 1, 2, tzinfo=UTC), '
                 'datetime.timedelta(days=1), decimal.Decimal("1.50"), {3, 1}, (1, (2, "x")), '
-                '{pathlib.Path("p")}, Point(1, 2), Color.RED, Mode.FAST, frozenset(["z"]), '
+                '{1, INF}, {pathlib.Path("p")}, Point(1, 2), Color.RED, Mode.FAST, frozenset(["z"]), '
                 'b"\\0x", float("nan"), [None, True, 1.5, -3], range(3), {"a": {"b": (1,)}}, '
                 "1+2j, argparse.Namespace(a=pathlib.Path('x')), int, Inner, slice(1, None), "
                 'uuid.UUID(int=5), fractions.Fraction(1, 3), Text("t"), '
                 "name='PosixPath(1)')",
                 head="""
                 import argparse, collections, datetime, decimal, fractions, uuid
-                UTC = datetime.timezone.utc
+                UTC, INF = datetime.timezone.utc, float("inf")
                 Point = collections.namedtuple("Point", "x y")
                 class Color(enum.Enum):
                     RED = 1
@@ -12875,7 +12875,7 @@ def test_rerun_where_what_was_staged_is_undone(repo: Repo, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_rerun_of_a_text_with_zero_bytes(repo: Repo, tmp_path: Path) -> None:
-    """git looks for them in a file's beginning only."""
+    """Only for those in a file's beginning git takes it for binary."""
     body = """
         def main(out):
             pathlib.Path(out, "a.txt").write_bytes(open("data.txt", "rb").read())
@@ -12974,8 +12974,11 @@ def test_a_rerun_of_a_project_in_editable_mode(repo: Repo, tmp_path: Path) -> No
     assert new["package_origins"] == old["package_origins"]
     assert new["tracked_module"]["git_remotes"] == old["tracked_module"]["git_remotes"]
     assert list(old["tracked_module"]["git_remotes"]) == ["origin", "mine"]
-    push = ["git", "-C", json.loads(again.stdout)["checkout"], "remote", "get-url", "--push", "mine"]
-    assert subprocess.run(push, capture_output=True).stdout == b"/dev/null\n"
+    checkout = json.loads(again.stdout)["checkout"]
+    push = subprocess.run(
+        ["git", "-C", checkout, "remote", "get-url", "--push", "mine"], stdout=subprocess.PIPE
+    )
+    assert push.stdout == b"/dev/null\n"
     done = run_python("-m", "pycrumbs", "diff", "repo/out", "again", cwd=tmp_path)
     assert done.stdout == "no difference\n"
 
