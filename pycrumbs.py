@@ -7021,7 +7021,11 @@ def find_import_paths(plan: Record) -> list[str]:
 def _map_import(path: str, plan: Record) -> str:
     """Where something importable is in the rerun: what is the interpreter's stays, wherever."""
     own = [folder for folder in _interpreter_folders() if not is_below(plan["top"], folder)]
-    return path if path.startswith(tuple(own)) else map_path(path, plan)
+    if path.startswith(tuple(own)):
+        return path
+    # Where the repository has moved, what is installed from it may have followed.
+    is_moved = path == plan["repository"] or is_below(path, plan["repository"])
+    return map_path(plan["top"] + path[len(plan["repository"]) :] if is_moved else path, plan)
 
 
 class _Redirected:

@@ -10178,7 +10178,11 @@ def test_run_is_the_parent_of_what_it_tracks(launch: Callable[..., Any], repo: R
     assert record in records.values()
 
 
-@pytest.mark.parametrize("init", ["", "from .pycrumbs import tracked"], ids=["plain", "imports"])
+@pytest.mark.parametrize(
+    "init",
+    ["", pytest.param("from .pycrumbs import tracked", marks=pytest.mark.slow)],
+    ids=["plain", "imported before"],
+)
 def test_run_by_a_vendored_copy(scripts: Path, init: str) -> None:
     """What the script imports from the package is what runs it, also if it was there before."""
     (scripts / "pkg/__init__.py").write_text(init)
@@ -12831,6 +12835,20 @@ def test_an_input_that_moved_with_the_record_is_found(tmp_path: Path) -> None:
     assert "is not there any more; name a clone that has it with --repo" in lost.stderr
     again = rerun("new/out", "--yes", "--repo", "new/repo", cwd=tmp_path)
     assert (again.status, "1 identical" in again.stdout) == (0, True), again.report
+
+
+@pytest.mark.slow
+def test_an_editable_package_that_moved_with_its_repository(tmp_path: Path) -> None:
+    """It comes from the checkout as well."""
+    files = CORPUS["src layout, finder"].files
+    finder = FINDER.replace("SOURCE", "__import__('os').environ['SOURCES']")
+    old, new = tmp_path / "old", tmp_path / "new"
+    env = {"PYTHONPATH": f"{HERE}:{old}/site", "SOURCES": f"{old}/src"}
+    record_first_run(Repo(old), {**files, "site/pkg_finder.py": finder}, "tool.py", **env)
+    old.rename(new)
+    env = {key: value.replace(str(old), str(new)) for key, value in env.items()}
+    again = rerun("new/out", "--yes", "--repo", "new", cwd=tmp_path, **env)
+    assert (again.status, "2 identical" in again.stdout) == (0, True), again.report
 
 
 @pytest.mark.slow
