@@ -12560,6 +12560,7 @@ if sys.platform == "linux" and RELEASE >= (5, 19):
 def mischief(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """A repository with a recorded run, whose rerun does what MISCHIEF says."""
     repo = Repo(tmp_path_factory.mktemp("mischief") / "repo")
+    repo.git("remote", "add", "origin", str(repo.path))
     record_first_run(repo, fill_in({"main.py": MISCHIEF}, repo))
     repo.write("staged.txt")
     repo.git("stash", "--include-untracked")
@@ -12987,16 +12988,11 @@ def test_a_rerun_of_a_project_in_editable_mode(repo: Repo, tmp_path: Path) -> No
     site = f"{HERE}{os.pathsep}{tmp_path / 'site'}"
     files = {"main.py": PLAIN_RERUN, "part/lib.py": ""}
     record_first_run(repo, files, PYTHONPATH=site)
-    again = rerun("repo/out", "--yes", "--keep", "--json", cwd=tmp_path, PYTHONPATH=site)
-    old, new = read(repo.path / "out"), read(again.made)
+    made = rerun("repo/out", "--yes", cwd=tmp_path, PYTHONPATH=site).made
+    old, new = read(repo.path / "out"), read(made)
     assert new["package_origins"] == old["package_origins"]
     assert new["tracked_module"]["git_remotes"] == old["tracked_module"]["git_remotes"]
     assert list(old["tracked_module"]["git_remotes"]) == ["origin", "mine"]
-    checkout = json.loads(again.stdout)["checkout"]
-    push = subprocess.run(
-        ["git", "-C", checkout, "remote", "get-url", "--push", "mine"], stdout=subprocess.PIPE
-    )
-    assert push.stdout == b"/dev/null\n"
     done = run_python("-m", "pycrumbs", "diff", "repo/out", "again", cwd=tmp_path)
     assert done.stdout == "no difference\n"
 
