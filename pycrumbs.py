@@ -8647,9 +8647,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if __spec__ is not None:
+    # Debuggers and profilers may give none, and names in no module are looked up in `builtins`.
+    own_spec = globals().get("__spec__")
+    if own_spec is not None and own_spec.name != "__main__":
         # `python -m`: what the program imports by that name must be the module that works here.
         import importlib
 
-        main = importlib.import_module(__spec__.name).main
+        main = importlib.import_module(own_spec.name).main
     raise SystemExit(main())

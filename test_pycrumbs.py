@@ -10200,6 +10200,16 @@ def test_run_by_a_vendored_copy(scripts: Path, init: str) -> None:
     assert read(scripts / "inner")["parent"] == read(scripts / "outer")["uuid"]
 
 
+EXECUTED = "import sys; sys.argv.pop(0); exec(open(sys.argv[0]).read(), {'__name__': '__main__'})"
+
+
+@pytest.mark.parametrize("start", [("-m", "cProfile"), ("-c", EXECUTED)], ids=["profiled", "exec"])
+def test_a_command_that_another_program_starts(tmp_path: Path, start: tuple[str, str]) -> None:
+    """It may not tell where the code is from."""
+    told = run_python(*start, pycrumbs.__file__, "--version", cwd=tmp_path).stdout
+    assert told.startswith(f"pycrumbs {pycrumbs.__version__}\n")
+
+
 def test_run_keeps_secrets_out(launch: Callable[..., Any], repo: Repo) -> None:
     """A secret on the script's command line reaches the script, and no record."""
     text = "import sys; assert 'hunter2secret' in sys.argv[2], sys.argv"
