@@ -8647,7 +8647,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Debuggers and profilers may give none, and names in no module are looked up in `builtins`.
+    # Where a debugger or profiler sets none, the plain name would be that of `builtins`.
     own_spec = globals().get("__spec__")
     if own_spec is not None and own_spec.name != "__main__":
         # `python -m`: what the program imports by that name must be the module that works here.
