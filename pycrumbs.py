@@ -92,6 +92,7 @@ VALUE_LIMIT = 1_000_000  # and the values in it; a list or mapping counts as two
 RUN_LIMIT = 50_000  # and the runs
 ARGUMENT_LIMIT = 50_000  # and the values in the arguments of a call that is run again
 LOOK_TIMEOUT = 4.0  # seconds, for a look at the repository that a record names
+LIBRARY_LIMIT = 20  # other repositories that are compared with what a record says of them
 COMPARE_LIMIT = 64 * 2**20  # bytes of an output of which a rerun tells where it differs
 PATH_LIMIT = 4096  # characters of a recorded path or of a class's name, as long as systems allow
 
@@ -109,6 +110,7 @@ DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
 TRACEBACK_LINES = 100  # kept of a long traceback, at either end
 TRACEBACK_LENGTH = 2**17  # and the characters
 SOCKET_FOLDER_LENGTH = 70  # of the 104 characters of a socket's path, 34 are multiprocessing's
+COPY_SIZE = 2**17  # bytes that a copy of this file has at least
 LINK_LIMIT = 10_000  # files of one argument that a rerun links to one by one
 CHECKOUT_TIMEOUT = 600.0  # seconds, for the repository of a rerun
 ELSEWHERE = "elsewhere"  # folder for what a rerun would have written outside its directory
@@ -2088,7 +2090,11 @@ class _GitProbe:
         # Of these the index may say what isn't so, or that they are deleted while they were run.
         paths.update({**self.find_hidden(hidden), **dict.fromkeys(untracked, "untracked")})
         try:
-            return {**state, **self.read_patch(commit, paths)}
+            patch = self.read_patch(commit, paths)
+            if state["git_is_dirty"] and not patch:
+                # What is staged has been undone in the working tree.
+                patch = {"git_patch": []}
+            return {**state, **patch}
         except _GitSilent as silence:
             # What has been told so far holds without the patch. (Where a partial clone lacks an
             # object, git can die of SIGPIPE as it may not fetch it.)
@@ -2888,7 +2894,11 @@ def find_editable_folder(origin: Record) -> str | None:
         from urllib.request import url2pathname
 
         folder = url2pathname(path)
-    return os.path.realpath(folder) if os.path.isdir(folder) else None
+    folder = os.path.realpath(folder)
+    if _rerun is not None:
+        # The code comes from the checkout, which stands for the repository.
+        folder = _map_import(folder, _rerun.plan)
+    return folder if os.path.isdir(folder) else None
 
 
 def canonical_name(name: str) -> str:
@@ -6103,7 +6113,7 @@ def plan_code(record: Record, repository: _StrPath | None) -> Record:
     module = record["tracked_module"]
     top = _take_folder(record, "tracked_module", "git_working_dir")
     commit = _take(record, str, "tracked_module", "git_commit_hash", default="")
-    patch = _take_texts(record, "tracked_module", "git_patch")
+    patch = [] if module.get("git_patch") is None else module["git_patch"]
     check_patch(patch)
     check_patch_is_whole(module)
     source, alias = locate_source(_take_folder(record, "tracked_module", "module_path"), top)
@@ -6113,6 +6123,7 @@ def plan_code(record: Record, repository: _StrPath | None) -> Record:
         "repository": repository,
         "top": top,
         "alias": alias,
+        "remotes": {n: u for n, u in _items(module.get("git_remotes")) if _is_text(f"{n}{u}")},
         "commit": commit,
         "patch": patch,
         "ignored": [part for part in list_omitted(module) if part.startswith(_IGNORED)],
@@ -6135,7 +6146,7 @@ def check_commit(repository: str, commit: str) -> None:
     """Make sure that the repository is there and has the commit."""
     if not commit:
         raise RecordError("the record names no commit: its repository had none yet")
-    if not _pattern(r"[0-9a-f]{40}(?:[0-9a-f]{24})?").fullmatch(commit):
+    if not _pattern(_COMMIT).fullmatch(commit):
         raise RecordError(f"the record names no commit, but {commit!r}")
     advice = "name a clone that has it with --repo"
     if not os.path.isdir(repository):
@@ -6145,6 +6156,9 @@ def check_commit(repository: str, commit: str) -> None:
     if status != 0:
         reason = "" if "Not a valid object name" in said else f" ({said})"
         raise RecordError(f"{repository} has no commit {commit}{reason}; fetch it, or {advice}")
+
+
+_COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 
 
 def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple[int, str]:
@@ -6166,7 +6180,7 @@ def check_patch_is_whole(module: Record) -> None:
     if missing:
         problem = f"the record's patch is not whole; left out: {'; '.join(missing)}"
         raise RecordError(f"{problem}; {_COMMIT_FIRST}")
-    if module.get("git_is_dirty") and not parts and not module.get("git_patch"):
+    if module.get("git_is_dirty") and not parts and module.get("git_patch") is None:
         raise RecordError("the record tells of uncommitted changes, and does not hold them")
 
 
@@ -6188,11 +6202,15 @@ _SECTION_MODE = (
 )
 
 
-def check_patch(patch: Sequence[str]) -> None:
+def check_patch(patch: object) -> None:
     """Refuse a patch that git would not have made of a tree, or that leads out of it."""
+    if not isinstance(patch, list) or not all(isinstance(line, str) for line in patch):
+        raise RecordError("the record's tracked_module.git_patch is no list of texts")
     text = "\n".join(patch)
     first, *sections = _pattern(_SECTION).split(text)
-    if first.strip() or not _is_text(text):
+    # git takes a file for text if its zero bytes come late; names have none.
+    headers = "".join(section.partition("\n@@ ")[0] for section in sections)
+    if first.strip() or "\0" in headers or not _is_text(text.replace("\0", "")):
         raise RecordError("the record's patch is none that git makes")
     for section in sections:
         header = section.partition("\n")[0]
@@ -6456,11 +6474,41 @@ def list_doubts_about_code(record: Record, plan: Record) -> Iterator[str]:
             yield f"the record's patch does not hold {part}"
     if module.get("source_edited_after_import"):
         yield "the source was edited after it had been imported: what ran is not in git"
+    yield from list_doubts_about_libraries(record, plan["top"])
+
+
+def list_doubts_about_libraries(record: Record, own: str) -> Iterator[str]:
+    """Which of the other repositories that the run took code from aren't as they were."""
+    states: Record = {}
     for kind in ("extra_tracked_modules", "package_origins"):
         for name, state in _items(record.get(kind)):
             top = get(state, "git_working_dir")
-            if top not in (None, plan["top"]):
-                yield f"{name} is used as it is now, not as it was: {top}"
+            if top is not None and top != own:
+                # Of several packages in one repository, the first has its patch.
+                states.setdefault(str(top), (name, state))
+    since = time.monotonic()
+    for number, (top, (name, then)) in enumerate(states.items()):
+        is_looked_at = number < LIBRARY_LIMIT and os.path.isabs(top)
+        change = describe_move(then, _attempt(read_library, top, since) if is_looked_at else None)
+        if change is not None:
+            yield f"{name} is used as it is now, not as it was: {top}{change}"
+
+
+def read_library(top: str, since: float) -> Record:
+    """The state of a repository; `since` is when the look at the first of them began."""
+    return _GitProbe(top, top, since).describe(allow_dirty=True)
+
+
+def describe_move(then: Record, now: object) -> str | None:
+    """How a repository has changed since a run, as far as that can be told; None if it hasn't."""
+    commits = [str(get(state, "git_commit_hash")) for state in (then, now)]
+    if not all(map(_pattern(_COMMIT).fullmatch, commits)):
+        return ""
+    if commits[0] != commits[1]:
+        return f" (commit {commits[0][:12]} -> {commits[1][:12]})"
+    if get(then, "git_patch") == get(now, "git_patch") and not list_omitted(then):
+        return None
+    return " (what is not committed there may be other than it was)"
 
 
 # -- arguments from their descriptions
@@ -6553,7 +6601,8 @@ def rebuild(
     elif isinstance(value, list):
         inner, kind = _inner_kind(kind), kind.partition("[")[0]
         value = [rebuild(v, kinds, f"{path}[{i}]", plan, inner) for i, v in enumerate(value)]
-    if not kind or value is None:
+    # Of a set with a NaN the others, which JSON can hold, aren't told to be floats.
+    if not kind or value is None or (kind == "float" and value not in _NUMBERS):
         # The types tell of what the run itself has put there, as a drawn seed.
         return map_path(value, plan) if isinstance(value, str) else value
     try:
@@ -6744,6 +6793,7 @@ def lay_out(plan: Record, work: str) -> None:
     plan["root"] = os.path.join(work, "root")
     code = relocate(plan["top"], plan)
     check_out(plan["repository"], plan["commit"], code, plan["patch"])
+    set_remotes(code, plan["remotes"])
     source = os.path.join(code, plan["source"])
     if not os.path.isfile(source):
         raise RecordError(f"commit {plan['commit']} and its patch hold no {plan['source']}")
@@ -6778,6 +6828,14 @@ def check_out(repository: str, commit: str, code: str, patch: Sequence[str] = ()
         if os.path.exists(os.path.join(submodule, ".git")):
             check_commit(submodule, needed)
             check_out(submodule, needed, os.path.join(code, folder))
+
+
+def set_remotes(code: str, remotes: Mapping[str, Any]) -> None:
+    """Give a clone the remotes that the record tells of, none of which can be pushed to."""
+    _require_git(code, "config", "--remove-section", "remote.origin")
+    for name, url in remotes.items():
+        _require_git(code, "config", f"remote.{name}.url", str(url))
+        _require_git(code, "config", f"remote.{name}.pushurl", os.devnull)
 
 
 # What git-lfs holds would come from its server; what the run read of it is among the inputs.
@@ -6860,8 +6918,8 @@ def place_unrecorded(plan: Record) -> None:
         if path in plan["listed"] or not os.path.exists(path):
             continue
         if os.path.isabs(text) and map_path(path, plan) == path:
-            # It is where it was. Of single files the record says what they held.
-            is_used = os.path.isdir(path)
+            # It is where it was. Of most single files the record says what they held.
+            is_used = os.path.isdir(path) or (path not in known and sign_file(path) is not None)
         else:
             room = [LINK_LIMIT]
             is_used = link_missing(path, relocate(path, plan), known, plan, room)
@@ -7085,7 +7143,11 @@ def find_import_paths(plan: Record) -> list[str]:
 def _map_import(path: str, plan: Record) -> str:
     """Where something importable is in the rerun: what is the interpreter's stays, wherever."""
     own = [folder for folder in _interpreter_folders() if not is_below(plan["top"], folder)]
-    return path if path.startswith(tuple(own)) else map_path(path, plan)
+    if path.startswith(tuple(own)):
+        return path
+    # Where the repository has moved, what is installed from it may have followed.
+    is_moved = path == plan["repository"] or is_below(path, plan["repository"])
+    return map_path(plan["top"] + path[len(plan["repository"]) :] if is_moved else path, plan)
 
 
 class _Redirected:
@@ -7111,7 +7173,7 @@ class _Redirected:
 
         if not spec.origin or not spec.has_location:
             return spec
-        if spec.name.endswith(".pycrumbs") and b"\nclass _Redirected:" in _read_bytes(spec.origin):
+        if _is_this_module(spec.origin):
             return importlib.util.spec_from_loader(spec.name, self)  # type: ignore[arg-type]
         origin = _map_import(spec.origin, self.plan)
         if origin == spec.origin:
@@ -7128,6 +7190,13 @@ class _Redirected:
 
     def exec_module(self, module: types.ModuleType) -> None:
         """It is loaded already."""
+
+
+def _is_this_module(path: str) -> bool:
+    """Whether a source file is a copy of this one, of whatever name and version."""
+    # Most are too short for it, and needn't be read.
+    is_long = path.endswith(".py") and _size_of(path) > COPY_SIZE
+    return is_long and b"\nclass _Redirected:" in _read_bytes(path)
 
 
 _WRITING_EVENTS = {  # audit events, and which of their arguments are paths that change
@@ -7378,9 +7447,12 @@ def judge_rerun(plan: Record, record: Record, made: Record) -> list[Record]:
 
 def list_hints(made: Record) -> list[str]:
     """What to do about how the rerun failed, where that can be told."""
+    advice = "recorded: input_parameters, capture_files"
+    if get(made, "called_function", "run_as"):
+        # All that a script is seen to open is recorded anyway.
+        advice = "named by an argument or an absolute path"
     hints = {
-        "FileNotFoundError": "what the code reads must be in git, or recorded: input_parameters, "
-        "capture_files",
+        "FileNotFoundError": f"what the code reads must be in git, or {advice}",
         "PermissionError": "a rerun may write into its own directory, temporary folders and caches",
     }
     hint = hints.get(get(made, "error", "type"))
@@ -8251,9 +8323,13 @@ def _cmd_rerun(arguments: Any) -> int:
       pycrumbs rerun --yes -o runs/again runs/first
     """
     record = find_run(arguments.target, _complain)
+    if arguments.output is not None:
+        # Before anything is hashed, or asked.
+        check_target(os.path.abspath(arguments.output))
     with _Progress("hashing") as progress:
         plan = plan_rerun(record, arguments.repo, progress)
-    print(format_plan(plan, record), file=sys.stderr)
+    told = format_plan(plan, record)
+    print(told, file=sys.stderr)
     try:
         if not arguments.yes:
             _ask_to_execute()
@@ -8264,7 +8340,8 @@ def _cmd_rerun(arguments: Any) -> int:
     if arguments.json:
         _print_json(result)
     else:
-        _print(format_rerun(result, _make_style()))
+        notes = [note for note in result["notes"] if clean(note) not in told]
+        _print(format_rerun({**result, "notes": notes}, _make_style()))
     return 1 if any(v["verdict"] != "identical" for v in result["verdicts"]) else 0
 
 
@@ -8710,4 +8787,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Where a debugger or profiler sets none, the plain name would be that of `builtins`.
+    own_spec = globals().get("__spec__")
+    if own_spec is not None and own_spec.name != "__main__":
+        # `python -m`: what the program imports by that name must be the module that works here.
+        import importlib
+
+        main = importlib.import_module(own_spec.name).main
     raise SystemExit(main())

@@ -10887,6 +10887,38 @@ def test_run_is_the_parent_of_what_it_tracks(launch: Callable[..., Any], repo: R
     assert record in records.values()
 
 
+@pytest.mark.parametrize(
+    "init",
+    ["", pytest.param("from .pycrumbs import tracked", marks=pytest.mark.slow)],
+    ids=["plain", "imported before"],
+)
+def test_run_by_a_vendored_copy(scripts: Path, init: str) -> None:
+    """What the script imports from the package is what runs it, also if it was there before."""
+    (scripts / "pkg/__init__.py").write_text(init)
+    (scripts / "pkg/pycrumbs.py").symlink_to(pycrumbs.__file__)
+    text = """
+        import pkg.pycrumbs
+        @pkg.pycrumbs.tracked(literal_directory="inner", disable_git_tracking=True)
+        def inner():
+            pass
+        inner()
+    """
+    (scripts / "work.py").write_text(textwrap.dedent(text))
+    run = ["-m", "pkg.pycrumbs", "run", "--no-git", "-o", "outer", "work.py"]
+    run_python(*run, cwd=scripts, env={"PYTHONPATH": ""})
+    assert read(scripts / "inner")["parent"] == read(scripts / "outer")["uuid"]
+
+
+EXECUTED = "import sys; sys.argv.pop(0); exec(open(sys.argv[0]).read(), {'__name__': '__main__'})"
+
+
+@pytest.mark.parametrize("start", [("-m", "cProfile"), ("-c", EXECUTED)], ids=["profiled", "exec"])
+def test_a_command_that_another_program_starts(tmp_path: Path, start: tuple[str, str]) -> None:
+    """It may not tell where the code is from."""
+    told = run_python(*start, pycrumbs.__file__, "--version", cwd=tmp_path).stdout
+    assert told.startswith(f"pycrumbs {pycrumbs.__version__}\n")
+
+
 def test_run_keeps_secrets_out(launch: Callable[..., Any], repo: Repo) -> None:
     """A secret on the script's command line reaches the script, and no record."""
     text = "import sys; assert 'hunter2secret' in sys.argv[2], sys.argv"
@@ -12313,6 +12345,13 @@ CORPUS: dict[str, Case] = {
         },
         env={"PYTHONPATH": ""},
     ),
+    "vendored by another name": Case(
+        {
+            "main.py": PLAIN_RERUN.replace("from pycrumbs", "from _crumbs"),
+            "_crumbs.py": (HERE / "pycrumbs.py").read_text(encoding="utf-8"),
+        },
+        env={"PYTHONPATH": ""},
+    ),
     "pickled classes": Case(
         {
             "main.py": script(
@@ -12383,14 +12422,14 @@ CORPUS: dict[str, Case] = {
                 """,
                 'main("out", pathlib.Path("a/b"), datetime.datetime(2020, 1, 2, tzinfo=UTC), '
                 'datetime.timedelta(days=1), decimal.Decimal("1.50"), {3, 1}, (1, (2, "x")), '
-                '{pathlib.Path("p")}, Point(1, 2), Color.RED, Mode.FAST, frozenset(["z"]), '
+                '{1, INF}, {pathlib.Path("p")}, Point(1, 2), Color.RED, Mode.FAST, frozenset(["z"]), '
                 'b"\\0x", float("nan"), [None, True, 1.5, -3], range(3), {"a": {"b": (1,)}}, '
                 "1+2j, argparse.Namespace(a=pathlib.Path('x')), int, Inner, slice(1, None), "
                 'uuid.UUID(int=5), fractions.Fraction(1, 3), Text("t"), '
                 "name='PosixPath(1)')",
                 head="""
                 import argparse, collections, datetime, decimal, fractions, uuid
-                UTC = datetime.timezone.utc
+                UTC, INF = datetime.timezone.utc, float("inf")
                 Point = collections.namedtuple("Point", "x y")
                 class Color(enum.Enum):
                     RED = 1
@@ -12818,7 +12857,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "patch with half a character": (
         {f"{CODE}.git_patch": link("x", "\ud800")},
-        "tracked_module.git_patch is missing, or not what a record holds",
+        "patch is none that git makes",
+    ),
+    "patch with a zero byte in a name": (
+        {f"{CODE}.git_patch": link("x\0", "x")},
+        "patch is none that git makes",
     ),
     "patch of numbers": ({f"{CODE}.git_patch": [1]}, "git_patch is no list of texts"),
     "link is absolute": ({f"{CODE}.git_patch": link("x", "/etc", "120000")}, "plants a link"),
@@ -13236,6 +13279,7 @@ if sys.platform == "linux" and RELEASE >= (5, 19):
 def mischief(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """A repository with a recorded run, whose rerun does what MISCHIEF says."""
     repo = Repo(tmp_path_factory.mktemp("mischief") / "repo")
+    repo.git("remote", "add", "origin", str(repo.path))
     record_first_run(repo, fill_in({"main.py": MISCHIEF}, repo))
     repo.write("staged.txt")
     repo.git("stash", "--include-untracked")
@@ -13425,6 +13469,22 @@ def test_a_function_that_fails_now_is_said(repo: Repo, tmp_path: Path) -> None:
     assert f"note: {hint}" in again.stdout.splitlines()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("found", [False, True], ids=["elsewhere", "where it was"])
+def test_a_script_whose_input_nobody_saw(repo: Repo, tmp_path: Path, found: bool) -> None:
+    """What can be done about it is said, and helps."""
+    repo.write(".gitignore", "*.bin")
+    path = repo.write("data.bin")
+    named, given = (str(path), ["data.bin"]) if found else ("data.bin", [])
+    text = f"print([os.stat(path) and path for path in [{named!r}, *sys.argv[1:]]])"
+    repo.write("main.py", f"import os, sys\n{text}")
+    repo.commit()
+    run_python("-m", "pycrumbs", "run", "-o", "out", "main.py", *given, cwd=repo.path)
+    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    hint = "what the code reads must be in git, or named by an argument or an absolute path"
+    assert (again.status, f"note: {hint}" in again.stdout.splitlines()) == (not found, not found)
+
+
 UNSEEDED = """
     def main(out):
         numpy.save(pathlib.Path(out, "a.npy"), numpy.random.default_rng().random(3))
@@ -13498,22 +13558,74 @@ def test_an_input_that_moved_with_the_record_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_editable_package_that_moved_with_its_repository(tmp_path: Path) -> None:
+    """It comes from the checkout as well."""
+    files = CORPUS["src layout, finder"].files
+    finder = FINDER.replace("SOURCE", "__import__('os').environ['SOURCES']")
+    old, new = tmp_path / "old", tmp_path / "new"
+    env = {"PYTHONPATH": f"{HERE}:{old}/site", "SOURCES": f"{old}/src"}
+    record_first_run(Repo(old), {**files, "site/pkg_finder.py": finder}, "tool.py", **env)
+    old.rename(new)
+    env = {key: value.replace(str(old), str(new)) for key, value in env.items()}
+    again = rerun("new/out", "--yes", "--repo", "new", cwd=tmp_path, **env)
+    assert (again.status, "2 identical" in again.stdout) == (0, True), again.report
+
+
+@pytest.mark.slow
 def test_what_neither_git_nor_the_record_holds_is_used_and_said(repo: Repo, tmp_path: Path) -> None:
-    """A folder of ignored data is named by an argument and read."""
+    """A folder of ignored data is named by an argument and read; a file, too deep in another."""
     read_all = """
-        def main(out, data, mode="main.py"):
-            files = sorted(pathlib.Path(data).iterdir())
+        def main(out, data, deep, mode="main.py", device="/dev/null"):
+            files = [*sorted(pathlib.Path(data).iterdir()), pathlib.Path(deep[0][0][0][0][0])]
             pathlib.Path(out, "a.txt").write_text("".join(p.read_text() for p in files))
     """
     repo.write("data/.gitignore", "*.csv")
+    paths = [repo.path / "data", repo.write("../deep.csv").resolve()]
     repo.write("data/a.csv", "A")
-    repo.write("main.py", script(read_all, 'main("out", "data")'))
+    repo.write("main.py", script(read_all, f'main("out", "data", [[[[["{paths[1]}"]]]]])'))
     repo.commit()
     repo.run("main.py")
     again = rerun("repo/out", "--yes", cwd=tmp_path)
-    path = repo.path / "data"
-    note = f"note: neither git nor the record holds {path}: it is used as it is now"
-    assert (again.status, note in again.stdout.splitlines()) == (0, True), again.report
+    notes = [
+        f"note: neither git nor the record holds {path}: it is used as it is now" for path in paths
+    ]
+    told = [line for line in again.stdout.splitlines() if line.startswith("note")]
+    assert (again.status, told) == (0, notes), again.report
+
+
+@pytest.mark.slow
+def test_rerun_where_what_was_staged_is_undone(repo: Repo, tmp_path: Path) -> None:
+    """The repository is dirty, and the files are the commit's: the record says so."""
+    main = repo.write("main.py", PLAIN_RERUN)
+    repo.commit()
+    text = main.read_text()
+    main.write_text("broken")
+    repo.write("new.txt")
+    repo.git("add", "--all")
+    main.write_text(text)
+    (repo.path / "new.txt").unlink()
+    repo.run("main.py")
+    module = read(repo.path / "out")["tracked_module"]
+    assert (module["git_is_dirty"], module["git_patch"]) == (True, [])
+    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    assert (again.status, "2 identical" in again.stdout) == (0, True), again.report
+
+
+@pytest.mark.slow
+def test_rerun_of_a_text_with_zero_bytes(repo: Repo, tmp_path: Path) -> None:
+    """Only for those in a file's beginning git takes it for binary."""
+    body = """
+        def main(out):
+            pathlib.Path(out, "a.txt").write_bytes(open("data.txt", "rb").read())
+    """
+    repo.write("main.py", script(body, 'main("out")'))
+    repo.write("data.txt", "x\n" * 5000 + "a\0b\n")
+    repo.commit()
+    repo.write("data.txt", "x\n" * 5000 + "a\0c\n")
+    repo.run("main.py")
+    repo.commit()
+    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    assert (again.status, "1 identical" in again.stdout) == (0, True), again.report
 
 
 @pytest.mark.slow
@@ -13581,6 +13693,27 @@ def test_a_rerun_can_be_compared_verified_and_rerun(
     assert pycrumbs.main(["verify", str(tmp_path / "once")]) == 0
     again = rerun("once", "--yes", "--json", cwd=tmp_path)
     assert (again.status, again.verdicts) == (0, {"a.txt": "identical", "result": "identical"})
+
+
+@pytest.mark.slow
+def test_a_rerun_of_a_project_in_editable_mode(repo: Repo, tmp_path: Path) -> None:
+    """Its code came from the checkout: neither today's commit is recorded, nor the checkout."""
+    for name, url in (("origin", "https://me:secret@example.com/x.git"), ("mine", "../mine")):
+        repo.git("remote", "add", name, url)
+    (tmp_path / "site").mkdir()
+    for name, folder in (("project", repo.path), ("part", repo.path / "part")):
+        folder.mkdir(exist_ok=True)
+        leave_package(tmp_path / "site", name, editable(folder))
+    site = f"{HERE}{os.pathsep}{tmp_path / 'site'}"
+    files = {"main.py": PLAIN_RERUN, "part/lib.py": ""}
+    record_first_run(repo, files, PYTHONPATH=site)
+    made = rerun("repo/out", "--yes", cwd=tmp_path, PYTHONPATH=site).made
+    old, new = read(repo.path / "out"), read(made)
+    assert new["package_origins"] == old["package_origins"]
+    assert new["tracked_module"]["git_remotes"] == old["tracked_module"]["git_remotes"]
+    assert list(old["tracked_module"]["git_remotes"]) == ["origin", "mine"]
+    done = run_python("-m", "pycrumbs", "diff", "repo/out", "again", cwd=tmp_path)
+    assert done.stdout == "no difference\n"
 
 
 @pytest.mark.slow
@@ -13774,6 +13907,34 @@ def test_rerun_notes_what_could_make_a_difference(
 
 
 @pytest.mark.slow
+def test_rerun_says_once_which_libraries_have_changed(repo: Repo, tmp_path: Path) -> None:
+    """Those that are as they were are none of them, be they clean or not."""
+    site = f"{HERE}{os.pathsep}{tmp_path / 'site'}"
+    libraries = {name: Repo(tmp_path / name) for name in ("same", "dirty", "moved", "edited")}
+    for name, library in libraries.items():
+        library.write("lib.py", "A = 1")
+        library.commit()
+        leave_package(tmp_path / "site", name, editable(library.path))
+    commit = libraries["moved"].git("rev-parse", "--short=12", "HEAD")
+    libraries["dirty"].write("lib.py", "A = 2")
+    repo.write("main.py", PLAIN_RERUN)
+    repo.commit()
+    run_python("main.py", cwd=repo.path, env={"PYTHONPATH": site})
+    commit += f" -> {libraries['moved'].commit()[:12]}"
+    libraries["edited"].write("lib.py", "A = 2")
+    again = rerun("repo/out", "--yes", cwd=tmp_path, PYTHONPATH=site)
+    changes = [
+        ("edited", "what is not committed there may be other than it was"),
+        ("moved", f"commit {commit}"),
+    ]
+    told = re.findall(rf"note:? +((?:{'|'.join(libraries)}) .*)", again.stderr + again.stdout)
+    assert told == [
+        f"{name} is used as it is now, not as it was: {tmp_path / name} ({change})"
+        for name, change in changes
+    ]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("outside", [True, False], ids=["outside", "inside"])
 def test_rerun_through_links_of_the_commit(repo: Repo, tmp_path: Path, outside: bool) -> None:
     """What they lead to outside is read where it is, and never written to."""
@@ -13931,12 +14092,14 @@ def test_rerun_makes_a_folder_of_its_own(first: Repo, tmp_path: Path) -> None:
 
 
 def test_rerun_writes_into_no_folder_that_holds_something(first: Repo, tmp_path: Path) -> None:
-    """It says so before it runs."""
+    """It says so before it asks."""
     (tmp_path / "again").mkdir()
     (tmp_path / "again/mine.txt").touch()
-    again = rerun(first.path / "out", "--yes", cwd=tmp_path)
-    message = f"pycrumbs: {again.made}: must be a folder that is empty, or not there yet"
-    assert (again.status, again.stderr.splitlines()[-1]) == (2, message)
+    again = rerun(first.path / "out", cwd=tmp_path)
+    message = f"{again.made}: must be a folder that is empty, or not there yet"
+    assert (again.status, again.stderr) == (2, f"pycrumbs: {message}\n")
+    with pytest.raises(pycrumbs.RecordError, match=re.escape(message)):
+        pycrumbs.rerun_record(first.path / "out", again.made)
 
 
 @pytest.mark.slow
