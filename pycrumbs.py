@@ -581,6 +581,8 @@ class _Run:
 
     def __enter__(self) -> _Run:
         if self.uuid in _runs:
+            # Not before: only now is there a `with` that completes the record, whatever comes.
+            _signals.__exit__()
             return self
         options = self.options
         try:
@@ -593,6 +595,7 @@ class _Run:
                 )
                 if self.capture:
                     self.capture.begin()
+                _signals.hold()
             return self
         except BaseException as error:
             if self.uuid in _runs:
@@ -1078,6 +1081,10 @@ class _Signals:
             finally:
                 self.give_back()
 
+    def hold(self) -> None:
+        """Within the context: hold signals back beyond its end, until another `__exit__`."""
+        self.depth += _in_main_thread()
+
     def take(self) -> None:
         """Take over the signals that would end the process, and those with a handler in Python."""
         # Ignored; set by C code, which can't be called from here; ours already.
@@ -1104,7 +1111,7 @@ class _Signals:
             for number, before in list(self.held.items()):
                 if _signal.getsignal(number) == self.handle:
                     _signal.signal(number, before)
-                del self.held[number]
+                self.held.pop(number, None)
 
     def install(self) -> bool:
         """Within the context: keep the signals until the run ends; tell whether that is needed."""
@@ -1164,7 +1171,11 @@ class _Signals:
 
     def handle(self, number: int, frame: types.FrameType | None) -> None:
         self.pending.append((number, frame))
-        self.deliver()
+        try:
+            self.deliver()
+        finally:
+            # This may have come, and raised, while they were being given back.
+            self.give_back()
 
     def deliver(self) -> None:
         """Complete the records, and pass on what came, unless it is held back."""

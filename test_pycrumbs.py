@@ -14096,6 +14096,52 @@ def test_timeouts_that_another_thread_hears(tmp_path: Path) -> None:
     assert run_code(tmp_path, code, env=UNMEASURED) in ("completed failed\n", "completed\n")
 
 
+def test_timeouts_at_every_line_of_a_run_s_begin_and_end(tmp_path: Path) -> None:
+    """Wherever their handler raises, the record says how the run ended, and nothing stays held."""
+    code = """
+        import linecache, pycrumbs
+
+        class Timeout(Exception): pass
+
+        def stop(*_): raise Timeout
+
+        @tracked(directory_parameter="out", create_parents=True, **QUIET)
+        def work(out): pass
+
+        def trace(frame, event, _):
+            global left
+            if frame.f_code.co_name not in traced or frame.f_code.co_filename != pycrumbs.__file__:
+                return None
+            # No interpreter hears a signal between a line and the `try` that follows.
+            if linecache.getline(pycrumbs.__file__, frame.f_lineno).strip() != "try:":
+                left -= 1
+            if not left:
+                signal.raise_signal(signal.SIGALRM)
+            return trace
+
+        traced = "wrapper __enter__ __exit__ begin end take give_back hold handle deliver".split()
+        signal.signal(signal.SIGALRM, stop)
+        work("out/warm")
+        before = [signal.getsignal(number) for number in range(1, 16)]
+        count, left, seen = 0, 0, set()
+        while left <= 0:
+            count += 1
+            left, out = count, Path(f"out/{count}")
+            try:
+                sys.settrace(trace)
+                work(out)
+            except Timeout:
+                pass
+            sys.settrace(None)
+            seen |= {json.loads(path.read_text())["status"] for path in out.glob("*")}
+            assert before == [signal.getsignal(number) for number in range(1, 16)], count
+            assert (pycrumbs._signals.depth, pycrumbs._signals.runs) == (0, 0)
+        assert count > 50
+        print(*sorted(seen))
+    """
+    assert run_code(tmp_path, code, env=UNMEASURED) == "completed failed\n"
+
+
 def test_a_handler_after_which_the_program_goes_on(tmp_path: Path) -> None:
     """A service that only reloads its settings at SIGHUP isn't terminated."""
     code = """
