@@ -1193,7 +1193,7 @@ class _Signals:
             before(number, frame)
             return
         now = _signal.getsignal(number)
-        if not callable(before) and callable(now) and now != self.handle:
+        if not callable(before) and callable(now) and not self.is_reached(number, now):
             # The program's own handler calls the one before it, which without us there wasn't.
             return
         outcome = describe_signal(number, frame)
@@ -1210,6 +1210,13 @@ class _Signals:
             raise
         # The program goes on.
         self.complete_records(None)
+
+    def is_reached(self, number: int, handler: Any) -> bool:
+        """Whether a handler is ours, or another copy's of this file that calls ours at once."""
+        while handler != self.handle and getattr(handler, "__qualname__", "") == _HANDLER_NAME:
+            other = handler.__self__
+            handler = other.held.get(number, other.kept.get(number))
+        return bool(handler == self.handle)
 
     def complete_records(self, outcome: Record | None) -> None:
         """Have the records of this process's runs say how they end; None: that they go on."""
@@ -1234,6 +1241,7 @@ _ENDING, _HANDLED_LATER = (
     # for the function, and not for the record that is being written.
     for names in ("SIGINT SIGTERM SIGHUP", "SIGALRM SIGVTALRM SIGPROF SIGUSR1 SIGUSR2")
 )
+_HANDLER_NAME = _Signals.handle.__qualname__
 _signals = _Signals()
 
 

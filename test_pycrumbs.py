@@ -13811,6 +13811,29 @@ def test_nested_runs_end_together(tmp_path: Path) -> None:
     assert statuses == {"record.json": "terminated", "outer.json": "terminated"}
 
 
+@pytest.mark.parametrize("copies", ["ab", "aba", "abc"])
+def test_runs_of_vendored_copies_end_together(tmp_path: Path, copies: str) -> None:
+    """A signal isn't lost between the handlers of several copies of this file."""
+    for name in copies:
+        shutil.copy(pycrumbs.__file__, tmp_path / f"copy_{name}.py")
+    code = """
+        import importlib
+        sys.path.insert(0, "")
+
+        def run(copies):
+            if not copies:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            tracked = importlib.import_module(f"copy_{copies[0]}").tracked
+            tracked(literal_directory="out", record_filename=copies, **QUIET)(run)(copies[1:])
+
+        run(sys.argv[1])
+    """
+    run_python("-c", PRELUDE + textwrap.dedent(code), copies, cwd=tmp_path, status=-15)
+    statuses = [read(path)["status"] for path in (tmp_path / "out").iterdir()]
+    assert statuses == ["terminated"] * len(copies)
+
+
 def handlers() -> list[Any]:
     return [signal.getsignal(number) for number in range(1, signal.NSIG)]
 
