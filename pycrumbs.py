@@ -994,7 +994,9 @@ class _Run:
             unseen = _join(unseen, missing)
         outputs, cut = limit_files(outputs)
         hash_files(outputs, hash_room, self.directory)
-        found.update(outputs=outputs, outputs_omitted=_join(cut, unseen))
+        is_short = _signals.hurry() and not all(entry["sha256"] for entry in outputs)
+        unhashed = "hashes, as a signal came" if is_short else None
+        found.update(outputs=outputs, outputs_omitted=_join(cut, unseen, unhashed))
         return _without_none(found)
 
 
@@ -1185,6 +1187,10 @@ class _Signals:
                 self.pass_on(number, frame)
             finally:
                 self.deliver()
+
+    def hurry(self) -> bool:
+        """Whether a signal is held back that is to end the process, so that nothing may take long."""
+        return any(number in _ENDING for number, _ in self.pending)
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
         """Do what a signal would have done without us, the records first."""
@@ -3267,8 +3273,9 @@ def find_outputs(
         signature = after[path]
         is_new = path not in before and (knew_all or signature[1] >= since)
         is_changed = path in before and before[path] != signature
-        if path in fresh and not is_changed:
-            is_changed = hash_file(os.path.join(directory, path)) != fresh[path]
+        if fresh.get(path) and not is_changed:
+            # None: it can't be read, or a signal came.
+            is_changed = hash_file(os.path.join(directory, path)) not in (fresh[path], None)
         if (is_new or is_changed) and not is_record(os.path.join(directory, path)):
             entry = describe_file(path.replace(os.sep, "/"), signature)
             del entry["mtime"]
@@ -3353,8 +3360,7 @@ def hash_files(
     chosen.reverse()
 
     def work() -> None:
-        while chosen and not _signals.pending:
-            # A process that is to end has no time for this.
+        while chosen and not _signals.hurry():
             try:
                 entry = chosen.pop(0)
             except IndexError:
@@ -3405,7 +3411,7 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
                 left -= size
                 if on_progress:
                     on_progress(size)
-                if _signals.pending:
+                if _signals.hurry():
                     return None
     except OSError:
         return None

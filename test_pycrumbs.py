@@ -7068,6 +7068,11 @@ def test_a_file_written_twice_in_one_tick_of_the_clock(tmp_path: Path) -> None:
     tree = pycrumbs.scan_tree(str(tmp_path))  # as if no time had passed since
     outputs, _ = pycrumbs.find_outputs(str(tmp_path), tree, time.time(), fresh)
     assert [entry["path"] for entry in outputs] == ["changed"]
+    # One that couldn't be read, or wasn't as a signal came, isn't known to have changed.
+    for unknown in (tmp_path / "same").unlink, lambda: fresh.update(changed=None):
+        unknown()
+        outputs, _ = pycrumbs.find_outputs(str(tmp_path), tree, time.time(), fresh)
+    assert outputs == []
 
 
 def test_a_record_of_0_4_is_no_output(tmp_path: Path) -> None:
@@ -13933,6 +13938,27 @@ def test_a_signal_while_the_outputs_are_hashed(tmp_path: Path) -> None:
     record = read(tmp_path / "out")
     assert record["status"] == "completed"
     assert record["outputs"] == [{"path": "large", "size": 2**40, "sha256": None}]
+    assert record["outputs_omitted"] == "hashes, as a signal came"
+
+
+def test_a_timer_while_files_are_hashed(tmp_path: Path) -> None:
+    """Signals that end nothing cost no hash, and make no output of what is only young."""
+    code = """
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            Path("out/made").write_bytes(bytes(10**7))
+
+        Path("out").mkdir()
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        for _ in range(5):
+            Path("out/young").write_bytes(bytes(8 * 10**6))
+            work()
+            record = json.loads(Path("out/work_record.json").read_text())
+            assert [(o["path"], bool(o["sha256"])) for o in record["outputs"]] == [("made", True)]
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    """
+    run_code(tmp_path, code)
 
 
 # In a namespace of its own a process has the id 1, and the kernel spares it what has no handler.
