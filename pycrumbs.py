@@ -682,7 +682,7 @@ class _Run:
         self.follow_directory()
         record = self.completed(outcome, hash_room) if outcome else self.record
         # Only now, as hashing may have taken long.
-        self.make_way()
+        self.make_way(self.look())
         # The last record is worth an fsync: nobody writes it again.
         self.file.write(record, durable=outcome is not None)
         if not self.has_ended:
@@ -701,15 +701,20 @@ class _Run:
                 self.file = _RecordFile(path, self.base, chain=False)
                 return
 
-    def make_way(self) -> None:
+    def look(self) -> tuple[int, ...] | None:
+        """The signature of what is at the record's path, which only chained runs share."""
+        return None if self.options.chain_records else sign_file(self.path)
+
+    def make_way(self, signature: tuple[int, ...] | None) -> None:
         """Leave what others have written to the record's path since the run began; take another."""
-        signature = None if self.options.chain_records else sign_file(self.path)
         if signature is None or signature == self.signature:
             return
         taken, name = self.path, f"{self.tracker.name}()"
         # File times may lag. At its start that doesn't count: a call may just have ended.
         since = self.start - (FILE_TIME_LAG if self.signature else 0)
-        if signature[0] >= since * 1e9 and read_uuid(taken) not in ("", self.uuid):
+        # utime sets but one of them. And where the clock is wrong, an earlier run may seem later.
+        is_new = min(signature[:2]) >= since * 1e9
+        if is_new and read_uuid(taken) not in ("", self.uuid, self.file.earlier[0]):
             what = f"another run has written {taken}; the record of {name} is"
         elif self.signature and holds_something_else(taken):
             what = f"{name} has written {taken} itself; its record is"
@@ -942,14 +947,15 @@ class _Run:
     def save_first(self) -> None:
         """Write the record of a run that begins; an error here stops it."""
         self.file = _RecordFile(self.path, self.base, self.options.chain_records)
-        is_new = self.path not in _swept and not self.options.chain_records
-        if is_new and holds_something_else(self.path):
+        # Before the first write, as that leaves a temporary file, too, if it is killed.
+        self.file.sweep()
+        found = self.look()
+        # What this process has written itself needs no second look; its size is enough to tell.
+        if found and found[2] != self.file.earlier[1] and holds_something_else(self.path):
             problem = f"{self.path} is there and holds no record: move it, or name another file"
             raise self.fail(FileExistsError, f"{problem} in record_filename")
         try:
-            # Before the first write, as that leaves a temporary file, too, if it is killed.
-            self.file.sweep()
-            self.make_way()
+            self.make_way(found)
             self.file.write(self.record, durable=False)
             self.signature = sign_file(self.path)
         except OSError as error:
@@ -4345,7 +4351,8 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
 _PART_INDENT = "\n    "  # of a record's top-level values
 
 
-_swept: set[str] = set()  # records whose strays this process has looked for
+# The records that this process has written, or swept: the uuid and size as it left them.
+_written: dict[str, tuple[str, int]] = {}
 
 
 def _number(path: str) -> Iterator[str]:
@@ -4360,8 +4367,9 @@ class _RecordFile:
     def __init__(self, path: str, base: str, chain: bool) -> None:
         self.path, self.base, self.chain = path, base, chain
         self.folder, self.name = os.path.split(path)
-        # The run's record as it was written last.
+        # The run's record as it was written last, and the file as an earlier run left it.
         self.entry = ""
+        self.earlier = _written.get(path, ("", 0))
 
     def create(self, record: Record) -> bool:
         """Write a record where nothing is, so that nobody else takes the name; else False."""
@@ -4379,6 +4387,7 @@ class _RecordFile:
         with _Folder(self.folder, self.base) as folder:
             if not self.chain:
                 folder.replace(self.name, entry, durable)
+                _written[self.path] = record["uuid"], len(entry)
                 return
             with _Lock(folder, f".{self.name}.lock") as problem:
                 if problem:
@@ -4411,9 +4420,11 @@ class _RecordFile:
 
     def sweep(self) -> None:
         """Remove the temporary files that killed runs left of this record; once a process."""
-        if self.path in _swept:
+        if self.path in _written:
             return
-        _add_to_bounded(_swept, self.path)
+        if len(_written) >= FILE_LIMIT:
+            _written.clear()
+        _written[self.path] = self.earlier
         try:
             with _Folder(self.folder, self.base) as folder:
                 for name in folder.names():
