@@ -4373,13 +4373,17 @@ class _RecordFile:
 
     def create(self, record: Record) -> bool:
         """Write a record where nothing is, so that nobody else takes the name; else False."""
-        try:
-            with _Folder(self.folder, self.base) as folder:
-                descriptor = folder.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        except FileExistsError:
-            return False
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(format_record(record))
+        with _Folder(self.folder, self.base) as folder:
+            try:
+                os.close(folder.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return False
+            try:
+                folder.replace(self.name, format_record(record), durable=False)
+            except BaseException:
+                # Nothing there is better than an empty file.
+                folder.remove(self.name)
+                raise
         return True
 
     def write(self, record: Record, durable: bool) -> None:

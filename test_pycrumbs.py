@@ -14521,6 +14521,23 @@ def test_a_limit_after_the_run(tmp_path: Path, starve: str, reason: str) -> None
     assert names_in(tmp_path / "out") == ["work_record.json"]
 
 
+def test_a_limit_where_the_record_takes_another_name(tmp_path: Path) -> None:
+    """There's no half of it under that name either."""
+    code = """
+        import resource
+
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            another = {"pycrumbs": "0.5.0", "uuid": "0" * 36}
+            Path("out/work_record.json").write_text(json.dumps(another))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+        work()
+    """
+    assert "could not be completed: OSError: [Errno 27] File too large" in run_code(tmp_path, code)
+    assert names_in(tmp_path / "out") == ["work_record.json"]
+
+
 def test_too_many_open_files_where_the_function_fails(tmp_path: Path) -> None:
     """Its own exception is what the caller gets, though nothing can be imported any more."""
     code = """
