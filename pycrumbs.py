@@ -117,6 +117,8 @@ MADE_PREFIX = "pycrumbs-made-"
 REDACTED = "<redacted>"
 SUPPRESSED = "<suppressed due to excessive length>"
 
+_open = open  # what a program's tests may put in its place isn't meant for us
+
 
 # ------------------------------------------------------------------------------
 # Tracking a function
@@ -1195,7 +1197,7 @@ class _Signals:
                 self.deliver()
 
     def hurry(self) -> bool:
-        """Whether a signal is held back that is to end the process, so that nothing may take long."""
+        """Whether a signal is held back that is to end the process, so that time is short."""
         return any(number in _ENDING for number, _ in self.pending)
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
@@ -1696,7 +1698,7 @@ def _absolute(path: str) -> str:
 
 def _read_bytes(path: str, limit: int = -1) -> bytes:
     """The content of a file, or its beginning."""
-    with open(_Unnoted(path), "rb") as file:
+    with _open(_Unnoted(path), "rb") as file:
         return file.read(limit)
 
 
@@ -3410,7 +3412,7 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
     # Files of size 0 below /proc may have no end: read no more than the size says.
     digest, left = hashlib.sha256(), signature[2]
     try:
-        with open(_Unnoted(path), "rb", buffering=0) as file:
+        with _open(_Unnoted(path), "rb", buffering=0) as file:
             buffer = memoryview(bytearray(min(2**20, left)))
             while size := file.readinto(buffer[:left]):
                 digest.update(buffer[:size])
@@ -4674,7 +4676,7 @@ class _Folder:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError(errno.EINVAL, f"{name} is not a file")
-            with open(descriptor, "rb", closefd=False) as file:
+            with _open(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:
             os.close(descriptor)

@@ -2679,6 +2679,21 @@ def test_permissions(tmp_path: Path, umask: int) -> None:
     assert modes == {"a": folder, "a/b": folder, "a/b/work_record.json": file, "own.json": file}
 
 
+def test_a_program_s_tests_replace_open(tmp_path: Path) -> None:
+    """Only the function has what they put in its place."""
+
+    @tracked(literal_directory=tmp_path, disable_git_tracking=True)
+    def work() -> str:
+        with open("settings.txt") as file:
+            return file.read()
+
+    for _ in range(2):
+        with mock.patch("builtins.open", mock.mock_open(read_data="hello")) as replaced:
+            assert work() == "hello"
+        assert replaced.call_args_list == [mock.call("settings.txt")]
+    assert read(tmp_path)["status"] == "completed"
+
+
 # ------------------------------------------------------------------------------
 # Evidence: the seeds
 # ------------------------------------------------------------------------------
@@ -7093,10 +7108,9 @@ def test_a_file_written_twice_in_one_tick_of_the_clock(tmp_path: Path) -> None:
     outputs, _ = pycrumbs.find_outputs(str(tmp_path), tree, time.time(), fresh)
     assert [entry["path"] for entry in outputs] == ["changed"]
     # One that couldn't be read, or wasn't as a signal came, isn't known to have changed.
-    for unknown in (tmp_path / "same").unlink, lambda: fresh.update(changed=None):
-        unknown()
-        outputs, _ = pycrumbs.find_outputs(str(tmp_path), tree, time.time(), fresh)
-    assert outputs == []
+    (tmp_path / "same").unlink()
+    fresh["changed"] = None
+    assert pycrumbs.find_outputs(str(tmp_path), tree, time.time(), fresh)[0] == []
 
 
 def test_a_record_of_0_4_is_no_output(tmp_path: Path) -> None:
