@@ -4395,7 +4395,7 @@ class _RecordFile:
                 folder.replace(self.name, entry, durable)
                 _written[self.path] = record["uuid"], len(entry)
                 return
-            with _Lock(folder, f".{self.name}.lock") as problem:
+            with _Lock(folder, f"{_begin_hidden(self.name)}lock") as problem:
                 if problem:
                     entry = self.note_no_lock(record, problem)
                 text = place_in_chain(self.read_chain(folder), self.entry, entry)
@@ -4442,13 +4442,22 @@ class _RecordFile:
 
     def is_stray(self, folder: _Folder, name: str) -> bool:
         """Whether a file is a temporary one of this record, of a run that is no more."""
-        start = f".{self.name}."
+        start = _begin_hidden(self.name)
         if not (name.startswith(start) and name.endswith(".tmp")):
             return False
         machine, _, process = name[len(start) :].partition(".")[0].partition("-")
         if machine == _owner().partition("-")[0] and sys.platform != "win32":
             return is_gone(*process.partition("-")[::2])
         return folder.age(name) > TEMPORARY_LIFE
+
+
+def _begin_hidden(name: str) -> str:
+    """How the names of the hidden files beside a file begin; 255 bytes is all that they may have."""
+    if len(name) <= 50:
+        return f".{name}."
+    # No character has more than four bytes, or is cut through.
+    short = os.fsencode(name)[:200].decode(errors="ignore")
+    return f".{name}." if short == name else f".{short}.json."
 
 
 def _owner() -> str:
@@ -4687,7 +4696,7 @@ class _Folder:
         `durable` has it reach the disk (fsync) before it takes the old one's place.
         """
         # Its name says whose it is, so that a later run knows whether it is a stray.
-        temporary = f".{name}.{_owner()}.{os.urandom(4).hex()}.tmp"
+        temporary = f"{_begin_hidden(name)}{_owner()}.{os.urandom(4).hex()}.tmp"
         # O_EXCL: never through a link, or into a file, that somebody has put there.
         descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         data = memoryview(text.encode("utf-8", "surrogateescape"))

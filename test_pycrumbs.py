@@ -2662,6 +2662,21 @@ def test_reader_never_sees_half_a_record(out: Path) -> None:
     assert list_files(out) == ["plain_record.json"]
 
 
+@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("letter", ["x", "\u00e4", "\U0001f600"])
+def test_a_name_as_long_as_may_be(tmp_path: Path, letter: str, chained: bool) -> None:
+    """The hidden files beside it have names that are no longer; strays are known by theirs."""
+    name = "x" * (250 % len(letter.encode())) + letter * (250 // len(letter.encode())) + ".json"
+    stray = pycrumbs._begin_hidden(name) + "00000000-7-7.x.tmp"
+    (tmp_path / stray).touch()
+    os.utime(tmp_path / stray, (0, 0))
+    options = {"record_filename": name, "chain_records": chained}
+    quick(literal_directory=tmp_path, **options)(make("plain", int))()
+    assert len(os.fsencode(name)) == 255
+    assert [n for n in os.listdir(tmp_path) if not n.endswith(".lock")] == [name]
+    assert all(pycrumbs.is_record(str(path)) for path in (tmp_path / stray, *tmp_path.iterdir()))
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_permissions(tmp_path: Path, umask: int) -> None:
     """Records and directories get those that the umask leaves."""
