@@ -693,14 +693,14 @@ class _Run:
 
     def follow_directory(self) -> None:
         """Look for the record beside where its directory was: results are published by renaming."""
-        if self.options.chain_records or os.path.isdir(self.directory):
+        if os.path.isdir(self.directory):
             return
         above, name = os.path.dirname(self.directory), os.path.basename(self.path)
         for entry in _scan_folder(above):
             path = os.path.join(above, entry.name, name)
             if self.signature and sign_file(path) == self.signature:
                 self.directory, self.path = os.path.dirname(path), path
-                self.file = _RecordFile(path, self.base, chain=False)
+                self.file.path, self.file.folder = path, self.directory
                 return
 
     def look(self) -> tuple[int, ...] | None:

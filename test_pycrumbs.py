@@ -2245,18 +2245,22 @@ def test_click_s_own_way_to_end(tmp_path: Path) -> None:
         assert read(tmp_path / "work_record.json")["status"] == told
 
 
-def test_a_directory_that_is_renamed_is_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_directory_that_is_renamed_is_followed(tmp_path: Path, chained: bool) -> None:
     """Results are published like that."""
 
-    @tracked(directory_parameter="out", **QUIET_RUN)
-    def work(out: Path) -> None:
+    @tracked(directory_parameter="out", chain_records=chained, **QUIET_RUN)
+    def work(out: Path, final: Path) -> None:
         (out / "made").touch()
-        out.rename(tmp_path / "final")
+        out.rename(final)
 
-    work(tmp_path / "draft")
+    work(tmp_path / "draft", tmp_path / "final")
     record = read(tmp_path / "final")
     assert (record["status"], names(record["outputs"])) == ("completed", ["made"])
     assert sorted(os.listdir(tmp_path)) == ["final"]
+    if chained:
+        work(tmp_path / "final", tmp_path / "last")
+        assert [record["status"] for record in read(tmp_path / "last")] == ["completed"] * 2
 
 
 def test_a_directory_is_not_followed_through_links(tmp_path: Path) -> None:
