@@ -570,6 +570,7 @@ class _Run:
         self.outcome: Record = {"status": "completed"}
         self.has_ended = self.guarded = False
         self.directory = self.path = ""
+        self.file: _RecordFile
         self.signature: tuple[int, ...] | None = None
         # The directories that are to be removed if the run can't start.
         self.created: list[str] = []
@@ -2968,22 +2969,26 @@ def _seed_library(name: str, seed: int) -> None:
 class _SeedOnImport:
     """Seeds libraries as they are imported: a finder in `sys.meta_path` (PEP 451) while needed.
 
-    `waiting` maps the modules still to be seeded to their seeds. The finder lets the others find
-    the module and only has its loader call back.
+    `waiting` maps the modules still to be seeded to their seeds, and `outside` those that were to
+    be seeded outside any run. The finder lets the others find the module and only has its loader
+    call back.
     """
 
     def __init__(self) -> None:
         self.waiting: dict[str, int] = {}
+        self.outside: dict[str, int] = {}
         self.asking: set[str] = set()
 
     def postpone(self, name: str, seed: int) -> bool:
         """Seed a module when it is loaded; False if it is loaded already."""
         self.waiting[name] = seed
+        if not _runs:
+            self.outside[name] = seed
         module = sys.modules.get(name)
         if type(module).__name__ == "_LazyModule":
             # A lazy module (importlib.util.LazyLoader) loads at any touch.
             self.arm(object.__getattribute__(module, "__spec__").loader, name)
-        elif module is not None:
+        elif module is not None and not self.watch(module, name):
             # Another thread may have loaded it just now, and seeded it.
             return self.waiting.pop(name, None) is None
         if self not in sys.meta_path:
@@ -2992,11 +2997,39 @@ class _SeedOnImport:
         return True
 
     def forget(self) -> None:
-        """Seed nothing more."""
-        self.waiting.clear()
-        if self in sys.meta_path:
+        """Seed nothing more because of a run; what waited before it waits on."""
+        left = [name for name in [*self.waiting] if name in self.outside]
+        self.waiting = {name: self.outside[name] for name in left}
+        if not left and self in sys.meta_path:
             # A new list: another thread's import may be walking the old one.
             sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
+
+    def watch(self, module: Any, name: str) -> bool:
+        """Seed a module that is being executed as soon as that is done; False if it is done."""
+        spec = _attempt(object.__getattribute__, module, "__spec__")
+        if not getattr(spec, "_initializing", False):
+            return False
+
+        def finish(spec: Any, value: bool) -> None:
+            # Before another thread gets the module. One that couldn't be imported isn't there.
+            if name in sys.modules:
+                self.seed(name)
+            spec.__class__, spec._initializing = kind, value
+
+        kind = type(spec)
+        if not hasattr(kind, "_initializing"):
+            # importlib sets this to False in the end: that is all that it does then.
+            members = {"_initializing": property(lambda spec: True, finish)}
+            spec.__class__ = type(kind.__name__, (kind,), members)
+            if not vars(spec)["_initializing"]:
+                finish(spec, False)
+        return True
+
+    def seed(self, name: str) -> None:
+        """Seed a module now, if that is still to be done."""
+        seed = self.waiting.pop(name, None)
+        if seed is not None:
+            _seed_library(name, seed)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self.waiting or name in self.asking:
@@ -3037,9 +3070,7 @@ class _SeedOnImport:
                 execute(module)
             finally:
                 random.setstate(state)
-            seed = self.waiting.pop(name, None)
-            if seed is not None:
-                _seed_library(name, seed)
+            self.seed(name)
 
         if not hasattr(execute, "is_pycrumbs"):
             exec_module.is_pycrumbs = True  # type: ignore[attr-defined]
@@ -4452,7 +4483,7 @@ class _RecordFile:
 
 
 def _begin_hidden(name: str) -> str:
-    """How the names of the hidden files beside a file begin; 255 bytes is all that they may have."""
+    """How the names of the hidden files beside a file begin; they may have 255 bytes, as it may."""
     if len(name) <= 50:
         return f".{name}."
     # No character has more than four bytes, or is cut through.

@@ -2752,7 +2752,8 @@ def draw(seed):
 {textwrap.indent(textwrap.dedent(within), "    ")}
 
 print(json.dumps(draw(7)))
-assert not [f for f in sys.meta_path if "pycrumbs" in type(f).__module__], sys.meta_path
+left = [finder for finder in sys.meta_path if "pycrumbs" in type(finder).__module__]
+assert not left or {"seed_tasks(" in before}, sys.meta_path
 """
     return json.loads(run_python("-c", script, cwd=folder, env=env).stdout)
 
@@ -2807,6 +2808,22 @@ def test_numpy_is_seeded_however_it_is_imported(tmp_path: Path, before: str, wit
     assert draw_in_child(tmp_path, before, within) == numbers(7)
 
 
+# Another thread is still executing the module when the run begins.
+IN_THE_BACKGROUND = """
+import importlib.machinery, time
+class Slow(importlib.machinery.SourceFileLoader):
+    def exec_module(self, module):
+        begun.set()
+        time.sleep(0.2)
+        super().exec_module(module)
+begun, spec = threading.Event(), importlib.util.spec_from_file_location
+sys.meta_path.insert(0, type("Finder", (), {"find_spec": lambda name, *_: (
+    spec("torch", "torch.py", loader=Slow("torch", "torch.py")) if name == "torch" else None)}))
+threading.Thread(target=importlib.import_module, args=("torch",)).start()
+begun.wait()
+"""
+
+
 @pytest.mark.parametrize(
     ("before", "within", "options", "expected"),
     [
@@ -2840,6 +2857,9 @@ def test_numpy_is_seeded_however_it_is_imported(tmp_path: Path, before: str, wit
             3,
             id="a seed from outside that the run leaves alone",
         ),
+        pytest.param(
+            IN_THE_BACKGROUND, "import torch\nreturn torch.rand()", "", 7, id="in another thread"
+        ),
     ],
 )
 def test_the_moment_of_seeding(
@@ -2849,6 +2869,26 @@ def test_the_moment_of_seeding(
     (tmp_path / "torch.py").write_text(TORCH)
     drawn = draw_in_child(tmp_path, before, within, options)
     assert drawn == random.Random(expected).random()
+
+
+def test_seed_tasks_outlasts_runs(tmp_path: Path) -> None:
+    """What it has still to seed is seeded after them, by its own seed."""
+    (tmp_path / "torch.py").write_text("drawn = []\nmanual_seed = drawn.append")
+    code = """
+        import pycrumbs
+        sys.path.insert(0, "")
+
+        @tracked(literal_directory="out", seed_parameter="seed", **QUIET)
+        def work(seed): pass
+
+        pycrumbs.seed_tasks(42)
+        for _ in range(2):
+            work(7)
+        import torch
+        work(7)
+        print(torch.drawn)
+    """
+    assert run_code(tmp_path, code) == "[42, 7]\n"
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "tensorflow"])
@@ -3022,7 +3062,8 @@ def test_a_library_that_cannot_be_seeded(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("ending", ["returns", "raises", "generator closed", "cannot start"])
 def test_no_finder_is_left_behind(tmp_path: Path, ending: str) -> None:
     """After the run sys.meta_path is what it was."""
-    # What another test has called seed_tasks for ends with the run, too.
+    # Another test may have called seed_tasks, which outlasts a run.
+    pycrumbs._seed_on_import.outside.clear()
     pycrumbs._seed_on_import.forget()
     before = sys.meta_path[:]
 
