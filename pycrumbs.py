@@ -2993,7 +2993,7 @@ class _SeedOnImport:
             return self.waiting.pop(name, None) is None
         if self not in sys.meta_path:
             # First, or another finder would load the module before we hear of it.
-            sys.meta_path = [self, *sys.meta_path]
+            sys.meta_path.insert(0, self)
         return True
 
     def forget(self) -> None:
@@ -3001,8 +3001,12 @@ class _SeedOnImport:
         left = [name for name in [*self.waiting] if name in self.outside]
         self.waiting = {name: self.outside[name] for name in left}
         if not left and self in sys.meta_path:
-            # A new list: another thread's import may be walking the old one.
-            sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
+            others = [finder for finder in sys.meta_path if finder is not self]
+            if _thread._count():
+                # Another thread's import may be walking the old list, and would skip a finder.
+                sys.meta_path = others
+            else:
+                sys.meta_path[:] = others
 
     def watch(self, module: Any, name: str) -> bool:
         """Seed a module that is being executed as soon as that is done; False if it is done."""

@@ -3087,6 +3087,23 @@ def test_no_finder_is_left_behind(tmp_path: Path, ending: str) -> None:
     assert sys.meta_path == before
 
 
+def test_the_list_of_finders_stays_the_same(tmp_path: Path) -> None:
+    """A program may hold it; only while it has other threads isn't it changed in place."""
+    code = """
+        from sys import meta_path
+        before = meta_path[:]
+
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            assert meta_path == sys.meta_path != before
+
+        work()
+        assert meta_path is sys.meta_path
+        assert meta_path == before
+    """
+    run_code(tmp_path, code)
+
+
 @pytest.mark.usefixtures("undisturbed")
 @pytest.mark.parametrize(
     "seed",
