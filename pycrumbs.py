@@ -590,7 +590,8 @@ class _Run:
         options = self.options
         try:
             self.prepare()
-            with _signals:
+            _signals.__enter__()
+            try:
                 self.begin()
                 # Here, as PyTorch notes all its callers at each seeding: 5 us for a frame more.
                 seed_tasks(
@@ -598,7 +599,9 @@ class _Run:
                 )
                 if self.capture:
                     self.capture.begin()
-                _signals.hold()
+            except BaseException:
+                _signals.__exit__()
+                raise
             return self
         except BaseException as error:
             if self.uuid in _runs:
@@ -1003,8 +1006,8 @@ class _Run:
             unseen = _join(unseen, missing)
         outputs, cut = limit_files(outputs)
         hash_files(outputs, hash_room, self.directory)
-        is_short = _signals.hurry() and not all(entry["sha256"] for entry in outputs)
-        unhashed = "hashes, as a signal came" if is_short else None
+        is_whole = all(entry["sha256"] for entry in outputs)
+        unhashed = None if is_whole or not _signals.hurry() else "hashes, as a signal came"
         found.update(outputs=outputs, outputs_omitted=_join(cut, unseen, unhashed))
         return _without_none(found)
 
@@ -1091,10 +1094,6 @@ class _Signals:
                 self.deliver()
             finally:
                 self.give_back()
-
-    def hold(self) -> None:
-        """Within the context: hold signals back beyond its end, until another `__exit__`."""
-        self.depth += _in_main_thread()
 
     def take(self) -> None:
         """Take over the signals that would end the process, and those with a handler in Python."""
@@ -2998,9 +2997,9 @@ class _SeedOnImport:
 
     def forget(self) -> None:
         """Seed nothing more because of a run; what waited before it waits on."""
-        left = [name for name in [*self.waiting] if name in self.outside]
-        self.waiting = {name: self.outside[name] for name in left}
-        if not left and self in sys.meta_path:
+        waited = [*self.outside.items()]
+        self.waiting = {name: seed for name, seed in waited if name in self.waiting}
+        if not self.waiting and self in sys.meta_path:
             others = [finder for finder in sys.meta_path if finder is not self]
             if _thread._count():
                 # Another thread's import may be walking the old list, and would skip a finder.

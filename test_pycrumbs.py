@@ -14283,7 +14283,7 @@ def test_timeouts_at_every_line_of_a_run_s_begin_and_end(tmp_path: Path) -> None
                 signal.raise_signal(signal.SIGALRM)
             return trace
 
-        traced = "wrapper __enter__ __exit__ begin end take give_back hold handle deliver".split()
+        traced = "wrapper __enter__ __exit__ begin end take give_back handle deliver".split()
         signal.signal(signal.SIGALRM, stop)
         work("out/warm")
         before = [signal.getsignal(number) for number in range(1, 16)]
