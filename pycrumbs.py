@@ -120,6 +120,8 @@ MADE_PREFIX = "pycrumbs-made-"
 REDACTED = "<redacted>"
 SUPPRESSED = "<suppressed due to excessive length>"
 
+_open = open  # what a program's tests may put in its place isn't meant for us
+
 
 # ------------------------------------------------------------------------------
 # Tracking a function
@@ -571,6 +573,7 @@ class _Run:
         self.outcome: Record = {"status": "completed"}
         self.has_ended = self.guarded = False
         self.directory = self.path = ""
+        self.file: _RecordFile
         self.signature: tuple[int, ...] | None = None
         # The directories that are to be removed if the run can't start.
         self.created: list[str] = []
@@ -584,11 +587,14 @@ class _Run:
 
     def __enter__(self) -> _Run:
         if self.uuid in _runs:
+            # Not before: only now is there a `with` that completes the record, whatever comes.
+            _signals.__exit__()
             return self
         options = self.options
         try:
             self.prepare()
-            with _signals:
+            _signals.__enter__()
+            try:
                 self.begin()
                 # Here, as PyTorch notes all its callers at each seeding: 5 us for a frame more.
                 seed_tasks(
@@ -596,6 +602,9 @@ class _Run:
                 )
                 if self.capture:
                     self.capture.begin()
+            except BaseException:
+                _signals.__exit__()
+                raise
             return self
         except BaseException as error:
             if self.uuid in _runs:
@@ -682,7 +691,7 @@ class _Run:
         self.follow_directory()
         record = self.completed(outcome, hash_room) if outcome else self.record
         # Only now, as hashing may have taken long.
-        self.make_way()
+        self.make_way(self.look())
         # The last record is worth an fsync: nobody writes it again.
         self.file.write(record, durable=outcome is not None)
         if not self.has_ended:
@@ -691,25 +700,30 @@ class _Run:
 
     def follow_directory(self) -> None:
         """Look for the record beside where its directory was: results are published by renaming."""
-        if self.options.chain_records or os.path.isdir(self.directory):
+        if os.path.isdir(self.directory):
             return
         above, name = os.path.dirname(self.directory), os.path.basename(self.path)
         for entry in _scan_folder(above):
             path = os.path.join(above, entry.name, name)
             if self.signature and sign_file(path) == self.signature:
                 self.directory, self.path = os.path.dirname(path), path
-                self.file = _RecordFile(path, self.base, chain=False)
+                self.file.path, self.file.folder = path, self.directory
                 return
 
-    def make_way(self) -> None:
+    def look(self) -> tuple[int, ...] | None:
+        """The signature of what is at the record's path, which only chained runs share."""
+        return None if self.options.chain_records else sign_file(self.path)
+
+    def make_way(self, signature: tuple[int, ...] | None) -> None:
         """Leave what others have written to the record's path since the run began; take another."""
-        signature = None if self.options.chain_records else sign_file(self.path)
         if signature is None or signature == self.signature:
             return
         taken, name = self.path, f"{self.tracker.name}()"
         # File times may lag. At its start that doesn't count: a call may just have ended.
         since = self.start - (FILE_TIME_LAG if self.signature else 0)
-        if signature[0] >= since * 1e9 and read_uuid(taken) not in ("", self.uuid):
+        # utime sets but one of them. And where the clock is wrong, an earlier run may seem later.
+        is_new = min(signature[:2]) >= since * 1e9
+        if is_new and read_uuid(taken) not in ("", self.uuid, self.file.earlier[0]):
             what = f"another run has written {taken}; the record of {name} is"
         elif self.signature and holds_something_else(taken):
             what = f"{name} has written {taken} itself; its record is"
@@ -942,14 +956,15 @@ class _Run:
     def save_first(self) -> None:
         """Write the record of a run that begins; an error here stops it."""
         self.file = _RecordFile(self.path, self.base, self.options.chain_records)
-        is_new = self.path not in _swept and not self.options.chain_records
-        if is_new and holds_something_else(self.path):
+        # Before the first write, as that leaves a temporary file, too, if it is killed.
+        self.file.sweep()
+        found = self.look()
+        # What this process has written itself needs no second look; its size is enough to tell.
+        if found and found[2] != self.file.earlier[1] and holds_something_else(self.path):
             problem = f"{self.path} is there and holds no record: move it, or name another file"
             raise self.fail(FileExistsError, f"{problem} in record_filename")
         try:
-            # Before the first write, as that leaves a temporary file, too, if it is killed.
-            self.file.sweep()
-            self.make_way()
+            self.make_way(found)
             self.file.write(self.record, durable=False)
             self.signature = sign_file(self.path)
         except OSError as error:
@@ -994,7 +1009,9 @@ class _Run:
             unseen = _join(unseen, missing)
         outputs, cut = limit_files(outputs)
         hash_files(outputs, hash_room, self.directory)
-        found.update(outputs=outputs, outputs_omitted=_join(cut, unseen))
+        is_whole = all(entry["sha256"] for entry in outputs)
+        unhashed = None if is_whole or not _signals.hurry() else "hashes, as a signal came"
+        found.update(outputs=outputs, outputs_omitted=_join(cut, unseen, unhashed))
         return _without_none(found)
 
 
@@ -1107,7 +1124,7 @@ class _Signals:
             for number, before in list(self.held.items()):
                 if _signal.getsignal(number) == self.handle:
                     _signal.signal(number, before)
-                del self.held[number]
+                self.held.pop(number, None)
 
     def install(self) -> bool:
         """Within the context: keep the signals until the run ends; tell whether that is needed."""
@@ -1167,7 +1184,11 @@ class _Signals:
 
     def handle(self, number: int, frame: types.FrameType | None) -> None:
         self.pending.append((number, frame))
-        self.deliver()
+        try:
+            self.deliver()
+        finally:
+            # This may have come, and raised, while they were being given back.
+            self.give_back()
 
     def deliver(self) -> None:
         """Complete the records, and pass on what came, unless it is held back."""
@@ -1178,6 +1199,10 @@ class _Signals:
             finally:
                 self.deliver()
 
+    def hurry(self) -> bool:
+        """Whether a signal is held back that is to end the process, so that time is short."""
+        return any(number in _ENDING for number, _ in self.pending)
+
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
         """Do what a signal would have done without us, the records first."""
         before = self.held.get(number, self.kept.get(number, _signal.SIG_DFL))
@@ -1185,7 +1210,7 @@ class _Signals:
             before(number, frame)
             return
         now = _signal.getsignal(number)
-        if not callable(before) and callable(now) and now != self.handle:
+        if not callable(before) and callable(now) and not self.is_reached(number, now):
             # The program's own handler calls the one before it, which without us there wasn't.
             return
         outcome = describe_signal(number, frame)
@@ -1202,6 +1227,13 @@ class _Signals:
             raise
         # The program goes on.
         self.complete_records(None)
+
+    def is_reached(self, number: int, handler: Any) -> bool:
+        """Whether a handler is ours, or another copy's of this file that calls ours at once."""
+        while handler != self.handle and getattr(handler, "__qualname__", "") == _HANDLER_NAME:
+            other = handler.__self__
+            handler = other.held.get(number, other.kept.get(number))
+        return bool(handler == self.handle)
 
     def complete_records(self, outcome: Record | None) -> None:
         """Have the records of this process's runs say how they end; None: that they go on."""
@@ -1226,6 +1258,7 @@ _ENDING, _HANDLED_LATER = (
     # for the function, and not for the record that is being written.
     for names in ("SIGINT SIGTERM SIGHUP", "SIGALRM SIGVTALRM SIGPROF SIGUSR1 SIGUSR2")
 )
+_HANDLER_NAME = _Signals.handle.__qualname__
 _signals = _Signals()
 
 
@@ -1668,7 +1701,7 @@ def _absolute(path: str) -> str:
 
 def _read_bytes(path: str, limit: int = -1) -> bytes:
     """The content of a file, or its beginning."""
-    with open(_Unnoted(path), "rb") as file:
+    with _open(_Unnoted(path), "rb") as file:
         return file.read(limit)
 
 
@@ -3004,35 +3037,71 @@ def _seed_library(name: str, seed: int) -> None:
 class _SeedOnImport:
     """Seeds libraries as they are imported: a finder in `sys.meta_path` (PEP 451) while needed.
 
-    `waiting` maps the modules still to be seeded to their seeds. The finder lets the others find
-    the module and only has its loader call back.
+    `waiting` maps the modules still to be seeded to their seeds, and `outside` those that were to
+    be seeded outside any run. The finder lets the others find the module and only has its loader
+    call back.
     """
 
     def __init__(self) -> None:
         self.waiting: dict[str, int] = {}
+        self.outside: dict[str, int] = {}
         self.asking: set[str] = set()
 
     def postpone(self, name: str, seed: int) -> bool:
         """Seed a module when it is loaded; False if it is loaded already."""
         self.waiting[name] = seed
+        if not _runs:
+            self.outside[name] = seed
         module = sys.modules.get(name)
         if type(module).__name__ == "_LazyModule":
             # A lazy module (importlib.util.LazyLoader) loads at any touch.
             self.arm(object.__getattribute__(module, "__spec__").loader, name)
-        elif module is not None:
+        elif module is not None and not self.watch(module, name):
             # Another thread may have loaded it just now, and seeded it.
             return self.waiting.pop(name, None) is None
         if self not in sys.meta_path:
             # First, or another finder would load the module before we hear of it.
-            sys.meta_path = [self, *sys.meta_path]
+            sys.meta_path.insert(0, self)
         return True
 
     def forget(self) -> None:
-        """Seed nothing more."""
-        self.waiting.clear()
-        if self in sys.meta_path:
-            # A new list: another thread's import may be walking the old one.
-            sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
+        """Seed nothing more because of a run; what waited before it waits on."""
+        waited = [*self.outside.items()]
+        self.waiting = {name: seed for name, seed in waited if name in self.waiting}
+        if not self.waiting and self in sys.meta_path:
+            others = [finder for finder in sys.meta_path if finder is not self]
+            if _thread._count():
+                # Another thread's import may be walking the old list, and would skip a finder.
+                sys.meta_path = others
+            else:
+                sys.meta_path[:] = others
+
+    def watch(self, module: Any, name: str) -> bool:
+        """Seed a module that is being executed as soon as that is done; False if it is done."""
+        spec = _attempt(object.__getattribute__, module, "__spec__")
+        if not getattr(spec, "_initializing", False):
+            return False
+
+        def finish(spec: Any, value: bool) -> None:
+            # Before another thread gets the module. One that couldn't be imported isn't there.
+            if name in sys.modules:
+                self.seed(name)
+            spec.__class__, spec._initializing = kind, value
+
+        kind = type(spec)
+        if not hasattr(kind, "_initializing"):
+            # importlib sets this to False in the end: that is all that it does then.
+            members = {"_initializing": property(lambda spec: True, finish)}
+            spec.__class__ = type(kind.__name__, (kind,), members)
+            if not vars(spec)["_initializing"]:
+                finish(spec, False)
+        return True
+
+    def seed(self, name: str) -> None:
+        """Seed a module now, if that is still to be done."""
+        seed = self.waiting.pop(name, None)
+        if seed is not None:
+            _seed_library(name, seed)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self.waiting or name in self.asking:
@@ -3073,9 +3142,7 @@ class _SeedOnImport:
                 execute(module)
             finally:
                 random.setstate(state)
-            seed = self.waiting.pop(name, None)
-            if seed is not None:
-                _seed_library(name, seed)
+            self.seed(name)
 
         if not hasattr(execute, "is_pycrumbs"):
             exec_module.is_pycrumbs = True  # type: ignore[attr-defined]
@@ -3333,8 +3400,9 @@ def find_outputs(
         signature = after[path]
         is_new = path not in before and (knew_all or signature[1] >= since)
         is_changed = path in before and before[path] != signature
-        if path in fresh and not is_changed:
-            is_changed = hash_file(os.path.join(directory, path)) != fresh[path]
+        if fresh.get(path) and not is_changed:
+            # None: it can't be read, or a signal came.
+            is_changed = hash_file(os.path.join(directory, path)) not in (fresh[path], None)
         if (is_new or is_changed) and not is_record(os.path.join(directory, path)):
             entry = describe_file(path.replace(os.sep, "/"), signature)
             del entry["mtime"]
@@ -3419,8 +3487,7 @@ def hash_files(
     chosen.reverse()
 
     def work() -> None:
-        while chosen and not _signals.pending:
-            # A process that is to end has no time for this.
+        while chosen and not _signals.hurry():
             try:
                 entry = chosen.pop(0)
             except IndexError:
@@ -3464,14 +3531,14 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
     # Files of size 0 below /proc may have no end: read no more than the size says.
     digest, left = hashlib.sha256(), signature[2]
     try:
-        with open(_Unnoted(path), "rb", buffering=0) as file:
+        with _open(_Unnoted(path), "rb", buffering=0) as file:
             buffer = memoryview(bytearray(min(2**20, left)))
             while size := file.readinto(buffer[:left]):
                 digest.update(buffer[:size])
                 left -= size
                 if on_progress:
                     on_progress(size)
-                if _signals.pending:
+                if _signals.hurry():
                     return None
     except OSError:
         return None
@@ -4421,7 +4488,8 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
 _PART_INDENT = "\n    "  # of a record's top-level values
 
 
-_swept: set[str] = set()  # records whose strays this process has looked for
+# The records that this process has written, or swept: the uuid and size as it left them.
+_written: dict[str, tuple[str, int]] = {}
 
 
 def _number(path: str) -> Iterator[str]:
@@ -4436,18 +4504,23 @@ class _RecordFile:
     def __init__(self, path: str, base: str, chain: bool) -> None:
         self.path, self.base, self.chain = path, base, chain
         self.folder, self.name = os.path.split(path)
-        # The run's record as it was written last.
+        # The run's record as it was written last, and the file as an earlier run left it.
         self.entry = ""
+        self.earlier = _written.get(path, ("", 0))
 
     def create(self, record: Record) -> bool:
         """Write a record where nothing is, so that nobody else takes the name; else False."""
-        try:
-            with _Folder(self.folder, self.base) as folder:
-                descriptor = folder.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        except FileExistsError:
-            return False
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(format_record(record))
+        with _Folder(self.folder, self.base) as folder:
+            try:
+                os.close(folder.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return False
+            try:
+                folder.replace(self.name, format_record(record), durable=False)
+            except BaseException:
+                # Nothing there is better than an empty file.
+                folder.remove(self.name)
+                raise
         return True
 
     def write(self, record: Record, durable: bool) -> None:
@@ -4455,8 +4528,9 @@ class _RecordFile:
         with _Folder(self.folder, self.base) as folder:
             if not self.chain:
                 folder.replace(self.name, entry, durable)
+                _written[self.path] = record["uuid"], len(entry)
                 return
-            with _Lock(folder, f".{self.name}.lock") as problem:
+            with _Lock(folder, f"{_begin_hidden(self.name)}lock") as problem:
                 if problem:
                     entry = self.note_no_lock(record, problem)
                 text = place_in_chain(self.read_chain(folder), self.entry, entry)
@@ -4487,9 +4561,11 @@ class _RecordFile:
 
     def sweep(self) -> None:
         """Remove the temporary files that killed runs left of this record; once a process."""
-        if self.path in _swept:
+        if self.path in _written:
             return
-        _add_to_bounded(_swept, self.path)
+        if len(_written) >= FILE_LIMIT:
+            _written.clear()
+        _written[self.path] = self.earlier
         try:
             with _Folder(self.folder, self.base) as folder:
                 for name in folder.names():
@@ -4501,13 +4577,22 @@ class _RecordFile:
 
     def is_stray(self, folder: _Folder, name: str) -> bool:
         """Whether a file is a temporary one of this record, of a run that is no more."""
-        start = f".{self.name}."
+        start = _begin_hidden(self.name)
         if not (name.startswith(start) and name.endswith(".tmp")):
             return False
         machine, _, process = name[len(start) :].partition(".")[0].partition("-")
         if machine == _owner().partition("-")[0] and sys.platform != "win32":
             return is_gone(*process.partition("-")[::2])
         return folder.age(name) > TEMPORARY_LIFE
+
+
+def _begin_hidden(name: str) -> str:
+    """How the names of the hidden files beside a file begin; they may have 255 bytes, as it may."""
+    if len(name) <= 50:
+        return f".{name}."
+    # No character has more than four bytes, or is cut through.
+    short = os.fsencode(name)[:200].decode(errors="ignore")
+    return f".{name}." if short == name else f".{short}.json."
 
 
 def _owner() -> str:
@@ -4735,7 +4820,7 @@ class _Folder:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError(errno.EINVAL, f"{name} is not a file")
-            with open(descriptor, "rb", closefd=False) as file:
+            with _open(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:
             os.close(descriptor)
@@ -4746,7 +4831,7 @@ class _Folder:
         `durable` has it reach the disk (fsync) before it takes the old one's place.
         """
         # Its name says whose it is, so that a later run knows whether it is a stray.
-        temporary = f".{name}.{_owner()}.{os.urandom(4).hex()}.tmp"
+        temporary = f"{_begin_hidden(name)}{_owner()}.{os.urandom(4).hex()}.tmp"
         # O_EXCL: never through a link, or into a file, that somebody has put there.
         descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         data = memoryview(text.encode("utf-8", "surrogateescape"))

@@ -1910,10 +1910,14 @@ def test_a_file_of_the_function_s_own_by_the_record_s_name(out: Path) -> None:
     record = read(out / "results_2.json")
     assert [entry["path"] for entry in record["outputs"]] == ["results.json"]
     again = quick(literal_directory=out, record_filename="other")(inspect.unwrap(work))
-    (out / "other.json").write_text("[2]")
-    with pytest.raises(FileExistsError, match=r"other.json is there and holds no record: move it"):
+    for _ in range(2):
+        (out / "other.json").write_text("[2]")
+        with pytest.raises(FileExistsError, match=r"other.json is there and holds no record: move"):
+            again()
+        assert (out / "other.json").read_text() == "[2]"
+        # Whether this process has written a record there or not.
+        (out / "other.json").unlink()
         again()
-    assert (out / "other.json").read_text() == "[2]"
 
 
 def test_a_generator_that_can_be_awaited(out: Path) -> None:
@@ -2374,18 +2378,22 @@ def test_click_s_own_way_to_end(tmp_path: Path) -> None:
         assert read(tmp_path / "work_record.json")["status"] == told
 
 
-def test_a_directory_that_is_renamed_is_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_directory_that_is_renamed_is_followed(tmp_path: Path, chained: bool) -> None:
     """Results are published like that."""
 
-    @tracked(directory_parameter="out", **QUIET_RUN)
-    def work(out: Path) -> None:
+    @tracked(directory_parameter="out", chain_records=chained, **QUIET_RUN)
+    def work(out: Path, final: Path) -> None:
         (out / "made").touch()
-        out.rename(tmp_path / "final")
+        out.rename(final)
 
-    work(tmp_path / "draft")
+    work(tmp_path / "draft", tmp_path / "final")
     record = read(tmp_path / "final")
     assert (record["status"], names(record["outputs"])) == ("completed", ["made"])
     assert sorted(os.listdir(tmp_path)) == ["final"]
+    if chained:
+        work(tmp_path / "final", tmp_path / "last")
+        assert [record["status"] for record in read(tmp_path / "last")] == ["completed"] * 2
 
 
 def test_a_directory_is_not_followed_through_links(tmp_path: Path) -> None:
@@ -2636,6 +2644,26 @@ def test_an_older_record_that_is_copied_over_is_replaced(tmp_path: Path) -> None
     assert read(tmp_path / "second")["called_function"]["parameters"]["before"]
 
 
+@pytest.mark.parametrize("clock", ["touched", "frozen"])
+def test_records_that_seem_to_be_of_the_future(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    """They are replaced, too: those of a run that is over, whatever the clocks say."""
+
+    @tracked(literal_directory=tmp_path, **QUIET_RUN)
+    def work() -> None:
+        pass
+
+    if clock == "touched":
+        run_other(tmp_path)
+        os.utime(tmp_path / "work_record.json", (time.time() + 86400,) * 2)
+    else:
+        monkeypatch.setattr("time.time", lambda: 1e9)
+    for _ in range(2):
+        work()
+    assert os.listdir(tmp_path) == ["work_record.json"]
+
+
 def test_a_run_that_cannot_start_takes_no_name(tmp_path: Path) -> None:
     """The next one has it."""
 
@@ -2786,6 +2814,21 @@ def test_reader_never_sees_half_a_record(out: Path) -> None:
     assert list_files(out) == ["plain_record.json"]
 
 
+@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("letter", ["x", "\u00e4", "\U0001f600"])
+def test_a_name_as_long_as_may_be(tmp_path: Path, letter: str, chained: bool) -> None:
+    """The hidden files beside it have names that are no longer; strays are known by theirs."""
+    name = "x" * (250 % len(letter.encode())) + letter * (250 // len(letter.encode())) + ".json"
+    stray = pycrumbs._begin_hidden(name) + "00000000-7-7.x.tmp"
+    (tmp_path / stray).touch()
+    os.utime(tmp_path / stray, (0, 0))
+    options = {"record_filename": name, "chain_records": chained}
+    quick(literal_directory=tmp_path, **options)(make("plain", int))()
+    assert len(os.fsencode(name)) == 255
+    assert [n for n in os.listdir(tmp_path) if not n.endswith(".lock")] == [name]
+    assert all(pycrumbs.is_record(str(path)) for path in (tmp_path / stray, *tmp_path.iterdir()))
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_permissions(tmp_path: Path, umask: int) -> None:
     """Records and directories get those that the umask leaves."""
@@ -2801,6 +2844,21 @@ def test_permissions(tmp_path: Path, umask: int) -> None:
     modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in list_files(tmp_path)}
     folder, file = 0o777 & ~umask, 0o666 & ~umask
     assert modes == {"a": folder, "a/b": folder, "a/b/work_record.json": file, "own.json": file}
+
+
+def test_a_program_s_tests_replace_open(tmp_path: Path) -> None:
+    """Only the function has what they put in its place."""
+
+    @tracked(literal_directory=tmp_path, disable_git_tracking=True)
+    def work() -> str:
+        with open("settings.txt") as file:
+            return file.read()
+
+    for _ in range(2):
+        with mock.patch("builtins.open", mock.mock_open(read_data="hello")) as replaced:
+            assert work() == "hello"
+        assert replaced.call_args_list == [mock.call("settings.txt")]
+    assert read(tmp_path)["status"] == "completed"
 
 
 # ------------------------------------------------------------------------------
@@ -2842,7 +2900,8 @@ def draw(seed):
 {textwrap.indent(textwrap.dedent(within), "    ")}
 
 print(json.dumps(draw(7)))
-assert not [f for f in sys.meta_path if "pycrumbs" in type(f).__module__], sys.meta_path
+left = [finder for finder in sys.meta_path if "pycrumbs" in type(finder).__module__]
+assert not left or {"seed_tasks(" in before}, sys.meta_path
 """
     return json.loads(run_python("-c", script, cwd=folder, env=env).stdout)
 
@@ -2932,6 +2991,22 @@ def test_numpy_is_seeded_however_it_is_imported(tmp_path: Path, before: str, wit
     assert draw_in_child(tmp_path, before, within) == numbers(7)
 
 
+# Another thread is still executing the module when the run begins.
+IN_THE_BACKGROUND = """
+import importlib.machinery, time
+class Slow(importlib.machinery.SourceFileLoader):
+    def exec_module(self, module):
+        begun.set()
+        time.sleep(0.2)
+        super().exec_module(module)
+begun, spec = threading.Event(), importlib.util.spec_from_file_location
+sys.meta_path.insert(0, type("Finder", (), {"find_spec": lambda name, *_: (
+    spec("torch", "torch.py", loader=Slow("torch", "torch.py")) if name == "torch" else None)}))
+threading.Thread(target=importlib.import_module, args=("torch",)).start()
+begun.wait()
+"""
+
+
 @pytest.mark.parametrize(
     ("before", "within", "options", "expected"),
     [
@@ -2965,6 +3040,9 @@ def test_numpy_is_seeded_however_it_is_imported(tmp_path: Path, before: str, wit
             3,
             id="a seed from outside that the run leaves alone",
         ),
+        pytest.param(
+            IN_THE_BACKGROUND, "import torch\nreturn torch.rand()", "", 7, id="in another thread"
+        ),
     ],
 )
 def test_the_moment_of_seeding(
@@ -2974,6 +3052,26 @@ def test_the_moment_of_seeding(
     (tmp_path / "torch.py").write_text(TORCH)
     drawn = draw_in_child(tmp_path, before, within, options)
     assert drawn == random.Random(expected).random()
+
+
+def test_seed_tasks_outlasts_runs(tmp_path: Path) -> None:
+    """What it has still to seed is seeded after them, by its own seed."""
+    (tmp_path / "torch.py").write_text("drawn = []\nmanual_seed = drawn.append")
+    code = """
+        import pycrumbs
+        sys.path.insert(0, "")
+
+        @tracked(literal_directory="out", seed_parameter="seed", **QUIET)
+        def work(seed): pass
+
+        pycrumbs.seed_tasks(42)
+        for _ in range(2):
+            work(7)
+        import torch
+        work(7)
+        print(torch.drawn)
+    """
+    assert run_code(tmp_path, code) == "[42, 7]\n"
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "tensorflow"])
@@ -3147,7 +3245,8 @@ def test_a_library_that_cannot_be_seeded(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("ending", ["returns", "raises", "generator closed", "cannot start"])
 def test_no_finder_is_left_behind(tmp_path: Path, ending: str) -> None:
     """After the run sys.meta_path is what it was."""
-    # What another test has called seed_tasks for ends with the run, too.
+    # Another test may have called seed_tasks, which outlasts a run.
+    pycrumbs._seed_on_import.outside.clear()
     pycrumbs._seed_on_import.forget()
     before = sys.meta_path[:]
 
@@ -3169,6 +3268,23 @@ def test_no_finder_is_left_behind(tmp_path: Path, ending: str) -> None:
         with pytest.raises(ZeroDivisionError if ending == "raises" else TypeError):
             work(1 if ending == "raises" else "x")
     assert sys.meta_path == before
+
+
+def test_the_list_of_finders_stays_the_same(tmp_path: Path) -> None:
+    """A program may hold it; only while it has other threads isn't it changed in place."""
+    code = """
+        from sys import meta_path
+        before = meta_path[:]
+
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            assert meta_path == sys.meta_path != before
+
+        work()
+        assert meta_path is sys.meta_path
+        assert meta_path == before
+    """
+    run_code(tmp_path, code)
 
 
 @pytest.mark.usefixtures("undisturbed")
@@ -7627,6 +7743,10 @@ def test_a_file_written_twice_in_one_tick_of_the_clock(tmp_path: Path) -> None:
     tree = pycrumbs.scan_tree(str(tmp_path))  # as if no time had passed since
     outputs, _ = pycrumbs.find_outputs(str(tmp_path), tree, time.time(), fresh)
     assert [entry["path"] for entry in outputs] == ["changed"]
+    # One that couldn't be read, or wasn't as a signal came, isn't known to have changed.
+    (tmp_path / "same").unlink()
+    fresh["changed"] = None
+    assert pycrumbs.find_outputs(str(tmp_path), tree, time.time(), fresh)[0] == []
 
 
 def test_a_record_of_0_4_is_no_output(tmp_path: Path) -> None:
@@ -14683,6 +14803,29 @@ def test_nested_runs_end_together(tmp_path: Path) -> None:
     assert statuses == {"record.json": "terminated", "outer.json": "terminated"}
 
 
+@pytest.mark.parametrize("copies", ["ab", "aba", "abc"])
+def test_runs_of_vendored_copies_end_together(tmp_path: Path, copies: str) -> None:
+    """A signal isn't lost between the handlers of several copies of this file."""
+    for name in copies:
+        shutil.copy(pycrumbs.__file__, tmp_path / f"copy_{name}.py")
+    code = """
+        import importlib
+        sys.path.insert(0, "")
+
+        def run(copies):
+            if not copies:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            tracked = importlib.import_module(f"copy_{copies[0]}").tracked
+            tracked(literal_directory="out", record_filename=copies, **QUIET)(run)(copies[1:])
+
+        run(sys.argv[1])
+    """
+    run_python("-c", PRELUDE + textwrap.dedent(code), copies, cwd=tmp_path, status=-15)
+    statuses = [read(path)["status"] for path in (tmp_path / "out").iterdir()]
+    assert statuses == ["terminated"] * len(copies)
+
+
 def handlers() -> list[Any]:
     return [signal.getsignal(number) for number in range(1, signal.NSIG)]
 
@@ -14782,6 +14925,27 @@ def test_a_signal_while_the_outputs_are_hashed(tmp_path: Path) -> None:
     record = read(tmp_path / "out")
     assert record["status"] == "completed"
     assert record["outputs"] == [{"path": "large", "size": 2**40, "sha256": None}]
+    assert record["outputs_omitted"] == "hashes, as a signal came"
+
+
+def test_a_timer_while_files_are_hashed(tmp_path: Path) -> None:
+    """Signals that end nothing cost no hash, and make no output of what is only young."""
+    code = """
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            Path("out/made").write_bytes(bytes(10**7))
+
+        Path("out").mkdir()
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        for _ in range(5):
+            Path("out/young").write_bytes(bytes(8 * 10**6))
+            work()
+            record = json.loads(Path("out/work_record.json").read_text())
+            assert [(o["path"], bool(o["sha256"])) for o in record["outputs"]] == [("made", True)]
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    """
+    run_code(tmp_path, code)
 
 
 # In a namespace of its own a process has the id 1, and the kernel spares it what has no handler.
@@ -14966,6 +15130,52 @@ def test_timeouts_that_another_thread_hears(tmp_path: Path) -> None:
         print(*sorted(seen))
     """
     assert run_code(tmp_path, code, env=UNMEASURED) in ("completed failed\n", "completed\n")
+
+
+def test_timeouts_at_every_line_of_a_run_s_begin_and_end(tmp_path: Path) -> None:
+    """Wherever their handler raises, the record says how the run ended, and nothing stays held."""
+    code = """
+        import linecache, pycrumbs
+
+        class Timeout(Exception): pass
+
+        def stop(*_): raise Timeout
+
+        @tracked(directory_parameter="out", create_parents=True, **QUIET)
+        def work(out): pass
+
+        def trace(frame, event, _):
+            global left
+            if frame.f_code.co_name not in traced or frame.f_code.co_filename != pycrumbs.__file__:
+                return None
+            # No interpreter hears a signal between a line and the `try` that follows.
+            if linecache.getline(pycrumbs.__file__, frame.f_lineno).strip() != "try:":
+                left -= 1
+            if not left:
+                signal.raise_signal(signal.SIGALRM)
+            return trace
+
+        traced = "wrapper __enter__ __exit__ begin end take give_back handle deliver".split()
+        signal.signal(signal.SIGALRM, stop)
+        work("out/warm")
+        before = [signal.getsignal(number) for number in range(1, 16)]
+        count, left, seen = 0, 0, set()
+        while left <= 0:
+            count += 1
+            left, out = count, Path(f"out/{count}")
+            try:
+                sys.settrace(trace)
+                work(out)
+            except Timeout:
+                pass
+            sys.settrace(None)
+            seen |= {json.loads(path.read_text())["status"] for path in out.glob("*")}
+            assert before == [signal.getsignal(number) for number in range(1, 16)], count
+            assert (pycrumbs._signals.depth, pycrumbs._signals.runs) == (0, 0)
+        assert count > 50
+        print(*sorted(seen))
+    """
+    assert run_code(tmp_path, code, env=UNMEASURED) == "completed failed\n"
 
 
 def test_a_handler_after_which_the_program_goes_on(tmp_path: Path) -> None:
@@ -15271,6 +15481,23 @@ def test_a_limit_after_the_run(tmp_path: Path, starve: str, reason: str) -> None
         "running",
         {"within": True},
     )
+    assert names_in(tmp_path / "out") == ["work_record.json"]
+
+
+def test_a_limit_where_the_record_takes_another_name(tmp_path: Path) -> None:
+    """There's no half of it under that name either."""
+    code = """
+        import resource
+
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            another = {"pycrumbs": "0.5.0", "uuid": "0" * 36}
+            Path("out/work_record.json").write_text(json.dumps(another))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+        work()
+    """
+    assert "could not be completed: OSError: [Errno 27] File too large" in run_code(tmp_path, code)
     assert names_in(tmp_path / "out") == ["work_record.json"]
 
 
