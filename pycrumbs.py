@@ -4563,8 +4563,7 @@ class _RecordFile:
         """Remove the temporary files that killed runs left of this record; once a process."""
         if self.path in _written:
             return
-        if len(_written) >= FILE_LIMIT:
-            _written.clear()
+        _make_room(_written)
         _written[self.path] = self.earlier
         try:
             with _Folder(self.folder, self.base) as folder:
@@ -4713,11 +4712,10 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _known_folders: set[tuple[str, int, int]] = set()  # that no link of others led to
 
 
-def _add_to_bounded(known: set[Any], item: object) -> None:
-    """Remember one more; what is asked for again costs less than memory without end."""
+def _make_room(known: set[Any] | dict[Any, Any]) -> None:
+    """Forget all, if it is much: what is asked for again costs less than memory without end."""
     if len(known) >= FILE_LIMIT:
         known.clear()
-    known.add(item)
 
 
 class _Folder:
@@ -4763,7 +4761,8 @@ class _Folder:
         start = os.open(_Unnoted("/" if os.path.isabs(self.base) else "."), _STEP)
         self.move(start)
         self.go(self.base)
-        _add_to_bounded(_known_folders, self.identity())
+        _make_room(_known_folders)
+        _known_folders.add(self.identity())
 
     def go(self, path: str) -> None:
         """Go on along a path, and the links on it."""

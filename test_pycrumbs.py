@@ -2691,7 +2691,7 @@ def test_what_is_remembered_of_directories_has_an_end(
 
     for number in range(10):
         work(tmp_path / str(number))
-        assert len(pycrumbs._swept) <= 3
+        assert len(pycrumbs._written) <= 3
 
 
 def test_a_file_that_cannot_be_read_is_no_record(tmp_path: Path) -> None:
