@@ -571,7 +571,9 @@ class _Run:
         self.start, self.clock = time.time(), time.perf_counter()
         self.cpu_seconds = read_cpu_seconds()
         self.outcome: Record = {"status": "completed"}
-        self.has_ended = self.guarded = False
+        self.has_begun = self.has_ended = self.guarded = False
+        # Held while the run ends: the program's end may come to one that a thread is just ending.
+        self.ending = _thread.RLock()
         self.directory = self.path = ""
         self.file: _RecordFile
         self.signature: tuple[int, ...] | None = None
@@ -586,7 +588,7 @@ class _Run:
         self.described = describe_arguments(self.given)
 
     def __enter__(self) -> _Run:
-        if self.uuid in _runs:
+        if self.has_begun:
             # Not before: only now is there a `with` that completes the record, whatever comes.
             _signals.__exit__()
             return self
@@ -642,6 +644,7 @@ class _Run:
     def begin(self) -> None:
         """Write the first record, and look at what is there before the function runs."""
         self.save_first()
+        self.has_begun = True
         _runs[self.uuid] = self
         if not _exit_hook:
             import atexit
@@ -652,14 +655,21 @@ class _Run:
         self.fresh = hash_fresh(self.directory, self.tree[0], self.path, self.hash_room)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.complete(error)
+        if self.record:
+            self.forget()
+
+    def complete(self, error: BaseException | None) -> None:
+        """End the run, unless that has been done; also where a signal's handler raises then."""
         try:
             if self.uuid in _runs and os.getpid() == self.pid and not sys.is_finalizing():
-                with _signals:
-                    self.end(error)
+                with self.ending, _signals:
+                    if self.uuid in _runs:
+                        self.end(error)
         except BaseException as signal:
             # Only a signal's handler raises here. Did it come before the record was complete?
             if self.uuid in _runs:
-                self.__exit__(type(signal), signal, signal.__traceback__)
+                self.complete(signal)
             raise
 
     def end(self, error: BaseException | None) -> None:
@@ -678,13 +688,12 @@ class _Run:
                 f"{_describe_briefly(problem)}"
             )
         # Not in a `finally`: what a signal's handler raises meanwhile has this done once more.
-        _runs.pop(self.uuid, None)
         _claims.pop(self.uuid, None)
+        _runs.pop(self.uuid, None)
         if not _runs:
             _seed_on_import.forget()
         if self.guarded:
             _signals.uninstall()
-        self.forget()
 
     def save(self, outcome: Record | None, hash_room: int | None) -> None:
         """Write the record of a run that ends like that; None: that goes on after all."""
@@ -1052,7 +1061,8 @@ def _end_with_program() -> None:
     for run in reversed(list(_runs.values())):
         error = {"type": "Exit", "message": "the program ended before it did", "traceback": []}
         run.outcome = {"status": "interrupted", "error": error}
-        run.__exit__(None, None, None)
+        # A daemon thread may be about to call the function: its arguments are left alone.
+        run.complete(None)
     # Through it a suspended coroutine's run would outlive the streams that its `finally` prints on.
     _active_run.set(None)
 

@@ -15155,7 +15155,7 @@ def test_timeouts_at_every_line_of_a_run_s_begin_and_end(tmp_path: Path) -> None
                 signal.raise_signal(signal.SIGALRM)
             return trace
 
-        traced = "wrapper __enter__ __exit__ begin end take give_back handle deliver".split()
+        traced = "wrapper __enter__ __exit__ begin complete end take give_back handle deliver".split()
         signal.signal(signal.SIGALRM, stop)
         work("out/warm")
         before = [signal.getsignal(number) for number in range(1, 16)]
@@ -16319,6 +16319,31 @@ class Pause:
     assert record["status"] == "interrupted"
     assert record["error"]["message"] == "the program ended before it did"
     assert record["outputs"][0]["sha256"] == hashlib.sha256().hexdigest()
+
+
+def test_end_of_the_program_while_a_thread_ends_a_run(tmp_path: Path) -> None:
+    """One of them completes the record; the thread's next run isn't taken for another program's."""
+    code = """
+        import pycrumbs, threading
+
+        @tracked(directory_parameter="out", **QUIET)
+        def work(out): pass
+
+        def loop():
+            while not stopped:
+                work("out")
+
+        stopped = []
+        thread = threading.Thread(target=loop)
+        thread.start()
+        for _ in range(200):
+            pycrumbs._end_with_program()
+            time.sleep(0.001)
+        stopped.append(thread)
+        thread.join()
+    """
+    assert run_code(tmp_path, code) == ""
+    assert os.listdir(tmp_path / "out") == ["work_record.json"]
 
 
 # ------------------------------------------------------------------------------
