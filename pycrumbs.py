@@ -7674,14 +7674,31 @@ def clean(value: object, limit: int = 500) -> str:
     """A value as one line of text without control characters, escape sequences or bidi marks."""
     import json
 
-    text = value if isinstance(value, str) else ""
-    for chunk in () if value is text else json.JSONEncoder(ensure_ascii=False).iterencode(value):
+    text, encoder = "", json.JSONEncoder(ensure_ascii=False)
+    chunks: Iterable[str] = encoder.iterencode(value)
+    if isinstance(value, str):
+        chunks = [value]
+    elif _holds_few(value):
+        # In one go, which takes a twentieth of the time, if it is deep.
+        chunks = [encoder.encode(value)]
+    for chunk in chunks:
         text += chunk
         if len(text) > limit:
             # The rest of a long value isn't even turned into text.
             break
     text = text if len(text) <= limit else f"{text[:limit]}..."
     return str(_pattern(_UNPRINTABLE).sub(_escape, text))
+
+
+def _holds_few(value: object) -> bool:
+    """Whether a value from JSON holds no more than a few hundred others."""
+    items = [value]
+    for item in items:
+        if isinstance(item, (dict, list)):
+            if len(items) + len(item) > 500:
+                return False
+            items += item.values() if isinstance(item, dict) else item
+    return True
 
 
 _UNPRINTABLE = (  # control characters, marks without a shape, halves of characters
