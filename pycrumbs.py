@@ -1193,7 +1193,9 @@ class _Signals:
             self.raised = (None, {})
 
     def handle(self, number: int, frame: types.FrameType | None) -> None:
-        self.pending.append((number, frame))
+        if number not in [waiting for waiting, _ in self.pending]:
+            # As with Python's own: of one kind only one waits.
+            self.pending.append((number, frame))
         try:
             self.deliver()
         finally:
@@ -1203,7 +1205,11 @@ class _Signals:
     def deliver(self) -> None:
         """Complete the records, and pass on what came, unless it is held back."""
         while self.pending and not self.depth:
-            number, frame = self.pending.pop(0)
+            try:
+                number, frame = self.pending.pop(0)
+            except IndexError:
+                # Another signal came in between, and has seen to it.
+                return
             try:
                 self.pass_on(number, frame)
             finally:
@@ -1215,7 +1221,10 @@ class _Signals:
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
         """Do what a signal would have done without us, the records first."""
-        before = self.held.get(number, self.kept.get(number, _signal.SIG_DFL))
+        before = self.held.get(number, self.kept.get(number))
+        if before is None:
+            # It was given back just now, as another came.
+            before = _signal.getsignal(number)
         if _is_left(number, before):
             before(number, frame)
             return

@@ -14948,6 +14948,61 @@ def test_a_timer_while_files_are_hashed(tmp_path: Path) -> None:
     run_code(tmp_path, code)
 
 
+def test_timers_that_never_rest(tmp_path: Path) -> None:
+    """Heartbeats and profilers come in the midst of each other; their handlers stay in place."""
+    code = """
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            pass
+
+        heard = set()
+        names = ("SIGALRM", "SIGVTALRM", "SIGPROF")
+        numbers = [getattr(signal, name) for name in names]
+
+        def hear(number, frame):
+            heard.add(number)
+
+        for number in numbers:
+            signal.signal(number, hear)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0.0003, 0.0003)
+        for _ in range(400):
+            work()
+            assert {signal.getsignal(number) for number in numbers} == {hear}
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+        print(len(heard))
+    """
+    assert run_code(tmp_path, code, env=UNMEASURED) == "3\n"
+
+
+def test_signals_of_one_kind_do_not_pile_up(tmp_path: Path) -> None:
+    """Of thousands that come while a record is written one is heard, as of Python's own."""
+    code = """
+        import pycrumbs
+
+        @tracked(literal_directory="out", **QUIET)
+        def work():
+            for name in ("a", "b"):
+                Path("out", name).write_text("x")
+
+        heard = []
+        signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+        hash_file = pycrumbs.hash_file
+
+        def be_called(path, *more):
+            for _ in range(3000):
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return hash_file(path, *more)
+
+        pycrumbs.hash_file = be_called
+        work()
+        print(len(heard))
+    """
+    assert run_code(tmp_path, code, env=UNMEASURED) == "1\n"
+
+
 # In a namespace of its own a process has the id 1, and the kernel spares it what has no handler.
 INIT = {
     "SIGTERM": ("", "SIGTERM", 0, "completed"),
