@@ -2209,6 +2209,9 @@ class _GitProbe:
         """The sources in use that git neither tracks nor ignores."""
         self.loaded = loaded_sources(self.top, self.real_path)
         new = set(self.loaded) - find_tracked(self.index, set(self.loaded))
+        # What is in a submodule is told with that.
+        inner = tuple(f"{path}/" for path in self.inner)
+        new = {path for path in new if not path.startswith(inner)}
         files = [path for path in self.loaded if path in new and _is_file_in(self.top, path)]
         sources = [path for path in files if not is_foreign(self.top, path)]
         links = (path for path in new if os.path.isdir(os.path.join(self.top, path)))
@@ -7684,12 +7687,14 @@ def clean(value: object, limit: int = 500) -> str:
     import json
 
     text, encoder = "", json.JSONEncoder(ensure_ascii=False)
-    chunks: Iterable[str] = encoder.iterencode(value)
+    chunks: Iterable[str]
     if isinstance(value, str):
         chunks = [value]
     elif _holds_few(value):
         # In one go, which takes a twentieth of the time, if it is deep.
         chunks = [encoder.encode(value)]
+    else:
+        chunks = encoder.iterencode(value)
     for chunk in chunks:
         text += chunk
         if len(text) > limit:
