@@ -2065,9 +2065,8 @@ class _GitProbe:
         """End whatever git still does for it."""
         for process in self.processes.values():
             process.abandon()
-        for probe in self.inner.values():
-            if isinstance(probe, _GitProbe):
-                probe.abandon()
+        for probe in [p for p in self.inner.values() if isinstance(p, _GitProbe)]:
+            probe.abandon()
 
     def error(self, problem: str, advice: str = "") -> RuntimeError:
         """The error of a probe that failed; whatever git still does for it ends."""
@@ -2878,9 +2877,10 @@ def read_origins(origins: Record, probes: Sequence[_GitProbe]) -> Record | None:
             entry["git_working_dir"] = own[0].top
         elif folder:
             started[name] = _attempt(_GitProbe, name, folder, since)
-    for name, found in started.items():
-        if isinstance(found, _GitProbe):
-            started[name] = _attempt(found.advance) or found
+    started = {
+        name: _attempt(found.advance) or found if isinstance(found, _GitProbe) else found
+        for name, found in started.items()
+    }
     seen: dict[str, Record] = {probe.top: {"git_working_dir": probe.top} for probe in known}
     for name, found in started.items():
         described[name].update(read_origin(name, found, seen))

@@ -7359,6 +7359,17 @@ def test_declared_list_is_longer_than_what_is_looked_at(
     assert "inputs_omitted" not in record
 
 
+def test_a_declared_list_that_is_longer_than_a_record_s(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many files as a record lists are listed, and the rest is said."""
+    monkeypatch.setattr(pycrumbs, "FILE_LIMIT", 2)
+    folder = write_files(tmp_path / "data", "a", "b", "c")
+    record = record_run(take, out, [folder / name for name in "abc"], input_parameters=["path"])
+    assert names(record["inputs"], folder) == ["a", "b"]
+    assert record["inputs_omitted"] == "1 of 3 files; what follows the first 2 items of path"
+
+
 def test_inputs_are_hashed_before_they_change(tmp_path: Path, out: Path) -> None:
     """What a function reads and then overwrites is recorded as it was."""
     path = write_files(tmp_path, "in.txt") / "in.txt"
@@ -15950,6 +15961,23 @@ def test_git_that_hangs_in_every_repository(
             r"unavailable: git did not answer within \d\.\d s", state["git_commit_hash"]
         )
         assert "git_working_dir" not in state
+
+
+@pytest.mark.slow
+def test_git_that_does_not_answer_before_the_first_commit(repo: Repo, odd_git: Any) -> None:
+    """What stands in for the commit can't be had; the rest is told."""
+    odd_git("hash-object", SLEEPS)
+    repo.git("update-ref", "-d", "HEAD")
+    state = run_here(repo)
+    assert re.match(r"left out: all of it \(git did not answer", state["git_patch_omitted"])
+    assert state["git_active_branch"] == "main"
+
+
+def test_sources_that_nobody_can_compare(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where git is gone in the end, all that were loaded late may be other than they were."""
+    monkeypatch.setenv("PATH", str(repo.path))
+    one, other = ({"git_commit_hash": n, "git_working_dir": str(repo.path)} for n in "ab")
+    assert pycrumbs.list_recommitted(one, other, {"b.py", "a.py"}) == ["a.py", "b.py"]
 
 
 @pytest.mark.slow
