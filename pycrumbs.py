@@ -212,8 +212,8 @@ def tracked(
     ------
     TypeError
         At decoration: not exactly one of the two directories; a suffix that no parameter could
-        carry back; something that isn't a function. At a call: wrong arguments; a seed that is
-        neither an integer nor None; a directory that is no path.
+        carry back; a list of something else; something that isn't a function. At a call: wrong
+        arguments; a seed that is neither an integer nor None; a directory that is no path.
     ValueError
         At decoration: both suffixes; a parameter that the function lacks. At a call: a seed out
         of range; a subdirectory that isn't inside the directory.
