@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pycrumbs authors
 """Leave a record beside the files a function makes, so that they can be traced and made again.
 
     from pycrumbs import tracked
@@ -11,7 +13,7 @@
 The record tells which code, arguments, packages, machine and seed made those files:
 
     {
-        "pycrumbs": "0.5.0",
+        "pycrumbs": "0.6.0",
         "uuid": "51af8c51-0de5-48f5-a7da-9ec9688d56b6",
         "status": "completed",
         "timing": {"start_time": "2026-11-23 14:10:02.123456+01:00", "run_time": "0:00:41.002"},
@@ -36,6 +38,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` wraps it, at ten times the cost
 import _thread
+import _weakref
 import contextvars
 import errno
 import os
@@ -69,66 +72,31 @@ __all__ = [
     "verify_record",
     "write_record",
 ]
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
+# What a user may want to know; the other limits stand with their sections.
 TIMESTAMP_FORMAT = "%Y_%m_%d_%H_%M_%S"
 TEXT_LIMIT = 4096  # characters of one described parameter, result or message
-DEPTH_LIMIT = 40  # levels of nesting that a description follows
 GIT_TIMEOUT = 10.0  # seconds for all of one run's git; a status of 50,000 files takes 0.1
-PROBE_WAIT = 0.5  # seconds that a probe may hold the function up
-GPU_ATTEMPTS = 10  # runs that end before nvidia-smi answers, after which it isn't asked any more
+PROBE_WAIT = 0.5  # seconds that nvidia-smi may hold the function up
 PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
-SOURCE_LIMIT = 2**16  # bytes of the files that are kept where the patch of all would pass that
-DIFFS_AT_ONCE = 20  # processes
-FEW_PATHS = 50  # that git finds in a large index faster than it looks at every file
-INDEX_LIMIT = 2**30  # bytes that git may say of the files in a commit
-HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
-OMITTED_LIMIT = 100  # things that a git_patch_omitted names
-SECRET_LINES = 100  # that one secret in a patch may go on for
-LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
-TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
-LOAD_LIMIT = 32 * 2**20  # bytes of a record file that is read back
-VALUE_LIMIT = 1_000_000  # and the values in it; a list or mapping counts as two
-RUN_LIMIT = 50_000  # and the runs
-ARGUMENT_LIMIT = 50_000  # and the values in the arguments of a call that is run again
-LOOK_TIMEOUT = 4.0  # seconds, for a look at the repository that a record names
-LIBRARY_LIMIT = 20  # other repositories that are compared with what a record says of them
-COMPARE_LIMIT = 64 * 2**20  # bytes of an output of which a rerun tells where it differs
-PATH_LIMIT = 4096  # characters of a recorded path or of a class's name, as long as systems allow
-
-DEEPEST = 2 * DEPTH_LIMIT  # levels of nesting of a record that is read back
-TRACE_LIMIT = 100  # runs that a trace follows back, one after another
 HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
-THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
 FILE_LIMIT = 10_000  # inputs, and outputs, that one record lists
-LIST_LIMIT = 1000  # items of an argument that are looked at for paths
-PATH_DEPTH = 4  # and the levels of lists and mappings
-FILE_TIME_LAG = 0.01  # seconds by which some kernels' file times lag behind the clock, at most
-VISIT_LIMIT = 100_000  # directory entries that are looked at, and opened files noted
-SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
+VISIT_LIMIT = 100_000  # folder entries that are looked at, and opened files noted
+LOAD_LIMIT = 32 * 2**20  # bytes of a record file that is read back
 DOCKER_BUILD_HASH_FILE = "/etc/docker-build-git-hash"
-TRACEBACK_LINES = 100  # kept of a long traceback, at either end
-TRACEBACK_LENGTH = 2**17  # and the characters
-SOCKET_FOLDER_LENGTH = 70  # of the 104 characters of a socket's path, 34 are multiprocessing's
-COPY_SIZE = 2**17  # bytes that a copy of this file has at least
-LINK_LIMIT = 10_000  # files of one argument that a rerun links to one by one
-CHECKOUT_TIMEOUT = 600.0  # seconds, for the repository of a rerun
-ELSEWHERE = "elsewhere"  # folder for what a rerun would have written outside its directory
-RERUN_PREFIX = "pycrumbs-rerun-"
-KEPT_PREFIX = "pycrumbs-kept-"
-MADE_PREFIX = "pycrumbs-made-"
 REDACTED = "<redacted>"
 SUPPRESSED = "<suppressed due to excessive length>"
 
-_open = open  # what a program's tests may put in its place isn't meant for us
+# A name with an underscore is used in its own section only.
 
 
 # ------------------------------------------------------------------------------
 # Tracking a function
 # ------------------------------------------------------------------------------
 # `tracked` validates its options once and wraps the function once. The wrapper
-# holds a `_Tracker` (the function, its signature, its options); every call
-# makes a `_Run`.
+# holds a `Tracker` (the function, its signature, its options); every call
+# makes a `Call` and a `Run`.
 
 
 def tracked(
@@ -318,7 +286,7 @@ def _is_file_name(name: object) -> bool:
     return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
-class _Tracker:
+class Tracker:
     """One tracked function: its options, its signature, and the evidence its first call read."""
 
     def __init__(self, function: Callable[..., Any], options: _Options) -> None:
@@ -332,15 +300,10 @@ class _Tracker:
         inner: Any = inspect.unwrap(function, stop=_wraps_no_function)
         self.source_file = options.source_file or _find_source(inner)
         self.source_signature = sign_file(self.source_file or "")
-        self.evidence: _Evidence | None = None
+        self.evidence: Evidence | None = None
         parameters = self.signature.parameters.values()
         self.names = [*self.signature.parameters]
         self.by_name = {p.name for p in parameters if p.kind > p.POSITIONAL_ONLY}
-        self.positional = [p.name for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD]
-        self.required = {p.name for p in parameters if p.default is p.empty}
-        # None unless all can be passed by name.
-        is_plain = all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
-        self.defaults = {p.name: p.default for p in parameters} if is_plain else None
         self.check_parameters()
 
     def __getstate__(self) -> Record:
@@ -364,11 +327,12 @@ class _Tracker:
                     f"it has: {', '.join(known) or 'none'}"
                 )
 
+    def start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
+        """Make the run of one call. A rerun puts its own method in the place of this one."""
+        return Run(Call(self, args, kwargs))
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         """Bind a call's arguments, defaults filled in; the injected one may be missing."""
-        plain = self.bind_plainly(args, kwargs)
-        if plain is not None:
-            return plain
         bind, injected = self.signature.bind, self.options.directory_injection_parameter
         try:
             try:
@@ -376,8 +340,7 @@ class _Tracker:
             except TypeError:
                 if injected is None:
                     raise
-                # Bound again with the injected one, so that Python's own message names what else is
-                # missing.
+                # With the injected one Python's own message names what else is missing.
                 partial = self.signature.bind_partial(*args, **kwargs)
                 partial.arguments.setdefault(injected, None)
                 bound = bind(*partial.args, **partial.kwargs)
@@ -386,41 +349,18 @@ class _Tracker:
         bound.apply_defaults()
         return bound
 
-    def bind_plainly(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> inspect.BoundArguments | None:
-        """Bind a call that is right and has nothing special; None for any other.
-
-        Most are so, and inspect's own way takes three times as long.
-        """
-        if self.defaults is None:
-            return None
-        import inspect
-
-        given = {**dict(zip(self.positional, args)), **kwargs}
-        arguments = {**self.defaults, **given}
-        is_right = (
-            len(given) == len(args) + len(kwargs)  # none too many, none given twice
-            and len(arguments) == len(self.defaults)  # none unknown
-            and self.required <= given.keys()
-        )
-        # A plain dict since Python 3.9, whatever typeshed says.
-        return inspect.BoundArguments(self.signature, arguments) if is_right else None  # type: ignore[arg-type]
-
     def is_source_edited(self) -> bool:
-        """Whether the source file is another one than when the function was decorated."""
+        """Whether the source file has changed since the function was decorated."""
         now, then = sign_file(self.source_file or ""), self.source_signature
         # chmod changes the ctime, and not what was imported.
         return (now and (now[0], *now[2:])) != (then and (then[0], *then[2:]))
 
-    def read_evidence(self) -> _Evidence:
-        """Read what a record says of code, packages and GPUs; once, but a strict git each time."""
+    def read_evidence(self, locate: Callable[[str], str]) -> Evidence:
+        """Read code, packages and GPUs; only at the first call, but a strict git each time."""
         if self.evidence is None:
-            self.evidence = _Evidence(self)
-            return self.evidence
-        if not self.options.allow_dirty_repo:
+            self.evidence = Evidence(self, locate)
+        elif not self.options.allow_dirty_repo:
             self.evidence.read(self)
-        self.evidence.gpus = self.evidence.gpus.again()
         return self.evidence
 
 
@@ -431,7 +371,7 @@ def _wraps_no_function(function: Any) -> bool:
 
 def _find_source(function: types.FunctionType) -> str | None:
     """The file a function was compiled from, or None if there is no such file (a REPL, exec)."""
-    path = _absolute(function.__code__.co_filename)
+    path = absolute(function.__code__.co_filename)
     return path if os.path.isfile(path) else None
 
 
@@ -454,14 +394,17 @@ def _wrap(function: Any, options: _Options) -> Any:
         (inspect.isgeneratorfunction, _wrap_generator),
     )
     wrap = next((wrap for is_kind, wrap in wrappers if is_kind(function)), _wrap_plain)
-    tracker = _Tracker(function, options)
+    tracker = Tracker(function, options)
     wrapped = functools.wraps(function)(wrap(tracker))
     if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
         # A generator that can be awaited (types.coroutine).
         wrapped = types.coroutine(wrapped)
-    if _rerun is not None:
-        _rerun.note(tracker, wrapped)
+    tracked_functions[tracker.source_file, tracker.name] = _weakref.ref(wrapped)
     return wrapped
+
+
+# By source file and qualified name: a rerun finds here what other decorators hide.
+tracked_functions: dict[tuple[str | None, str], Any] = {}
 
 
 def _name_of(thing: object) -> str:
@@ -469,25 +412,26 @@ def _name_of(thing: object) -> str:
     return str(getattr(thing, "__name__", None) or getattr(thing, "name", None) or thing)
 
 
-# The run is entered twice: if Ctrl-C comes just as the inner __exit__ begins, there is the outer.
-
-
-def _wrap_plain(tracker: _Tracker) -> Callable[..., Any]:
+def _wrap_plain(tracker: Tracker) -> Callable[..., Any]:
     """The wrapper of a function that is none of the others."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _Run(tracker, args, kwargs) as run, run, run.active():
-            return run.returned(tracker.function(*run.args, **run.kwargs))
+        with tracker.start(args, kwargs) as run:
+            run.begin()
+            with run.active():
+                return run.returned(tracker.function(*run.call.args, **run.call.kwargs))
 
     return wrapper
 
 
-def _wrap_coroutine(tracker: _Tracker) -> Callable[..., Any]:
+def _wrap_coroutine(tracker: Tracker) -> Callable[..., Any]:
     """The wrapper of a coroutine function: a coroutine function."""
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _Run(tracker, args, kwargs) as run, run, run.active():
-            return run.returned(await tracker.function(*run.args, **run.kwargs))
+        with tracker.start(args, kwargs) as run:
+            run.begin()
+            with run.active():
+                return run.returned(await tracker.function(*run.call.args, **run.call.kwargs))
 
     return wrapper
 
@@ -496,12 +440,13 @@ def _wrap_coroutine(tracker: _Tracker) -> Callable[..., Any]:
 # The loops below are what `yield from` does (PEP 380), with that added.
 
 
-def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
+def _wrap_generator(tracker: Tracker) -> Callable[..., Any]:
     """The wrapper of a generator function: a generator function."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _Run(tracker, args, kwargs) as run, run:
-            generator = tracker.function(*run.args, **run.kwargs)
+        with tracker.start(args, kwargs) as run:
+            run.begin()
+            generator = tracker.function(*run.call.args, **run.call.kwargs)
             resume, value = generator.send, None
             while True:
                 try:
@@ -521,13 +466,14 @@ def _wrap_generator(tracker: _Tracker) -> Callable[..., Any]:
     return wrapper
 
 
-def _wrap_async_generator(tracker: _Tracker) -> Callable[..., Any]:
+def _wrap_async_generator(tracker: Tracker) -> Callable[..., Any]:
     """The wrapper of an asynchronous generator function: of that kind, too."""
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with _Run(tracker, args, kwargs) as run, run:
-            generator = tracker.function(*run.args, **run.kwargs)
-            # Only the wrapper is the event loop's to close, which closes this one in turn.
+        with tracker.start(args, kwargs) as run:
+            run.begin()
+            generator = tracker.function(*run.call.args, **run.call.kwargs)
+            # The event loop is to close the wrapper only, which closes this one in turn.
             hooks = sys.get_asyncgen_hooks()
             sys.set_asyncgen_hooks(None, None)
             step = generator.asend(None)
@@ -547,81 +493,76 @@ def _wrap_async_generator(tracker: _Tracker) -> Callable[..., Any]:
     return wrapper
 
 
+def make_script(path: str, module: str | None, **options: Any) -> Callable[..., None]:
+    """A tracked function that executes a script (or a module, by its name) as `__main__`."""
+    # What the script imports is this very module.
+    sys.modules["pycrumbs"] = sys.modules[__name__]
+
+    def script(*argv: str, seed: int | None = None) -> None:
+        program_started.append(True)
+        sys.modules["__main__"] = main = types.ModuleType("__main__")
+        vars(main).update(__annotations__={}, __builtins__=sys.modules["builtins"])
+        if module is None:
+            _execute_script(path, main)
+        else:
+            import runpy
+
+            runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # as `python -m` does
+
+    name = module or os.path.splitext(os.path.basename(path))[0]
+    script.__name__, script.__qualname__, script.__module__ = name, name, "__main__"
+    given = dict(tracked.__kwdefaults__ or {}, seed_parameter="seed", create_parents=True)
+    given.update(capture_files=True, run_as="module" if module else "script")
+    given["source_file"] = absolute(path)
+    wrapped: Callable[..., None] = _wrap(script, _Options(**{**given, **options}))
+    return wrapped
+
+
+def _execute_script(path: str, main: types.ModuleType) -> None:
+    """Execute a script in the module `__main__`, which has what `python SCRIPT` gives it."""
+    from importlib.machinery import SourceFileLoader
+
+    loader = SourceFileLoader("__main__", path)
+    vars(main).update(__cached__=None, __file__=path, __loader__=loader)
+    code = compile(read_bytes(path), path, "exec", dont_inherit=True)
+    exec(code, vars(main))
+
+
+program_started: list[bool] = []  # from then on, what is raised is the program's affair
+
+
 # ------------------------------------------------------------------------------
-# The life of a run
+# A call
 # ------------------------------------------------------------------------------
-# `with _Run(...)`: entering does all that may fail, in order (arguments, seed,
-# directory, evidence, first record, seeding); leaving completes the record and
-# never raises. A run left in another process than it was entered in (a forked
-# child's copy) writes nothing.
-
-_active_run: contextvars.ContextVar[_Run | None] = contextvars.ContextVar("run", default=None)
+# What the caller gave, and what the function is to get: arguments, seed,
+# directory. All that may fail here fails before the function runs.
 
 
-class _Run:
-    """One call of a tracked function, from its arguments to its final record."""
+class Call:
+    """One call of a tracked function: its arguments, its seed and its directory."""
 
-    def __init__(self, tracker: _Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    rerun_of: str | None = None
+
+    def __init__(self, tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.tracker, self.options = tracker, tracker.options
-        self.plan = _rerun.claim(self) if _rerun is not None else None
-        self.pid = os.getpid()
-        self.uuid = draw_uuid()
-        self.parent = _active_run.get()
-        # The wall clock tells when; how long, a clock that nobody sets.
-        self.start, self.clock = time.time(), time.perf_counter()
-        self.cpu_seconds = read_cpu_seconds()
-        self.outcome: Record = {"status": "completed"}
-        self.has_begun = self.has_ended = self.guarded = False
-        # Held while the run ends: the program's end may come to one that a thread is just ending.
-        self.ending = _thread.RLock()
-        self.directory = self.path = ""
-        self.file: _RecordFile
-        self.signature: tuple[int, ...] | None = None
-        # The directories that are to be removed if the run can't start.
-        self.created: list[str] = []
-        self.hash_room = self.options.hash_limit
-        self.capture = _Capture(tracker.function) if self.options.capture_files else None
+        self.create_parents = self.options.create_parents
+        # Where a path leads; in a rerun, what lies in the repository leads to its checkout.
+        self.locate: Callable[[str], str] = os.path.realpath
+        self.uuid, self.start = draw_uuid(), time.time()
         self.args, self.kwargs = args, kwargs
         self.bound = tracker.bind(args, kwargs)
+        # Before the run changes them: it may draw a seed, or stamp a directory.
         self.given = dict(self.bound.arguments)
-        # What the function receives may differ: a drawn seed, a stamped directory.
         self.described = describe_arguments(self.given)
-
-    def __enter__(self) -> _Run:
-        if self.has_begun:
-            # Not before: only now is there a `with` that completes the record, whatever comes.
-            _signals.__exit__()
-            return self
-        options = self.options
-        try:
-            self.prepare()
-            _signals.__enter__()
-            try:
-                self.begin()
-                # Here, as PyTorch notes all its callers at each seeding: 5 us for a frame more.
-                seed_tasks(
-                    self.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch
-                )
-                if self.capture:
-                    self.capture.begin()
-            except BaseException:
-                _signals.__exit__()
-                raise
-            return self
-        except BaseException as error:
-            if self.uuid in _runs:
-                # A signal came while the run began: there is a record to complete.
-                self.__exit__(type(error), error, error.__traceback__)
-            else:
-                _claims.pop(self.uuid, None)
-                _remove_directories(self.created)
-            raise
+        # The directories to be removed if the run can't start.
+        self.created: list[str] = []
 
     def prepare(self) -> None:
-        """Do all that comes before the first record."""
+        """Settle seed, directory and arguments."""
         self.seed = self.read_seed()
-        self.create_directory()
-        self.record = self.make_record()
+        self.directory = self.create_directory()
+        name = self.options.record_filename or f"{self.tracker.function.__name__}_record"
+        self.path = os.path.join(self.directory, with_json(name))
         self.pass_arguments()
 
     def find_altered(self) -> Record:
@@ -635,153 +576,36 @@ class _Run:
         A decorator below may take keywords only, whatever its signature claims (functools.wraps).
         """
         altered, tracker = self.find_altered(), self.tracker
-        if altered:
-            if altered.keys() <= tracker.by_name.difference(tracker.names[: len(self.args)]):
-                self.kwargs = {**self.kwargs, **altered}
-            else:
-                self.args, self.kwargs = self.bound.args, self.bound.kwargs
+        if altered and altered.keys() <= tracker.by_name.difference(
+            tracker.names[: len(self.args)]
+        ):
+            self.kwargs = {**self.kwargs, **altered}
+        elif altered:
+            self.args, self.kwargs = self.bound.args, self.bound.kwargs
 
-    def begin(self) -> None:
-        """Write the first record, and look at what is there before the function runs."""
-        self.save_first()
-        self.has_begun = True
-        _runs[self.uuid] = self
-        if not _exit_hook:
-            import atexit
-
-            _exit_hook.append(atexit.register(_end_with_program))
-        self.guarded = _signals.install()
-        self.tree = scan_tree(self.directory)
-        self.fresh = hash_fresh(self.directory, self.tree[0], self.path, self.hash_room)
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self.complete(error)
-        if self.record:
-            self.forget()
-
-    def complete(self, error: BaseException | None) -> None:
-        """End the run, unless that has been done; also where a signal's handler raises then."""
-        try:
-            if self.uuid in _runs and os.getpid() == self.pid and not sys.is_finalizing():
-                with self.ending, _signals:
-                    if self.uuid in _runs:
-                        self.end(error)
-        except BaseException as signal:
-            # Only a signal's handler raises here. Did it come before the record was complete?
-            if self.uuid in _runs:
-                self.complete(signal)
-            raise
-
-    def end(self, error: BaseException | None) -> None:
-        """Complete the record, and leave no trace else; what fails here is one warning."""
-        try:
-            if self.capture:
-                self.capture.end()
-            self.note_end(error)
-            if self.evidence.note_late_sources():
-                self.record["tracked_module"] = self.evidence.tracked_module
-            self.evidence.gpus.stop()
-            self.save(self.outcome, self.hash_room)
-        except Exception as problem:
-            _warn(
-                f"{self.tracker.name}() ran, but its record {self.path} could not be completed: "
-                f"{_describe_briefly(problem)}"
-            )
-        # Not in a `finally`: what a signal's handler raises meanwhile has this done once more.
-        _claims.pop(self.uuid, None)
-        _runs.pop(self.uuid, None)
-        if not _runs:
-            _seed_on_import.forget()
-        if self.guarded:
-            _signals.uninstall()
-
-    def save(self, outcome: Record | None, hash_room: int | None) -> None:
-        """Write the record of a run that ends like that; None: that goes on after all."""
-        self.follow_directory()
-        record = self.completed(outcome, hash_room) if outcome else self.record
-        # Only now, as hashing may have taken long.
-        self.make_way(self.look())
-        # The last record is worth an fsync: nobody writes it again.
-        self.file.write(record, durable=outcome is not None)
-        if not self.has_ended:
-            # It will be written again.
-            self.signature = sign_file(self.path)
-
-    def follow_directory(self) -> None:
-        """Look for the record beside where its directory was: results are published by renaming."""
-        if os.path.isdir(self.directory):
-            return
-        above, name = os.path.dirname(self.directory), os.path.basename(self.path)
-        for entry in _scan_folder(above):
-            path = os.path.join(above, entry.name, name)
-            if self.signature and sign_file(path) == self.signature:
-                self.directory, self.path = os.path.dirname(path), path
-                self.file.path, self.file.folder = path, self.directory
-                return
-
-    def look(self) -> tuple[int, ...] | None:
-        """The signature of what is at the record's path, which only chained runs share."""
-        return None if self.options.chain_records else sign_file(self.path)
-
-    def make_way(self, signature: tuple[int, ...] | None) -> None:
-        """Leave what others have written to the record's path since the run began; take another."""
-        if signature is None or signature == self.signature:
-            return
-        taken, name = self.path, f"{self.tracker.name}()"
-        # File times may lag. At its start that doesn't count: a call may just have ended.
-        since = self.start - (FILE_TIME_LAG if self.signature else 0)
-        # utime sets but one of them. And where the clock is wrong, an earlier run may seem later.
-        is_new = min(signature[:2]) >= since * 1e9
-        if is_new and read_uuid(taken) not in ("", self.uuid, self.file.earlier[0]):
-            what = f"another run has written {taken}; the record of {name} is"
-        elif self.signature and holds_something_else(taken):
-            what = f"{name} has written {taken} itself; its record is"
-        else:
-            return
-        for self.path in _number(taken):
-            self.file = _RecordFile(self.path, self.base, chain=False)
-            _claims[self.uuid] = self.path, False
-            if self.file.create(self.record):
-                break
-        _warn(f"{what} {self.path}")
+    def describe(self) -> Record:
+        """The call as a record tells it."""
+        tracker, function = self.tracker, self.tracker.function
+        final = {**self.described, **describe_arguments(self.find_altered())}
+        kinds = {path: kind for _, found in final.values() for path, kind in found.items()}
+        return {
+            "name": function.__name__,
+            "qualname": tracker.name,
+            "module": function.__module__,
+            "source_file": tracker.source_file,
+            "parameters": {name: value for name, (value, _) in self.described.items()},
+            "altered_parameters": {name: value for name, (value, _) in final.items()},
+            "parameter_types": kinds or None,
+            "run_as": self.options.run_as,
+            "directory": self.directory,
+            "directory_parameter": self.options.directory_parameter,
+        }
 
     def forget(self) -> None:
-        """Let go of what is large: a task or context that the run left may hold it for long."""
-        self.given, self.described, self.record, self.tree = {}, {}, {}, ({}, True)
+        """Let go of the arguments: a task or context that the run left may hold it for long."""
+        self.given, self.described = {}, {}
         self.args, self.kwargs = (), {}
         self.bound.arguments.clear()
-
-    def note_end(self, error: BaseException | None) -> None:
-        """Note how the run ended."""
-        closed = isinstance(error, GeneratorExit) and self.outcome["status"] != "completed"
-        if error is not None and not closed:
-            self.outcome = _signals.find_outcome(error) or describe_outcome(error)
-        self.has_ended = True
-
-    def note_signal(self, outcome: Record | None) -> None:
-        """The process is about to end; there may be little time left, so nothing is hashed.
-
-        None: it goes on after all.
-        """
-        try:
-            # A signal that comes while the record is completed doesn't change how the run ended.
-            self.save(self.outcome if self.has_ended else outcome, hash_room=0)
-        except Exception as problem:
-            _say(f"{self.path}: {_describe_briefly(problem)}")
-
-    def active(self) -> _Active:
-        """A context in which tracked functions that are called are this run's children."""
-        return _Active(self)
-
-    def returned(self, result: Any) -> Any:
-        """Note what the function returned, and pass it on."""
-        self.outcome.update(describe_result(result))
-        return result
-
-    def thrown(self, error: BaseException) -> None:
-        """Note that its consumer closed the generator, if that is what was thrown into it."""
-        if isinstance(error, GeneratorExit) and self.uuid in _runs:
-            self.outcome = describe_outcome(GeneratorExit("closed before it was exhausted"))
 
     def fail(self, kind: type[Exception], problem: str) -> Exception:
         """An error of that kind whose message begins with the function."""
@@ -792,8 +616,7 @@ class _Run:
         name = self.options.seed_parameter
         value = None if name is None else self.bound.arguments[name]
         if value is None:
-            nested = self.parent is not None
-            seed: int = self.plan["seed"] if self.plan else draw_seed(nested)
+            seed = self.draw_seed()
             if name is not None:
                 self.bound.arguments[name] = seed
             return seed
@@ -801,6 +624,10 @@ class _Run:
             return check_seed(value)
         except (TypeError, ValueError) as error:
             raise self.fail(type(error), f"parameter {name!r} holds the seed: {error}") from None
+
+    def draw_seed(self) -> int:
+        """The seed of a call that was given none."""
+        return draw_seed()
 
     def read_path(self, parameter: str) -> str:
         """The path that a parameter holds, as text."""
@@ -820,78 +647,56 @@ class _Run:
             raise self.fail(ValueError, f"{problem} (a relative path without '..'), not {name!r}")
         return os.path.normpath(name)
 
-    def create_directory(self) -> None:
-        """Work out the directory, create and check it, and let the function know its name."""
+    def read_base(self) -> str:
+        """The directory as it was given, made absolute: the function may go elsewhere later."""
         options = self.options
         if options.directory_parameter is None:
-            # Resolved at the call: it may be relative, and the function may change directory later.
-            base = _absolute(os.fspath(options.literal_directory))
-        else:
-            base = _absolute(self.read_path(options.directory_parameter))
-        base = relocate(base, self.plan) if self.plan else base
-        self.base = base if options.subdirectory_name_parameter else ""
-        if self.plan:
-            # A rerun has its directory told, suffix and all.
-            self.directory = relocate(self.plan["directory"], self.plan)
-        else:
-            self.directory = self.create_target(base)
-        self.create(self.directory)
-        if options.require_empty_directory and os.listdir(self.directory):
-            problem = f"the directory {self.directory} is not empty (require_empty_directory)"
-            raise self.fail(FileExistsError, problem)
-        name = options.record_filename or f"{self.tracker.function.__name__}_record"
-        self.path = self.claim_path(_with_json(name))
-        self.inject_directory(base)
+            return absolute(os.fspath(options.literal_directory))
+        return absolute(self.read_path(options.directory_parameter))
 
-    def claim_path(self, name: str) -> str:
-        """Where the record goes: not over that of another run in progress; chained ones share."""
-        path, chained = os.path.join(self.directory, name), self.options.chain_records
-        numbered = _number(path)
-        while True:
-            # Who comes first has it: dicts keep the order, whichever threads write to them.
-            _claims.pop(self.uuid, None)
-            _claims[self.uuid] = path, chained
-            for uuid, (taken, is_chain) in [*_claims.items()]:
-                if uuid == self.uuid:
-                    return path
-                if taken == path and not (is_chain and chained):
-                    break
-            path = next(numbered)
+    def create_directory(self) -> str:
+        """Create and check the directory, and let the function know its name."""
+        options = self.options
+        base = self.read_base()
+        directory = self.create_target(base)
+        self.create(directory)
+        if options.require_empty_directory and os.listdir(directory):
+            problem = f"the directory {directory} is not empty (require_empty_directory)"
+            raise self.fail(FileExistsError, problem)
+        self.inject_directory(base, directory)
+        return directory
 
     def create_target(self, target: str) -> str:
         """Add subdirectory and suffix to the directory, and create what must be there first."""
         options = self.options
         if options.subdirectory_name_parameter is not None:
             self.create(target)
-            target = os.path.join(target, self.read_subdirectory())
+            base, target = target, os.path.join(target, self.read_subdirectory())
+            if not is_below(os.path.realpath(target), os.path.realpath(base)):
+                raise OSError(
+                    errno.ELOOP, f"{self.tracker.name}(): a link leads {target} out of {base}"
+                )
         if options.include_uuid:
             target += f"_{self.uuid}"
-        return self.create_stamped(target) if options.include_timestamp else target
-
-    def create_stamped(self, target: str) -> str:
-        """Create the directory named after the start time; no two runs get the same one."""
-        stem = target + time.strftime(f"_{TIMESTAMP_FORMAT}", time.localtime(self.start))
-        # mkdir decides who gets a name: of any number of processes just one.
-        name, count = stem, 1
-        while not self.create(name):
-            count += 1
-            name = f"{stem}_{count}"
-        return name
+        if options.include_timestamp:
+            stem = target + time.strftime(f"_{TIMESTAMP_FORMAT}", time.localtime(self.start))
+            # mkdir decides who gets a name: of any number of processes just one.
+            target = next(name for name in number_names(stem) if self.create(name))
+        return target
 
     def create(self, directory: str) -> bool:
         """Create a directory, tell whether it is new, and say what to do where it can't be."""
         try:
-            parents = self.options.create_parents or self.plan is not None
-            created = create_directories(directory, parents, self.base)
+            created = create_directories(directory, self.create_parents)
         except OSError as error:
-            orphan = isinstance(error, FileNotFoundError) and not parents
+            orphan = isinstance(error, FileNotFoundError) and not self.create_parents
             advice = "; create_parents=True creates parents" if orphan else ""
             problem = f"cannot create the directory {directory}: {error.strerror}"
             raise OSError(error.errno, f"{self.tracker.name}(): {problem}{advice}") from None
         self.created += created
         return directory in created
 
-    def inject_directory(self, base: str) -> None:
+    def inject_directory(self, base: str, directory: str) -> None:
         """Give the final directory to the parameter that carries it to the function."""
         options, arguments = self.options, self.bound.arguments
         if not (options.directory_injection_parameter or options.suffix_option):
@@ -899,88 +704,198 @@ class _Run:
         import pathlib
 
         if options.directory_injection_parameter is not None:
-            arguments[options.directory_injection_parameter] = pathlib.Path(self.directory)
+            arguments[options.directory_injection_parameter] = pathlib.Path(directory)
         else:
             below = options.subdirectory_name_parameter is not None
-            text = os.path.relpath(self.directory, base) if below else self.directory
+            text = os.path.relpath(directory, base) if below else directory
             given = arguments[options.carrier]
             kind = type(given) if isinstance(given, pathlib.PurePath) else pathlib.Path
             arguments[options.carrier] = text if isinstance(given, str) else kind(text)
 
+
+# ------------------------------------------------------------------------------
+# A run
+# ------------------------------------------------------------------------------
+# `with Run(call) as run` completes the record however the block ends, and never
+# raises by that; `begin`, within it, writes the first one. A run that is left in
+# another process than it began in (a forked child's copy) writes nothing.
+
+active_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("run", default=None)
+
+
+class Run:
+    """One recorded call, from its first record to its last."""
+
+    def __init__(self, call: Call) -> None:
+        self.call, self.tracker, self.options = call, call.tracker, call.options
+        self.uuid, self.pid = call.uuid, os.getpid()
+        self.parent = active_run.get()
+        # The wall clock tells when; how long, a clock that nobody sets.
+        self.clock, self.cpu_seconds = time.perf_counter(), read_cpu_seconds()
+        self.outcome: Record = {"status": "completed"}
+        self.has_ended = False
+        # Held while the run ends: the program may end while a thread is ending the run.
+        self.ending = _thread.RLock()
+        self.record: Record = {}
+        self.file: RecordFile
+        self.hash_room = self.options.hash_limit
+        # What lay in the directory before the function ran, and whether that is all.
+        self.tree: tuple[Mapping[str, tuple[int, ...]], bool] = ({}, False)
+        self.capture = Capture(self.tracker.function) if self.options.capture_files else None
+        own = (self.capture,) if self.capture else ()
+        self.captures: tuple[Capture, ...] = (*(self.parent.captures if self.parent else ()), *own)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def begin(self) -> None:
+        """Do all that may fail, write the first record, and seed."""
+        self.call.prepare()
+        self.evidence = self.tracker.read_evidence(self.call.locate)
+        self.record = self.make_record()
+        self.file = RecordFile(self.call.path, self.options.chain_records)
+        with _endings:
+            _endings.add(self)
+            self.write_first()
+            self.tree = scan_tree(self.call.directory)
+            # Here, as PyTorch notes all its callers at each seeding: 5 us for a frame more.
+            seed_run(
+                self.call.seed,
+                self.options.seed_numpy,
+                self.options.seed_tensorflow,
+                self.options.seed_torch,
+            )
+            if self.capture:
+                self.capture.begin()
+
+    def write_first(self) -> None:
+        """Write the record of a run that begins; an error here stops it."""
+        try:
+            self.file.begin(self.record)
+        except FileExistsError as error:
+            raise self.call.fail(FileExistsError, str(error)) from None
+        except OSError as error:
+            problem = f"cannot write the record {self.file.path}: {error.strerror or error}"
+            raise OSError(error.errno, f"{self.tracker.name}(): {problem}") from None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            self.complete(error)
+        except BaseException as late:
+            # Ctrl-C, or a timeout's handler: neither may keep the record from its end.
+            self.complete(late)
+            raise
+        finally:
+            if self.pid == os.getpid():
+                self.forget()
+
+    def complete(self, error: BaseException | None) -> None:
+        """End the run, unless that has been done."""
+        if not _endings.holds(self):
+            if not self.record:
+                remove_directories(self.call.created)
+        elif not sys.is_finalizing():
+            with self.ending, _endings:
+                if _endings.holds(self):
+                    self.end(error)
+
+    def end(self, error: BaseException | None) -> None:
+        """Write the last record, and leave no trace else; what fails here is one warning."""
+        try:
+            if self.capture:
+                self.capture.end()
+            if not self.file.is_there(self.uuid):
+                # It could not begin.
+                remove_directories(self.call.created)
+            else:
+                self.note_end(error)
+                if self.evidence.note_late_sources():
+                    self.record["tracked_module"] = self.evidence.tracked_module
+                self.evidence.gpus.read(is_last=True)
+                self.save(self.outcome, self.hash_room)
+        except Exception as problem:
+            warn(
+                f"{self.tracker.name}() ran, but its record {self.file.path} could not be "
+                f"completed: {describe_briefly(problem)}"
+            )
+        # Not in a `finally`: after Ctrl-C in the lines above the run is still to be completed.
+        _endings.remove(self)
+
+    def save(self, outcome: Record | None, hash_room: int | None) -> None:
+        """Write the record of a run that ends like that; None: that goes on after all."""
+        self.file.follow()
+        record = self.complete_record(outcome, hash_room) if outcome else self.record
+        # The last record is worth an fsync: nobody writes it again.
+        taken = self.file.write(record, durable=outcome is not None)
+        if taken:
+            warn(
+                f"{self.tracker.name}() has written {taken} itself; its record is {self.file.path}"
+            )
+
+    def forget(self) -> None:
+        """Let go of what is large: a task or context that the run left may hold it for long."""
+        self.record, self.tree = {}, ({}, False)
+        self.call.forget()
+
+    def note_end(self, error: BaseException | None) -> None:
+        """Note how the run ended."""
+        closed = isinstance(error, GeneratorExit) and self.outcome["status"] != "completed"
+        if error is not None and not closed:
+            self.outcome = _endings.find_outcome(error) or describe_outcome(error)
+        self.has_ended = True
+
+    def note_signal(self, outcome: Record | None) -> None:
+        """The process is about to end; there may be little time left, so nothing is hashed.
+
+        None: it goes on after all.
+        """
+        try:
+            # A signal that comes while the record is completed doesn't change how the run ended.
+            self.save(self.outcome if self.has_ended else outcome, hash_room=0)
+        except Exception as problem:
+            say(f"{self.file.path}: {describe_briefly(problem)}")
+
+    def active(self) -> _Active:
+        """A context in which tracked functions that are called are this run's children."""
+        return _Active(self)
+
+    def returned(self, result: Any) -> Any:
+        """Note what the function returned, and pass it on."""
+        self.outcome.update(describe_result(result))
+        return result
+
+    def thrown(self, error: BaseException) -> None:
+        """Note that its consumer closed the generator, if that is what was thrown into it."""
+        if isinstance(error, GeneratorExit) and _endings.holds(self):
+            self.outcome = describe_outcome(GeneratorExit("closed before it was exhausted"))
+
     def make_record(self) -> Record:
         """The record as it is before the function runs."""
-        self.evidence = self.tracker.read_evidence()
-        function = self.tracker.function
-        final = {**self.described, **describe_arguments(self.find_altered())}
-        kinds = {path: kind for _, found in final.values() for path, kind in found.items()}
-        called = {
-            "name": function.__name__,
-            "qualname": self.tracker.name,
-            "module": function.__module__,
-            "source_file": self.tracker.source_file,
-            "parameters": {name: value for name, (value, _) in self.described.items()},
-            "altered_parameters": {name: value for name, (value, _) in final.items()},
-            "parameter_types": kinds or None,
-            "run_as": self.options.run_as,
-            "directory": self.directory,
-            "directory_parameter": self.options.directory_parameter,
-        }
+        declared = self.options.input_parameters or ()
+        omitted: list[str] = []
+        # Hashed before the function may change them.
+        inputs = find_inputs(self.call.bound.arguments, declared, omitted)
+        self.hash_room = hash_files(inputs, self.hash_room)
         record = {
             "pycrumbs": __version__,
             "uuid": self.uuid,
             "parent": self.parent and self.parent.uuid,
-            "rerun_of": self.plan and self.plan["uuid"],
+            "rerun_of": self.call.rerun_of,
             "status": "running",
-            "timing": {"start_time": format_time(self.start)},
-            "environment": self.read_environment(),
+            "timing": {"start_time": format_time(self.call.start)},
+            "environment": self.evidence.read_environment(self.options),
             "package_inventory": self.evidence.packages,
             "package_origins": self.evidence.origins,
-            "called_function": _Fixed(called),
+            "called_function": Fixed(self.call.describe()),
             "tracked_module": self.evidence.tracked_module,
             "extra_tracked_modules": self.evidence.extra_modules,
-            "seed": self.seed,
-            **self.find_inputs(),
+            "seed": self.call.seed,
+            "inputs": inputs or None,
+            "inputs_omitted": join_reasons(omitted),
         }
-        return _without_none(record)
+        return without_none(record)
 
-    def find_inputs(self) -> Record:
-        """The input files that the arguments name, hashed before the function may change them."""
-        declared = self.options.input_parameters or ()
-        inputs, omitted = find_inputs(self.bound.arguments, declared)
-        self.hash_room = hash_files(inputs, self.hash_room)
-        return {"inputs": inputs or None, "inputs_omitted": omitted}
-
-    def read_environment(self) -> Record:
-        """The environment; while nothing in it changes, the one of the call before."""
-        names = self.options.extra_environment_variables or ()
-        # nvidia-smi may have answered since the first call.
-        gpus, evidence = self.evidence.gpus.read(), self.evidence
-        state = [*read_process_state(), gpus]
-        if state != evidence.state:
-            info, variables = get_process_info(), read_variables(names)
-            evidence.environment = _Fixed(info, gpus=gpus, environment_variables=variables)
-            evidence.state = state
-        return evidence.environment
-
-    def save_first(self) -> None:
-        """Write the record of a run that begins; an error here stops it."""
-        self.file = _RecordFile(self.path, self.base, self.options.chain_records)
-        # Before the first write, as that leaves a temporary file, too, if it is killed.
-        self.file.sweep()
-        found = self.look()
-        # What this process has written itself needs no second look; its size is enough to tell.
-        if found and found[2] != self.file.earlier[1] and holds_something_else(self.path):
-            problem = f"{self.path} is there and holds no record: move it, or name another file"
-            raise self.fail(FileExistsError, f"{problem} in record_filename")
-        try:
-            self.make_way(found)
-            self.file.write(self.record, durable=False)
-            self.signature = sign_file(self.path)
-        except OSError as error:
-            problem = f"cannot write the record {self.path}: {error.strerror or error}"
-            raise OSError(error.errno, f"{self.tracker.name}(): {problem}") from None
-
-    def completed(self, outcome: Record, hash_room: int | None) -> Record:
+    def complete_record(self, outcome: Record, hash_room: int | None) -> Record:
         """The record with what is known once the function has ended."""
         end, elapsed = time.time(), max(0.0, time.perf_counter() - self.clock)
         timing = {"end_time": format_time(end), "run_time": format_span(elapsed)}
@@ -988,282 +903,228 @@ class _Run:
         # What came too late for the first record goes into the last.
         gpus = self.evidence.gpus.read()
         if gpus != record["environment"].get("gpus"):
-            record["environment"] = _Fixed(record["environment"], gpus=gpus)
+            record["environment"] = Fixed(record["environment"], gpus=gpus)
         # A record without its files still says most of what it is for.
-        files = _attempt(self.find_files, hash_room)
-        record.update({"outputs_omitted": files} if isinstance(files, str) else files)
-        record["resources"] = read_resources(since=self.cpu_seconds)
+        files = attempt(self.find_files, hash_room)
+        record.update({"outputs_omitted": files} if isinstance(files, Missing) else files)
+        record["resources"] = _read_resources(since=self.cpu_seconds)
         if self.capture:
             # Its inputs are known only now; their place is before what came of the run.
-            keys = dict.fromkeys([*self.record, *_INPUT_KEYS, *record])
+            keys = dict.fromkeys([*self.record, "inputs", "inputs_omitted", "capture", *record])
             record = {key: record[key] for key in keys if key in record}
         return record
 
     def find_files(self, hash_room: int | None) -> Record:
-        """The files that the run opened, where that was asked for, and those that it made."""
+        """The files that the run made, and, where that was asked for, those that it opened."""
+        directory = os.path.dirname(self.file.path)
+        unseen: list[str | None] = []
         # In the record's own tree files are found by looking, however they were written.
-        outputs, unseen = find_outputs(self.directory, self.tree, self.start, self.fresh)
+        outputs = find_outputs(directory, self.tree, self.call.start, unseen)
         found: Record = {}
         if self.capture:
             inputs, missing = list(self.record.get("inputs", [])), self.capture.overflow
             # What the run made and then read is an output, and no input.
-            real = os.path.realpath(self.directory)
-            made = {os.path.join(top, e["path"]) for e in outputs for top in (self.directory, real)}
-            unchanged = self.capture.find_inputs(inputs, made, self.start)
-            outputs += self.capture.find_outputs(self.directory)
-            inputs, cut = limit_files(inputs)
-            hash_room = hash_files([e for e in inputs if e["path"] in unchanged], hash_room)
-            omitted = _join(self.record.get("inputs_omitted"), missing, cut)
-            found.update(inputs=inputs or None, inputs_omitted=omitted, capture=CAPTURE_COVERAGE)
-            unseen = _join(unseen, missing)
-        outputs, cut = limit_files(outputs)
-        hash_files(outputs, hash_room, self.directory)
-        is_whole = all(entry["sha256"] for entry in outputs)
-        unhashed = None if is_whole or not _signals.hurry() else "hashes, as a signal came"
-        found.update(outputs=outputs, outputs_omitted=_join(cut, unseen, unhashed))
-        return _without_none(found)
-
-
-_INPUT_KEYS = ("inputs", "inputs_omitted", "capture")
+            real = os.path.realpath(directory)
+            made = {os.path.join(top, e["path"]) for e in outputs for top in (directory, real)}
+            unchanged = self.capture.find_inputs(inputs, made, self.call.start)
+            outputs += self.capture.find_outputs(directory)
+            omitted = [self.record.get("inputs_omitted"), missing]
+            inputs = limit_files(inputs, omitted)
+            unchanged_entries = [e for e in inputs if e["path"] in unchanged]
+            hash_room = hash_files(unchanged_entries, hash_room, stop=_endings.hurry)
+            found.update(inputs=inputs or None, inputs_omitted=join_reasons(omitted))
+            found["capture"] = CAPTURE_COVERAGE
+            unseen.append(missing)
+        cut: list[str | None] = []
+        outputs = limit_files(outputs, cut)
+        hash_files(outputs, hash_room, directory, stop=_endings.hurry)
+        if _endings.hurry() and not all(entry["sha256"] for entry in outputs):
+            unseen.append("hashes, as a signal came")
+        found.update(outputs=outputs, outputs_omitted=join_reasons([*cut, *unseen]))
+        return without_none(found)
 
 
 class _Active:
     """A context in which one run is the one that new runs are nested in."""
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
 
     def __enter__(self) -> None:
-        self.token = _active_run.set(self.run)
+        self.tokens = active_run.set(self.run), active_captures.set(self.run.captures)
 
     def __exit__(self, *error: object) -> None:
         try:
-            _active_run.reset(self.token)
+            active_run.reset(self.tokens[0])
+            active_captures.reset(self.tokens[1])
         except ValueError:
             # A coroutine that is closed in another context than it ran in.
-            if _active_run.get() is self.run:
-                _active_run.set(None)
+            if active_run.get() is self.run:
+                active_run.set(None)
+                active_captures.set(None)
 
 
-_runs: dict[str, _Run] = {}  # in progress, by uuid
-# Their records' paths, and whether those are chained. A forked child keeps its parent's.
-_claims: dict[str, tuple[str, bool]] = {}
+class _Endings:
+    """The runs in progress, and all ways in which a process can end before they do.
 
-
-_exit_hook: list[object] = []  # registered by the first run
-
-
-def _end_with_program() -> None:
-    """End the runs that the program's end cuts off: suspended generators, and daemon threads'.
-
-    Later, when Python closes the generators, nothing can be imported any more.
-    """
-    for run in reversed(list(_runs.values())):
-        error = {"type": "Exit", "message": "the program ended before it did", "traceback": []}
-        run.outcome = {"status": "interrupted", "error": error}
-        # A daemon thread may be about to call the function: its arguments are left alone.
-        run.complete(None)
-    # Through it a suspended coroutine's run would outlive the streams that its `finally` prints on.
-    _active_run.set(None)
-
-
-class _Signals:
-    """Has the signals that end a process complete the records of its runs first.
-
-    What the signals do is otherwise what it was: the handler calls the one before, or gives the
-    signal its default effect, so that the process ends with the status it would have had. As a
-    context it holds signals back, so that a record is written to its end. Some handlers are
-    replaced within that context only: Python's own of SIGINT, and asyncio's, which end a run by
-    themselves, and those of timeouts, which may raise anything. All this happens in the main
-    thread, the only one that Python runs handlers in.
+    **Exit**: the runs that it cuts off read `interrupted`. **Forks**: a child forgets its parent's
+    runs. **Signals**: SIGTERM and SIGHUP, and SIGINT where the program has its own handler, have
+    the records completed first. Then the handler from before is called, or the signal has its
+    default effect, so that the process ends as it would have. As a context it holds these signals
+    back while a record is written. Only the main thread runs handlers; nothing is done in others.
     """
 
     def __init__(self) -> None:
-        # The handlers before ours: those that go back when the context ends,
-        self.held: dict[int, Any] = {}
-        # and those that go back when the last run ends.
-        self.kept: dict[int, Any] = {}
-        self.runs = 0
+        self.runs: dict[str, Run] = {}  # by uuid
+        self.is_registered = False
+        self.guarded: set[str] = set()  # the runs of the main thread
+        self.before: dict[int, Any] = {}  # the handlers that ours stands in for
         self.depth = 0
-        self.pending: list[tuple[int, types.FrameType | None]] = []
+        self.waiting: list[tuple[int, types.FrameType | None]] = []
         self.raised: tuple[BaseException | None, Record] = (None, {})
-        # The signal masks of threads that are forking; None while forks aren't watched.
-        self.masks: dict[int, Any] | None = None
+        self.masks: dict[int, Any] = {}  # of threads that are forking
 
-    def __enter__(self) -> None:
+    def holds(self, run: Run) -> bool:
+        """Whether a run is in progress, in this process."""
+        return run.uuid in self.runs and run.pid == os.getpid()
+
+    def add(self, run: Run) -> None:
+        """Watch over a run that begins."""
+        self.register()
+        self.runs[run.uuid] = run
         if _in_main_thread():
-            self.depth += 1
-            try:
-                self.take()
-            except BaseException:
-                # Ctrl-C came before SIGINT was taken over.
-                self.__exit__()
-                raise
+            self.guarded.add(run.uuid)
+            if len(self.guarded) == 1:
+                self.install()
 
-    def __exit__(self, *error: object) -> None:
-        if _in_main_thread():
-            self.depth -= 1
-            try:
-                self.deliver()
-            finally:
-                self.give_back()
+    def remove(self, run: Run) -> None:
+        """A run has ended; with the last one the signals go back, unless others have taken them."""
+        self.runs.pop(run.uuid, None)
+        if not self.runs:
+            seed_on_import.forget()
+        self.guarded.discard(run.uuid)
+        if not self.guarded and _in_main_thread():
+            self.uninstall()
 
-    def take(self) -> None:
-        """Take over the signals that would end the process, and those with a handler in Python."""
-        # Ignored; set by C code, which can't be called from here; ours already.
-        harmless = [_signal.SIG_IGN, None, self.handle]
-        if os.getpid() == 1:
-            # Process 1 of a container: the kernel doesn't end it by a signal without a handler.
-            harmless.append(_signal.SIG_DFL)
-        for number in (*_ENDING, *_HANDLED_LATER):
-            before = _signal.getsignal(number)
-            if before not in harmless and (number in _ENDING or callable(before)):
-                # Noted first, as it is asked for from the moment that ours is in place.
-                self.held[number] = before
-                try:
-                    _signal.signal(number, self.handle)
-                except ValueError:
-                    # In a subinterpreter, which gets no signals, this is an object of the main
-                    # one's.
-                    del self.held[number]
-                    return
+    def register(self) -> None:
+        """Hear of the program's end and of forks, from the first run on."""
+        if not self.is_registered:
+            import atexit
 
-    def give_back(self) -> None:
-        """Give the signals back that nobody else has taken meanwhile."""
-        if self.held and not self.depth:
-            for number, before in list(self.held.items()):
-                if _signal.getsignal(number) == self.handle:
-                    _signal.signal(number, before)
-                self.held.pop(number, None)
+            self.is_registered = True
+            atexit.register(self.end_with_program)
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(
+                    before=self.before_fork,
+                    after_in_parent=self.after_fork,
+                    after_in_child=self.after_fork_in_child,
+                )
 
-    def install(self) -> bool:
-        """Within the context: keep the signals until the run ends; tell whether that is needed."""
-        self.watch_forks()
-        if not _in_main_thread():
-            return False
-        self.runs += 1
-        if self.runs == 1:
-            for number, before in [*self.held.items()]:
-                if not _is_left(number, before):
-                    self.kept[number] = self.held.pop(number)
-        return True
+    def end_with_program(self) -> None:
+        """End the runs that the program's end cuts off: suspended generators, daemon threads'.
 
-    def watch_forks(self) -> None:
-        """From now on give forked children the state and handlers that they would have without us.
-
-        Ours would hear a signal only when C code returns, and never one that comes before Python
-        has seen to the fork, as CPython then forgets what is pending: so that waits for its turn.
+        Later, when Python closes the generators, nothing can be imported any more.
         """
-        if self.masks is None and hasattr(os, "register_at_fork"):
-            self.masks = {}
-            os.register_at_fork(
-                before=self.before_fork,
-                after_in_parent=self.after_fork,
-                after_in_child=self.after_fork_in_child,
-            )
+        for run in reversed(list(self.runs.values())):
+            error = {"type": "Exit", "message": "the program ended before it did", "traceback": []}
+            run.outcome = {"status": "interrupted", "error": error}
+            run.complete(None)
+        # Through it a suspended coroutine's run would outlive the streams its `finally` prints on.
+        active_run.set(None)
+
+    def install(self) -> None:
+        """Put our handler in the place of those that are there."""
+        for number in _ENDING:
+            handler = _signal.getsignal(number)
+            if _is_left(handler):
+                continue
+            # Noted first: ours asks for it from the moment that it is in place.
+            self.before[number] = handler
+            try:
+                _signal.signal(number, self.handle)
+            except ValueError:
+                # A subinterpreter gets no signals.
+                del self.before[number]
+
+    def uninstall(self) -> None:
+        """Give the signals back that nobody else has taken meanwhile."""
+        for number, handler in self.before.items():
+            if _signal.getsignal(number) == self.handle:
+                _signal.signal(number, handler)
+        self.before, self.raised = {}, (None, {})
 
     def before_fork(self) -> None:
-        """Hold the signals back."""
-        if self.masks is not None and (self.runs or self.depth):
-            numbers = {*self.held, *self.kept}
-            mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, numbers)
+        """Hold the signals back: CPython forgets what a child gets before it has seen the fork."""
+        if self.before:
+            mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, [*self.before])
             self.masks[_thread.get_ident()] = mask
 
     def after_fork(self) -> None:
         """Let them through again, in the parent or the child."""
-        mask = (self.masks or {}).pop(_thread.get_ident(), None)
+        mask = self.masks.pop(_thread.get_ident(), None)
         if mask is not None:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
     def after_fork_in_child(self) -> None:
         """The parent's runs are its own affair: here it is as if the last one had ended."""
-        _runs.clear()
+        self.runs, self.guarded, self.waiting, self.depth = {}, set(), [], 0
         # Else all workers would draw the same numbers from what they import first.
-        _seed_on_import.forget()
-        self.pending, self.runs, self.depth = [], 1, 0
+        seed_on_import.forget()
         self.uninstall()
-        self.give_back()
         self.after_fork()
 
-    def uninstall(self) -> None:
-        """A run has ended: with the last one all signals go back."""
-        self.runs -= 1
-        if not self.runs:
-            self.held = {**self.kept, **self.held}
-            self.raised = (None, {})
+    def __enter__(self) -> None:
+        if _in_main_thread():
+            self.depth += 1
+
+    def __exit__(self, *error: object) -> None:
+        if _in_main_thread():
+            self.depth -= 1
+            while self.waiting and not self.depth:
+                self.pass_on(*self.waiting.pop(0))
 
     def handle(self, number: int, frame: types.FrameType | None) -> None:
-        if number not in [waiting for waiting, _ in self.pending]:
-            # As with Python's own: of one kind only one waits.
-            self.pending.append((number, frame))
-        try:
-            self.deliver()
-        finally:
-            # This may have come, and raised, while they were being given back.
-            self.give_back()
-
-    def deliver(self) -> None:
-        """Complete the records, and pass on what came, unless it is held back."""
-        while self.pending and not self.depth:
-            try:
-                number, frame = self.pending.pop(0)
-            except IndexError:
-                # Another signal came in between, and has seen to it.
-                return
-            try:
-                self.pass_on(number, frame)
-            finally:
-                self.deliver()
+        """Our handler of a signal."""
+        if not self.depth:
+            self.pass_on(number, frame)
+        elif number not in [waiting for waiting, _ in self.waiting]:
+            # As in the kernel, of one kind only one waits.
+            self.waiting.append((number, frame))
 
     def hurry(self) -> bool:
-        """Whether a signal is held back that is to end the process, so that time is short."""
-        return any(number in _ENDING for number, _ in self.pending)
+        """Whether a signal waits that is to end the process, so that time is short."""
+        return bool(self.waiting)
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
-        """Do what a signal would have done without us, the records first."""
-        before = self.held.get(number, self.kept.get(number))
-        if before is None:
-            # It was given back just now, as another came.
-            before = _signal.getsignal(number)
-        if _is_left(number, before):
-            before(number, frame)
-            return
+        """Complete the records; then do what the signal would have done without us."""
         now = _signal.getsignal(number)
-        if not callable(before) and callable(now) and not self.is_reached(number, now):
+        # It may have been given back just now.
+        handler = self.before.get(number, now)
+        if not callable(handler) and callable(now) and now != self.handle:
             # The program's own handler calls the one before it, which without us there wasn't.
             return
         outcome = describe_signal(number, frame)
         self.complete_records(outcome)
-        if not callable(before):
-            # The process has to end as it would have, also by its exit status: so by the signal.
+        if not callable(handler):
+            # The exit status must be that of a process which the signal has ended.
             _signal.signal(number, _signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
         try:
-            before(number, frame)
+            handler(number, frame)
         except BaseException as error:
             self.raised = (error, outcome)
             raise
         # The program goes on.
         self.complete_records(None)
 
-    def is_reached(self, number: int, handler: Any) -> bool:
-        """Whether a handler is ours, or another copy's of this file that calls ours at once."""
-        while handler != self.handle and getattr(handler, "__qualname__", "") == _HANDLER_NAME:
-            other = handler.__self__
-            handler = other.held.get(number, other.kept.get(number))
-        return bool(handler == self.handle)
-
     def complete_records(self, outcome: Record | None) -> None:
-        """Have the records of this process's runs say how they end; None: that they go on."""
-        self.depth += 1
-        try:
-            for run in list(_runs.values()):
+        """Have the records say how their runs end; None: that they go on."""
+        with self:
+            for run in list(self.runs.values()):
                 # A child that C code has forked has its parent's runs, too.
                 if run.pid == os.getpid():
                     run.note_signal(outcome)
-        finally:
-            self.depth -= 1
 
     def find_outcome(self, error: BaseException) -> Record | None:
         """How a run ends that this exception leaves, if a signal's handler has raised it."""
@@ -1271,24 +1132,23 @@ class _Signals:
         return outcome if raised is error else None
 
 
-_ENDING, _HANDLED_LATER = (
-    [getattr(_signal, name) for name in names.split() if hasattr(_signal, name)]
-    # The second are what programs use for timeouts and preemption: what their handlers raise is
-    # for the function, and not for the record that is being written.
-    for names in ("SIGINT SIGTERM SIGHUP", "SIGALRM SIGVTALRM SIGPROF SIGUSR1 SIGUSR2")
-)
-_HANDLER_NAME = _Signals.handle.__qualname__
-_signals = _Signals()
+_ENDING = [
+    getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(_signal, name)
+]
+_endings = _Endings()
 
 
-def _is_left(number: int, handler: Any) -> bool:
-    """Whether a handler stays in place while a run goes on, as what it raises ends the run anyway.
-
-    asyncio's of SIGINT lasts as long as its event loop, and is put back by whoever put it there.
-    """
+def _is_left(handler: Any) -> bool:
+    """Whether a handler stays in place, as the run ends well, or the process doesn't."""
+    # Ignored; or set by C code, which can't be called from here.
+    if handler in (_signal.SIG_IGN, None, _signal.default_int_handler):
+        return True
+    # The kernel doesn't end process 1 of a container by a signal without a handler.
+    if handler == _signal.SIG_DFL:
+        return os.getpid() == 1
+    # asyncio's of SIGINT cancels the task, which ends the run.
     function = getattr(handler, "func", handler)
-    is_asyncio = getattr(function, "__module__", None) == "asyncio.runners"
-    return number in _HANDLED_LATER or is_asyncio or handler is _signal.default_int_handler
+    return getattr(function, "__module__", None) == "asyncio.runners"
 
 
 def _in_main_thread() -> bool:
@@ -1298,67 +1158,15 @@ def _in_main_thread() -> bool:
     return _thread.get_ident() == threading.main_thread().ident
 
 
-def draw_uuid() -> str:
-    """A random UUID (RFC 9562, version 4), drawn from the OS; importing `uuid` would take 2 ms."""
-    text = os.urandom(16).hex()
-    variant = "89ab"[int(text[16], 16) % 4]
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
-
-
-def _without_none(mapping: Mapping[str, Any]) -> Record:
-    """A mapping without the keys that have no value."""
-    return {key: value for key, value in mapping.items() if value is not None}
-
-
-def _warn(message: str) -> None:
-    """Warn once, at the caller's line; where that can't be, print: recording must not raise."""
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and _is_own(frame.f_code.co_filename):
-        frame, level = frame.f_back, level + 1
-    try:
-        import warnings
-
-        warnings.warn(f"pycrumbs: {message}", RuntimeWarning, stacklevel=level)
-    except Exception:
-        # The user has warnings raise, or has closed stderr.
-        _say(message)
-
-
-def _is_own(file: str) -> bool:
-    """Whether code is from this file, which in a frozen program is called otherwise, or nothing."""
-    return file == _is_own.__code__.co_filename
-
-
-def _say(message: str) -> None:
-    """Print on stderr, if that can be: whoever started the program may have closed it."""
-    try:
-        if sys.stderr is not None:
-            print(f"pycrumbs: {message}", file=sys.stderr)
-    except Exception:
-        return
-
-
-def format_time(seconds: float) -> str:
-    """Seconds since the epoch as local time with its UTC offset; in UTC where that is no zone's."""
-    import datetime
-
-    utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    try:
-        return utc.astimezone().isoformat(" ", "microseconds")
-    except ValueError:
-        # TZ can say anything, also a zone that is more than a day away.
-        return utc.isoformat(" ", "microseconds")
-
-
 def read_cpu_seconds() -> float:
     """Processor time of this process and its ended children so far, in seconds."""
     return sum(os.times()[:4])
 
 
-def read_resources(since: float) -> Record:
+def _read_resources(since: float) -> Record:
     """What a run used: processor seconds, and the process's peak memory so far."""
     used: Record = {"cpu_seconds": round(read_cpu_seconds() - since, 3)}
-    return _without_none({**used, "max_rss_bytes": _attempt(_read_peak_memory)})
+    return without_none({**used, "max_rss_bytes": attempt(_read_peak_memory)})
 
 
 def _read_peak_memory() -> int | None:
@@ -1369,43 +1177,31 @@ def _read_peak_memory() -> int | None:
     """
     if sys.platform == "win32":
         return None
+    if sys.platform == "linux":
+        status = read_bytes("/proc/self/status").partition(b"VmHWM:")[2]
+        return int(status.split()[0]) * 1024
     import resource
 
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    if sys.platform != "linux":
-        return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    # Without a page fault no memory is added; reading the file would take a tenth of a call's time.
-    state = os.getpid(), usage.ru_minflt + usage.ru_majflt
-    known, peak = _remembered.get("peak", (None, 0))
-    if state != known:
-        status = _read_bytes("/proc/self/status").partition(b"VmHWM:")[2]
-        peak = int(status.split()[0]) * 1024
-        _remembered["peak"] = state, peak
-    return int(peak)
-
-
-def format_span(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds: '0:00:50.005000'."""
-    import datetime
-
-    return str(datetime.timedelta(seconds=seconds))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 # ------------------------------------------------------------------------------
 # Evidence: the machine
 # ------------------------------------------------------------------------------
-# A probe that fails yields "unavailable: <reason>"; what doesn't apply here is
-# None and left out. Processes are started by `_Process` alone.
+# A probe starts at once and is read later. One that fails yields `Missing`
+# ("unavailable: <reason>"); what doesn't apply here is None and left out.
 
 
-class _Evidence:
-    """What a tracked function's first call reads; its processes run side by side."""
+class Evidence:
+    """What a tracked function's first call reads; the programs it asks run side by side."""
 
-    def __init__(self, tracker: _Tracker) -> None:
+    def __init__(self, tracker: Tracker, locate: Callable[[str], str]) -> None:
         # nvidia-smi first, as it takes longest.
         self.gpus = _GpuProbe()
-        self.packages: Record | str | None = None
-        self.origins: Record | str | None = None
+        self.locate = locate
+        self.packages: Record | Missing | None = None
+        self.origins: Record | Missing | None = None
         self.tracked_module: Record | None = None
         # What was loaded, and how many modules in all, when the code was looked at.
         self.sources: set[str] = set()
@@ -1416,46 +1212,46 @@ class _Evidence:
         try:
             self.read(tracker)
         except BaseException:
-            _attempt(self.gpus.stop)
+            attempt(self.gpus.read, is_last=True)
             raise
-        self.gpus.wait()
+        self.gpus.read(PROBE_WAIT)
 
-    def read(self, tracker: _Tracker) -> None:
+    def read(self, tracker: Tracker) -> None:
         """Read code and, the first time, packages; what fails here stops the run."""
-        probes: list[_GitProbe] = []
+        probes: list[GitProbe] = []
         try:
             self.gather(tracker, probes)
         except BaseException:
             for probe in probes:
-                _attempt(probe.abandon)
+                attempt(probe.abandon)
             raise
 
-    def gather(self, tracker: _Tracker, probes: list[_GitProbe]) -> None:
+    def gather(self, tracker: Tracker, probes: list[GitProbe]) -> None:
         """Do that; the probes that are started join the list given."""
         options = tracker.options
         # Each starts its git at once; they are asked in turn.
-        probes.extend(_probe_module(module) for module in options.extra_modules or ())
+        probes.extend(probe_module(module) for module in options.extra_modules or ())
         if not options.disable_git_tracking:
-            probes.append(_GitProbe(tracker.function.__module__, tracker.source_file))
-        # Its slow parts are read while git works.
+            probes.append(GitProbe(tracker.function.__module__, tracker.source_file))
+        # Slow imports and reads go on while git works.
         get_process_info()
         for probe in probes:
             probe.advance()
         if options.include_package_inventory and self.packages is None:
-            # A finder of somebody else's may break; then the inventory says why.
-            found = _attempt(read_packages)
-            packages, origins = (found, {}) if isinstance(found, str) else found
-            self.packages = found if packages is found else _Fixed(packages)
-            self.origins = _attempt(read_origins, origins, probes)
-        states = [_Fixed(probe.describe(options.allow_dirty_repo)) for probe in probes]
+            # Somebody else's finder may break; then the inventory says why.
+            found = attempt(read_packages)
+            packages, origins = (found, {}) if isinstance(found, Missing) else found
+            self.packages = found if packages is found else Fixed(packages)
+            self.origins = attempt(read_origins, origins, probes, self.locate)
+        states = [Fixed(probe.describe(options.allow_dirty_repo)) for probe in probes]
         if not options.disable_git_tracking:
             edited = tracker.is_source_edited() or None
-            self.tracked_module = _Fixed(states.pop(), source_edited_after_import=edited)
+            self.tracked_module = Fixed(states.pop(), source_edited_after_import=edited)
             self.sources = set(probes[-1].loaded)
         self.extra_modules = {state["name"]: state for state in states} or None
 
     def note_late_sources(self) -> bool:
-        """Add the new sources to the patch that have been loaded since; tell whether there are any.
+        """Add to the patch the new sources that have been loaded since; tell whether it changed.
 
         Most modules that a function imports are not of its repository, or committed.
         """
@@ -1469,93 +1265,20 @@ class _Evidence:
             self.tracked_module = add_late_sources(self.tracked_module, sources)
         return bool(sources)
 
-
-class _Unavailable(Exception):
-    """A probe got no answer; the message says why."""
-
-
-class _Process:
-    """A child process that is started now and asked for its output later."""
-
-    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        import subprocess
-
-        self.name = os.path.basename(command[0])
-        self.started = time.monotonic()
-        pipe, null = subprocess.PIPE, subprocess.DEVNULL
-        try:
-            self.popen = subprocess.Popen(
-                command, env=env, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True
+    def read_environment(self, options: _Options) -> Record:
+        """The environment; while nothing in it changes, the one of the call before."""
+        # nvidia-smi may have answered since the first call.
+        gpus = self.gpus.read()
+        state = [*_read_process_state(), gpus]
+        if state != self.state:
+            self.environment = Fixed(
+                get_process_info(),
+                gpus=gpus,
+                rank=read_rank(os.environ),
+                environment_variables=read_variables(options.extra_environment_variables or ()),
             )
-        except (OSError, RuntimeError) as error:
-            # A subinterpreter may start no process, nor may one that is ending.
-            reason = getattr(error, "strerror", None) or error
-            raise _Unavailable(f"{self.name} could not be started: {reason}") from None
-
-    def read(self, timeout: float) -> tuple[int, bytes, str] | None:
-        """Exit status, output and error text; None if it hasn't ended within `timeout` s."""
-        import subprocess
-
-        try:
-            # Without any time communicate() wouldn't even look at what is there.
-            out, err = self.popen.communicate(timeout=max(timeout, 0.02))
-        except subprocess.TimeoutExpired:
-            return None
-        return self.popen.returncode, out, err.decode("utf-8", "replace").strip()
-
-    def read_up_to(self, limit: int, timeout: float) -> bytes:
-        """Its output; `_Unavailable` where that is over `limit` bytes, late, or ends in error."""
-        deadline = time.monotonic() + timeout
-        parts = [b"", b""] if sys.platform == "win32" else self.read_parts(limit, deadline)
-        ended = self.read(deadline - time.monotonic()) if len(parts[0]) <= limit else None
-        if ended is None:
-            reason = self.abandon()
-            too_much = len(parts[0]) > limit
-            raise _Unavailable(f"more than {format_size(limit)}" if too_much else reason)
-        code, out, err = ended[0], parts[0] + ended[1], parts[1].decode("utf-8", "replace")
-        if code not in (0, 1):
-            reason = " ".join((err + ended[2]).split())
-            raise _Unavailable(reason or f"{self.name} ended with status {code}")
-        return out
-
-    def read_parts(self, limit: int, deadline: float) -> list[bytes]:
-        """What it writes on stdout, up to `limit` and a bit more, and on stderr, until then."""
-        import selectors
-
-        parts: dict[Any, bytes] = {self.popen.stdout: b"", self.popen.stderr: b""}
-        with selectors.DefaultSelector() as selector:
-            for pipe in parts:
-                selector.register(pipe, selectors.EVENT_READ)
-            while selector.get_map() and len(parts[self.popen.stdout]) <= limit:
-                ready = selector.select(max(0.0, deadline - time.monotonic()))
-                if not ready:
-                    break
-                for key, _ in ready:
-                    data = os.read(key.fd, 2**16)
-                    parts[key.fileobj] += data
-                    if not data:
-                        selector.unregister(key.fileobj)
-        return list(parts.values())
-
-    def abandon(self) -> str:
-        """Kill it and its children without waiting for what can't be killed; say how it ended."""
-        import signal
-
-        try:
-            if self.popen.returncode is None and hasattr(os, "killpg"):
-                # The whole group, which start_new_session made: a child of its own may hold the
-                # pipes.
-                os.killpg(self.popen.pid, signal.SIGKILL)
-            else:
-                self.popen.kill()
-        except OSError:
-            pass
-        if self.read(0.05) is None:
-            # Nothing can kill it, or a grandchild has the pipes.
-            self.popen.poll()
-            for pipe in filter(None, (self.popen.stdout, self.popen.stderr)):
-                pipe.close()
-        return f"{self.name} did not answer within {time.monotonic() - self.started:.1f} s"
+            self.state = state
+        return self.environment
 
 
 def get_environment_info() -> Record:
@@ -1571,46 +1294,22 @@ def get_environment_info() -> Record:
     """
     probe = _GpuProbe()
     info = get_process_info()
-    probe.wait()
-    probe.stop()
-    return _without_none({**info, "gpus": probe.read()})
+    probe.read(PROBE_WAIT)
+    return without_none({**info, "gpus": probe.read(is_last=True)})
 
 
 def get_process_info() -> Record:
-    """The part of the environment that costs nothing to read again."""
-    info = {key: _attempt(read) for key, read in _PROCESS_FACTS.items()}
-    return _without_none(info)
+    """The part of the environment that costs little to read again."""
+    info = {key: attempt(read) for key, read in _PROCESS_FACTS.items()}
+    return without_none(info)
 
 
-def read_process_state() -> list[Any]:
+def _read_process_state() -> list[Any]:
     """All in the environment that can change while a process runs, as it is: quick to read."""
     # CPython's own dictionary of bytes: decoding it would take ten times as long.
     variables = getattr(os.environ, "_data", os.environ)
     lists = [list(getattr(sys, name, ())) for name in ("argv", "path")]
-    return [os.getpid(), _attempt(os.getcwd), dict(variables), *lists]
-
-
-def _attempt(read: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """What `read` returns, or why it could not."""
-    try:
-        return read(*arguments, **named)
-    except Exception as error:
-        return f"unavailable: {_describe_briefly(error)}"
-
-
-_remembered: Record = {}  # facts that are slow to read and the same for the whole process
-
-
-def _remember(read: Callable[[], Any]) -> Callable[[], Any]:
-    """Let a reader of unchanging facts work once."""
-
-    def reader() -> Any:
-        key = read.__name__
-        if key not in _remembered:
-            _remembered[key] = read()
-        return _remembered[key]
-
-    return reader
+    return [os.getpid(), attempt(os.getcwd), dict(variables), *lists]
 
 
 def _read_orig_argv() -> list[str] | None:
@@ -1619,109 +1318,26 @@ def _read_orig_argv() -> list[str] | None:
         return redact_argv(sys.orig_argv)
     if not os.path.exists("/proc/self/cmdline"):
         return None
-    return redact_argv(os.fsdecode(_read_bytes("/proc/self/cmdline")).split("\0")[:-1])
+    return redact_argv(os.fsdecode(read_bytes("/proc/self/cmdline")).split("\0")[:-1])
 
 
-@_remember
 def _read_platform_info() -> str:
     import platform
 
     return platform.platform()
 
 
-@_remember
-def _read_hostname() -> str:
-    import platform
-
-    return platform.node()
-
-
-@_remember
-def _read_cpu_count() -> int | str:
-    return os.cpu_count() or "unavailable: Python can't tell"
-
-
-@_remember
 def _read_user() -> str:
     import getpass
 
     return getpass.getuser()
 
 
-@_remember
 def _read_docker_build_hash() -> str | None:
     """The commit that images built with the cookiecutter-qtim template note in a file."""
     if not os.path.exists(DOCKER_BUILD_HASH_FILE):
         return None
-    return _read_bytes(DOCKER_BUILD_HASH_FILE).decode().split("\n")[0].strip()
-
-
-def _read_process_identity() -> Record:
-    """What tells this process from every other one, also of later boots and other containers.
-
-    `start_time` counts clock ticks since the boot (proc(5), field 22 of /proc/<pid>/stat).
-    """
-    pid = os.getpid()
-    if get(_remembered, "identity", "pid") == pid:
-        return dict(_remembered["identity"])
-    identity: Record = {"pid": pid}
-    try:
-        # Only Linux tells, unless /proc is hidden.
-        identity["start_time"] = _read_start_time(pid)
-        identity["boot_id"] = _read_bytes("/proc/sys/kernel/random/boot_id").decode().strip()
-        identity["pid_namespace"] = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        identity = _without_none(identity)
-    _remembered["identity"] = identity
-    return dict(identity)
-
-
-def _read_start_time(pid: object) -> int | None:
-    """When a process started, in clock ticks since the boot; None if there is none.
-
-    One that has ended, and nobody has asked how, is there for nobody: -1.
-    """
-    try:
-        # The name in brackets may hold spaces and brackets itself; the last one ends it.
-        fields = _read_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-        return -1 if fields[0] in (b"Z", b"X") else int(fields[19])
-    except (OSError, IndexError, ValueError):
-        return None
-
-
-def is_gone(pid: Any, start: object) -> bool:
-    """Whether a process of this machine has ended; never so where that can't be known.
-
-    Where /proc hides the processes of others (hidepid), `kill` tells.
-    """
-    found = _read_start_time(pid)
-    if found is not None:
-        return str(found) != str(start)
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, OverflowError):
-        return False
-    return False
-
-
-def _absolute(path: str) -> str:
-    """An absolute path; a relative one as it is where the working directory is gone."""
-    try:
-        plain = os.path.abspath(path)
-    except FileNotFoundError:
-        return path
-    # Behind a link `..` leads elsewhere than it seems to.
-    is_plain = os.pardir not in path.split(os.sep)
-    real = plain if is_plain else os.path.realpath(path)
-    return plain if is_plain or os.path.realpath(plain) == real else real
-
-
-def _read_bytes(path: str, limit: int = -1) -> bytes:
-    """The content of a file, or its beginning."""
-    with _open(_Unnoted(path), "rb") as file:
-        return file.read(limit)
+    return read_bytes(DOCKER_BUILD_HASH_FILE).decode().split("\n")[0].strip()
 
 
 _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
@@ -1731,29 +1347,34 @@ _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
     "platform_info": _read_platform_info,
     "python_version": lambda: sys.version,
     "python_implementation": lambda: sys.implementation.name,
-    "python_executable": lambda: sys.executable or "unavailable: Python can't tell",
+    "python_executable": lambda: sys.executable or Missing("Python can't tell"),
     "cwd": os.getcwd,
-    "hostname": _read_hostname,
+    "hostname": lambda: read_hostname(),  # noqa: PLW0108  # defined below
     "python_path": lambda: [str(entry) for entry in sys.path],
-    "cpu_count": _read_cpu_count,
+    "cpu_count": lambda: os.cpu_count() or Missing("Python can't tell"),
     "user": _read_user,
     "git_hash_at_docker_build": _read_docker_build_hash,
-    "process": _read_process_identity,
+    "process": lambda: identify_process(),  # noqa: PLW0108
 }
 
 # Recorded even where they aren't set, as null.
-_VARIABLES = ("CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "PYENV_VIRTUAL_ENV", "PYTHONPATH")
-# Recorded where they are set: what chooses interpreters, devices, threads, determinism, ranks.
-_VARIABLES_IF_SET = (
-    *("CONDA_DEFAULT_ENV", "CONDA_PREFIX", "CONDA_PYTHON_EXE", "PYTHONHOME", "PYTHONHASHSEED"),
-    *("PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONUTF8", "LANG", "LC_ALL", "TZ", "LD_PRELOAD"),
+ALWAYS_RECORDED = ("CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "PYENV_VIRTUAL_ENV", "PYTHONPATH")
+# Recorded where they are set, and set again by a rerun: numbers may depend on them.
+RESTORED_VARIABLES = (
+    *("CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED", "PYTHONOPTIMIZE", "PYTHONUTF8"),
+    *("LANG", "LC_ALL", "TZ", "SOURCE_DATE_EPOCH"),
     *("NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
-    *("CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS"),
+    *("CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE"),
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
     *("VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
     *("TF_NUM_INTEROP_THREADS", "OMP_PROC_BIND", "KMP_AFFINITY", "MKL_CBWR"),
     *("CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC"),
-    *("TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND", "JAX_PLATFORMS", "JAX_ENABLE_X64"),
+    *("TF_ENABLE_ONEDNN_OPTS", "JAX_ENABLE_X64"),
+)
+# Recorded where they are set: what chooses interpreters, backends, ranks and containers.
+_RECORDED_IF_SET = (
+    *("CONDA_DEFAULT_ENV", "CONDA_PREFIX", "CONDA_PYTHON_EXE", "PYTHONHOME", "PYTHONSAFEPATH"),
+    *("LD_PRELOAD", "XLA_FLAGS", "KERAS_BACKEND", "JAX_PLATFORMS"),
     *("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"),
     *("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "PYCRUMBS_JOB_ID"),
     *("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
@@ -1765,38 +1386,37 @@ _VARIABLES_IF_SET = (
 def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
     """The environment variables that a record keeps; all of SLURM's inside a SLURM job."""
     environ = copy_environment()
-    names = [*_VARIABLES, *(name for name in _VARIABLES_IF_SET if name in environ)]
+    names = [*ALWAYS_RECORDED]
+    names += [name for name in (*RESTORED_VARIABLES, *_RECORDED_IF_SET) if name in environ]
     if "SLURM_JOB_ID" in environ:
         names += sorted(name for name in environ if name.startswith("SLURM"))
     names += extra
     return {name: redact(name, environ.get(name)) for name in names}
 
 
-def copy_environment() -> dict[str, str]:
-    """All environment variables, also while another thread changes them."""
-    # `os.environ` looks each up anew; its own dictionary, of bytes, is copied in one step.
-    data = dict(getattr(os.environ, "_data", os.environ))
-    return {os.fsdecode(name): os.fsdecode(value) for name, value in data.items()}
+def is_asked_for(name: str) -> bool:
+    """Whether a variable is recorded only where a function's decorator asks for it."""
+    known = (*ALWAYS_RECORDED, *RESTORED_VARIABLES, *_RECORDED_IF_SET)
+    return name not in known and not name.startswith("SLURM")
 
 
-# What a rerun sets as the first run had it: that which numbers may depend on, and no program's.
-_VARIABLES_RESTORED = {
-    *("CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED", "PYTHONOPTIMIZE", "PYTHONUTF8"),
-    *("LANG", "LC_ALL", "TZ"),
-    *("NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
-    *_VARIABLES_IF_SET[
-        _VARIABLES_IF_SET.index("CUDA_DEVICE_ORDER") : _VARIABLES_IF_SET.index("RANK")
-    ],
-}
+def read_rank(variables: Mapping[str, Any]) -> Record | None:
+    """Which of a job's processes this is, where torchrun or its like says so; else None."""
+    texts = [str(variables.get(name)) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")]
+    if not variables.get("MASTER_ADDR") or not all(text.isdecimal() for text in texts):
+        return None
+    rank, size, local = map(int, texts)
+    if not rank < size > 1:
+        return None
+    return {"rank": rank, "world_size": size, "local_rank": local, "launcher": "torchrun"}
 
-_GPU_FIELDS = {  # nvidia-smi's name of a field: the record's
+
+_GPU_FIELDS = {  # nvidia-smi's name of a field, which every driver since 2012 knows: the record's
     "index": "index",
     "uuid": "uuid",
     "name": "name",
     "driver_version": "driver_version",
     "memory.total": "memory_mib",
-    "compute_cap": "compute_capability",
-    "mig.mode.current": "mig_mode",
     "pci.bus_id": "pci_bus_id",
 }
 _GPU_NUMBERS = ("index", "memory_mib")
@@ -1805,89 +1425,36 @@ _GPU_BLANKS = ("", "[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions
 
 
 class _GpuProbe:
-    """The GPUs, from an nvidia-smi that may take long, or hang: never waited for without bound.
-
-    `read` says what is known so far: a list of GPUs, "unavailable: <reason>", or None where
-    there is no NVIDIA driver at all.
-    """
+    """The GPUs, from an nvidia-smi that may take long, or hang: never waited for without bound."""
 
     def __init__(self) -> None:
-        self.started = time.monotonic()
-        self.fields = list(_GPU_FIELDS)
-        self.process: _Process | None = None
-        self.answer: list[Record] | str | None = None
-        # How often it was asked without an answer, and whether it could be ended then.
-        self.attempts, self.is_gone = 1, False
+        self.process: Program | None = None
+        # What is known so far; None where there is no NVIDIA driver at all.
+        self.answer: list[Record] | Missing | None = None
         # Runs in several threads share it; and a forked child must leave its parent's alone.
         self.lock, self.pid = _thread.allocate_lock(), os.getpid()
         program = _find_nvidia_smi()
-        if program:
-            self.program = program
-            self.ask()
-        elif os.path.exists("/proc/driver/nvidia"):
-            self.answer = "unavailable: there is an NVIDIA driver, but no nvidia-smi on PATH"
-
-    def ask(self) -> None:
-        query = f"--query-gpu={','.join(self.fields)}"
+        query = f"--query-gpu={','.join(_GPU_FIELDS)}"
         try:
-            self.process = _Process([self.program, query, "--format=csv,noheader,nounits"])
-        except _Unavailable as error:
-            self.process, self.answer = None, f"unavailable: {error}"
+            if program:
+                self.answer = Missing("nvidia-smi has not answered yet")
+                self.process = Program([program, query, "--format=csv,noheader,nounits"])
+            elif os.path.exists("/proc/driver/nvidia"):
+                self.answer = Missing("there is an NVIDIA driver, but no nvidia-smi on PATH")
+        except Unavailable as error:
+            self.answer = Missing(error)
 
-    def wait(self) -> None:
-        """Wait for an answer until PROBE_WAIT seconds after the start."""
-        while self.process and self.look(max(0.0, self.started + PROBE_WAIT - time.monotonic())):
-            pass
-
-    def read(self) -> list[Record] | str | None:
-        if self.process and self.pid == os.getpid() and self.lock.acquire(blocking=False):
+    def read(self, wait: float = 0.0, is_last: bool = False) -> list[Record] | Missing | None:
+        """What is known after at most `wait` seconds; the last look gives up what is not."""
+        if self.process and self.pid == os.getpid() and self.lock.acquire(blocking=is_last):
             try:
-                while self.process and self.look(0.0):
-                    pass
+                ended = self.process.read(wait) if self.process else None
+                if self.process and (ended or is_last):
+                    self.answer = parse_gpus(*ended) if ended else Missing(self.process.abandon())
+                    self.process = None
             finally:
                 self.lock.release()
-        return "unavailable: nvidia-smi has not answered yet" if self.process else self.answer
-
-    def stop(self) -> None:
-        """The run is over: what hasn't answered by now is given up."""
-        self.read()
-        if self.pid != os.getpid():
-            return
-        with self.lock:
-            process, self.process = self.process, None
-            if process:
-                self.answer = f"unavailable: {process.abandon()}"
-                self.is_gone = process.popen.returncode is not None
-
-    def again(self) -> _GpuProbe:
-        """The probe for another run: a new one if this one's first run was too short for it."""
-        if not self.is_gone or self.attempts >= GPU_ATTEMPTS:
-            return self
-        probe = _GpuProbe()
-        probe.attempts = self.attempts + 1
-        return probe
-
-    def look(self, timeout: float) -> bool:
-        """Take an answer if there is one; True if that led to another, smaller question."""
-        assert self.process is not None
-        ended = self.process.read(timeout)
-        if ended is None:
-            return False
-        code, out, err = ended
-        text = out.decode("utf-8", "replace")
-        unknown = [f for f in self.fields if f'Field "{f}" is not a valid field' in text + err]
-        if unknown:
-            # One unknown field rejects the whole query: ask again without.
-            self.fields = [field for field in self.fields if field not in unknown]
-            self.ask()
-            return True
-        self.process, gpus = None, parse_gpus(text, self.fields)
-        if code == 0 and (gpus or "No devices" in text or not text.strip()):
-            self.answer = gpus
-        else:
-            reason = (text.strip() or err or "no output").splitlines()[0]
-            self.answer = f"unavailable: nvidia-smi exited with status {code}: {reason}"
-        return False
+        return self.answer
 
 
 def _find_nvidia_smi() -> str | None:
@@ -1899,70 +1466,45 @@ def _find_nvidia_smi() -> str | None:
     return next((path for path in paths if os.access(path, os.X_OK) and os.path.isfile(path)), None)
 
 
-def parse_gpus(text: str, fields: Sequence[str]) -> list[Record]:
-    """Parse the CSV that nvidia-smi prints for a query of these fields."""
-    gpus = []
-    for line in text.splitlines():
-        values = [value.strip() for value in line.split(",")]
-        if len(values) != len(fields):
-            # "No devices were found", or a warning among the rows.
-            continue
-        pairs = zip((_GPU_FIELDS[field] for field in fields), values)
-        gpus.append(
-            {
-                key: int(value) if key in _GPU_NUMBERS and value.isdigit() else value
-                for key, value in pairs
-                if value not in _GPU_BLANKS
-            }
-        )
-    return gpus
+def parse_gpus(code: int, output: bytes, error: str) -> list[Record] | Missing:
+    """Parse what nvidia-smi prints for our query: CSV, a line each."""
+    text = output.decode("utf-8", "replace")
+    rows = [[value.strip() for value in line.split(",")] for line in text.splitlines()]
+    gpus = [
+        {
+            key: int(value) if key in _GPU_NUMBERS and value.isdigit() else value
+            for key, value in zip(_GPU_FIELDS.values(), row)
+            if value not in _GPU_BLANKS
+        }
+        for row in rows
+        # "No devices were found", or a warning among the rows.
+        if len(row) == len(_GPU_FIELDS)
+    ]
+    if code == 0 and (gpus or "No devices" in text or not text.strip()):
+        return gpus
+    reason = (text.strip() or error or "no output").splitlines()[0]
+    return Missing(f"nvidia-smi exited with status {code}: {reason}")
 
 
 # ------------------------------------------------------------------------------
 # Evidence: the code
 # ------------------------------------------------------------------------------
-# git only reads: hardened against what the environment and a repository's own
-# settings could make it do, taking no locks, writing no index.
+# The state of a repository, and the patch that leads from its commit to the
+# files as they are. A file goes into the patch whole, or is left out and named.
 
-# Whatever else begins with GIT_ could point to another repository or change the output.
-_GIT_KEPT_VARIABLES = (
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-    "GIT_EXEC_PATH",
-    "GIT_CEILING_DIRECTORIES",
-    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
-)
-_GIT_VARIABLES = {
-    # Its messages are recognized by their text, and a terminal that nobody looks at isn't asked.
-    "LC_ALL": "C",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_OPTIONAL_LOCKS": "0",
-}
-# Both name programs that git would run while it only looks.
-_GIT_SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
-
-
-def _start_git(folder: str, *arguments: str, since: float | None = None) -> _Process:
-    """Start a hardened git in a folder; `since` is when the wait for it and others began."""
-    env = {
-        name: value
-        for name, value in copy_environment().items()
-        if not name.startswith("GIT_") or name in _GIT_KEPT_VARIABLES
-    }
-    env.update(_GIT_VARIABLES)
-    # A partial clone would fetch what it lacks, through a program of the repository's choice.
-    env["GIT_ALLOW_PROTOCOL"] = "file" if arguments[:1] == ("clone",) else ""
-    process = _Process(["git", *_GIT_SETTINGS, "-C", folder, *arguments], env)
-    process.started = since or process.started
-    return process
-
+_DIFF_LIMIT = 16 * PATCH_LIMIT  # bytes of all files that one patch is made of, before and after
+_OMITTED_HASH_LIMIT = 64 * 2**20  # bytes of a file left out that is hashed nevertheless
+_DIFFS_AT_ONCE = 20  # processes
+_FEW_PATHS = 50  # that git finds in a large index faster than it looks at every file
+_HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
+_OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 
 _GIT_ADVICE = (
     "keep the source in a git repository (install it with pip's --editable option), or pass "
     "disable_git_tracking=True to tracked"
 )
 _GIT_INSTALL = "install git, or put it on PATH, or pass disable_git_tracking=True to tracked"
+# Untracked files are asked for by name only: to look for all of them can take minutes.
 # Untracked files are asked for by name only: to look for all of them can take minutes.
 _STATUS = (
     *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no"),
@@ -1985,13 +1527,10 @@ _DIFF = (
     # A submodule's commit only: looking into it would run what its settings name.
     *("--submodule=short", "--ignore-submodules=dirty", "--no-relative", "-O/dev/null"),
 )
+COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # SHA-1 or SHA-256
 
 
-class _GitSilent(Exception):
-    """git didn't answer, or was killed: no reason to stop a run that doesn't insist on it."""
-
-
-class _GitProbe:
+class GitProbe:
     """The state of the repository that holds a source file or folder.
 
     git starts on it at once; `advance` has it go on to what depends on the first answers, and
@@ -2011,9 +1550,8 @@ class _GitProbe:
         self.folder, file = self.real_path, ""
         if not os.path.isdir(path):
             self.folder, file = os.path.split(self.real_path)
-        self.processes: dict[str, _Process] = {}
-        # Those of the submodules.
-        self.inner: dict[str, _GitProbe | str] = {}
+        self.programs: dict[str, Program] = {}
+        self.submodules: dict[str, GitProbe | Missing] = {}
         self.top = ""
         # Why git said nothing, if it didn't.
         self.silence = ""
@@ -2032,10 +1570,10 @@ class _GitProbe:
         self.start("top", "rev-parse", "--show-toplevel")
 
     def start(self, key: str, *arguments: str) -> None:
+        """Start a git whose answer is asked for by that key."""
         try:
-            folder = self.top or self.folder
-            self.processes[key] = _start_git(folder, *arguments, since=self.started)
-        except _Unavailable as error:
+            self.programs[key] = start_git(self.top or self.folder, *arguments, since=self.started)
+        except Unavailable as error:
             advice = _GIT_INSTALL if "No such file" in str(error) else ""
             raise self.error(str(error), advice) from None
 
@@ -2044,29 +1582,25 @@ class _GitProbe:
         """Seconds that git may still take."""
         return self.started + GIT_TIMEOUT - time.monotonic()
 
-    def answer(self, key: str) -> tuple[int, bytes]:
-        """Exit status and output of one git; its failure (status 128 and above) is an error."""
-        process = self.processes.pop(key)
-        ended = process.read(self.time_left)
-        if ended is None:
-            raise _GitSilent(process.abandon())
-        code, out, err = ended
-        if code < 0:
-            raise _GitSilent(f"git was killed by signal {-code}")
+    def answer(self, key: str, needed: bool = True) -> bytes:
+        """The output of one git, Unavailable if it is late; if it fails, RuntimeError where needed."""
+        code, output, complaint = self.programs.pop(key).wait(self.time_left)
         if code == 129 and key == "config":
             raise self.error("this git is too old: pycrumbs needs version 2.26 or later")
         # Where SIGCHLD is ignored, every status is 0.
-        if code >= 128 or (not out and err.startswith("fatal: ")):
-            reason = err.replace("fatal: ", "").replace("\n", " ")
-            raise self.error(reason or f"git ended with status {code}")
-        return code, out
+        if code >= 128 or (not output and complaint.startswith("fatal: ")):
+            reason = complaint.replace("fatal: ", "").replace("\n", " ")
+            reason = reason or f"git ended with status {code}"
+            raise self.error(reason) if needed else Unavailable(reason)
+        return output
 
     def abandon(self) -> None:
         """End whatever git still does for it."""
-        for process in self.processes.values():
-            process.abandon()
-        for probe in [p for p in self.inner.values() if isinstance(p, _GitProbe)]:
-            probe.abandon()
+        for program in self.programs.values():
+            program.abandon()
+        for probe in self.submodules.values():
+            if isinstance(probe, GitProbe):
+                probe.abandon()
 
     def error(self, problem: str, advice: str = "") -> RuntimeError:
         """The error of a probe that failed; whatever git still does for it ends."""
@@ -2075,17 +1609,15 @@ class _GitProbe:
         return RuntimeError(f"{where}: {problem}; {advice or _GIT_ADVICE}")
 
     def advance(self) -> None:
-        """Start what depends on the repository's place and settings."""
-        try:
-            if not self.top and not self.silence:
-                self.continue_in_repository()
-        except _GitSilent as silence:
-            self.silence = str(silence)
-
-    def continue_in_repository(self) -> None:
         """Ask for what depends on the repository's top and settings."""
-        top = os.fsdecode(self.answer("top")[1])[:-1]
-        self.config = parse_config(os.fsdecode(self.answer("config")[1]))
+        if self.top or self.silence:
+            return
+        try:
+            top = os.fsdecode(self.answer("top"))[:-1]
+            self.config = parse_config(os.fsdecode(self.answer("config")))
+        except Unavailable as silence:
+            self.silence = str(silence)
+            return
         self.top = top
         self.filters = self.choose_filters()
         self.start("status", *self.filters, *_STATUS)
@@ -2094,7 +1626,7 @@ class _GitProbe:
 
     def choose_filters(self) -> tuple[str, ...]:
         """Arguments that have git run the user's filters (git-lfs), but not the repository's."""
-        # What the user has set up for all repositories (git-lfs) is trusted; a clone's own isn't.
+        # What the user has set up for all repositories is trusted; a clone's own isn't.
         users = {key: value for scope, key, value in self.config if scope in ("system", "global")}
         scopes = ("local", "worktree")
         own = {key for scope, key, _ in self.config if scope in scopes and key[:7] == "filter."}
@@ -2112,24 +1644,24 @@ class _GitProbe:
         """The repository's state; where git is silent, that, unless a clean one is insisted on."""
         try:
             return self.read(allow_dirty)
-        except _GitSilent as silence:
+        except Unavailable as silence:
             if not allow_dirty:
                 raise self.error(str(silence)) from None
             self.abandon()
             state = {"module_path": self.path, "name": self.name}
-            return {**state, "git_commit_hash": f"unavailable: {silence}"}
+            return {**state, "git_commit_hash": Missing(silence)}
 
     def read(self, allow_dirty: bool) -> Record:
         """The repository's state, as a record tells it."""
         self.advance()
         if self.silence:
-            raise _GitSilent(self.silence)
-        self.index = os.fsdecode(self.answer("index")[1])
+            raise Unavailable(self.silence)
+        self.index = os.fsdecode(self.answer("index"))
         hidden, submodules = parse_index(self.index)
         self.check_ignored()
-        self.inner = self.start_submodules(submodules)
+        self.submodules = self.start_submodules(submodules)
         untracked = self.find_untracked()
-        state, changed = parse_status(os.fsdecode(self.answer("status")[1]))
+        state, changed = parse_status(os.fsdecode(self.answer("status")))
         commit = state.get("git_commit_hash")
         # git was told to leave submodules alone, as looking would run what their settings name.
         state["git_is_dirty"] |= self.read_submodules()
@@ -2142,15 +1674,14 @@ class _GitProbe:
         paths.update({**self.find_hidden(hidden), **dict.fromkeys(untracked, "untracked")})
         try:
             patch = self.read_patch(commit, paths)
-            if state["git_is_dirty"] and not patch:
-                # What is staged has been undone in the working tree.
-                patch = {"git_patch": []}
-            return {**state, **patch}
-        except _GitSilent as silence:
-            # What has been told so far holds without the patch. (Where a partial clone lacks an
-            # object, git can die of SIGPIPE as it may not fetch it.)
+        except Unavailable as error:
+            # What has been told so far holds without the patch. (A partial clone may lack objects.)
             self.abandon()
-            return {**state, "git_patch_omitted": f"left out: all of it ({silence})"}
+            return {**state, **tell_omitted([f"all of it ({error})"])}
+        if state["git_is_dirty"] and not patch:
+            # What is staged has been undone in the working tree.
+            patch = {"git_patch": []}
+        return {**state, **patch}
 
     def check_ignored(self) -> None:
         """Raise RuntimeError if git ignores the file, and hasn't been told to track it anyway."""
@@ -2159,8 +1690,8 @@ class _GitProbe:
             raise self.error(f"the repository {self.top} ignores that file")
 
     def is_ignored(self) -> bool:
-        """Whether git ignores the file, as far as it has been asked."""
-        return "ignored" in self.processes and self.answer("ignored")[1] != b""
+        """Whether git ignores the file, if it has been asked."""
+        return "ignored" in self.programs and self.answer("ignored") != b""
 
     def check_clean(self, commit: str | None, dirty: bool) -> None:
         """Raise RuntimeError unless the commit says all."""
@@ -2179,14 +1710,14 @@ class _GitProbe:
                 remotes.setdefault(key[len("remote.") : -len(".url")], redact_remote(value))
         return remotes
 
-    def start_submodules(self, paths: Iterable[str]) -> dict[str, _GitProbe | str]:
+    def start_submodules(self, paths: Iterable[str]) -> dict[str, GitProbe | Missing]:
         """Probes of the submodules that are checked out.
 
         A git that looked into them from here would run what their own settings name.
         """
         folders = {path: os.path.join(self.top, path) for path in paths}
         return {
-            path: _attempt(_GitProbe, path, folder, self.started)
+            path: attempt(GitProbe, path, folder, self.started)
             for path, folder in folders.items()
             if os.path.lexists(os.path.join(folder, ".git"))
         }
@@ -2194,10 +1725,10 @@ class _GitProbe:
     def read_submodules(self) -> bool:
         """Whether anything is uncommitted inside submodules, which no patch of ours holds."""
         dirty = False
-        for path, probe in self.inner.items():
-            state = probe if isinstance(probe, str) else _attempt(probe.read, allow_dirty=True)
+        for path, probe in self.submodules.items():
+            state = probe if isinstance(probe, Missing) else attempt(probe.read, allow_dirty=True)
             inside = f"uncommitted inside the submodule {path}"
-            if isinstance(state, str):
+            if isinstance(state, Missing):
                 self.omitted.append(f"what may be {inside} ({state})")
             elif state["git_is_dirty"] or "git_patch" in state:
                 self.omitted.append(f"what is {inside}")
@@ -2209,17 +1740,17 @@ class _GitProbe:
         self.loaded = loaded_sources(self.top, self.real_path)
         new = set(self.loaded) - find_tracked(self.index, set(self.loaded))
         # What is in a submodule is told with that.
-        inner = tuple(f"{path}/" for path in self.inner)
+        inner = tuple(f"{path}/" for path in self.submodules)
         new = {path for path in new if not path.startswith(inner)}
-        files = [path for path in self.loaded if path in new and _is_file_in(self.top, path)]
-        sources = [path for path in files if not is_foreign(self.top, path)]
+        files = [p for p in self.loaded if p in new and os.path.isfile(os.path.join(self.top, p))]
+        sources = [path for path in files if not _is_foreign(self.top, path)]
         links = (path for path in new if os.path.isdir(os.path.join(self.top, path)))
         self.omitted += [f"the link {path}, through which modules were loaded" for path in links]
         untracked = set()
-        for batch in _in_batches(sources):
+        for batch in in_batches(sources):
             options = ("--others", "--exclude-standard", "-z")
             self.start("untracked", "--literal-pathspecs", "ls-files", *options, "--", *batch)
-            untracked.update(os.fsdecode(self.answer("untracked")[1]).split("\0"))
+            untracked.update(os.fsdecode(self.answer("untracked")).split("\0"))
         # Ignored files may hold secrets: they are named, not copied. Nor does git look into another
         # repository that lies in this one.
         self.omitted += [f"the ignored {path}" for path in files if path not in untracked]
@@ -2230,7 +1761,7 @@ class _GitProbe:
         present = {path for path in tags if os.path.lexists(os.path.join(self.top, path))}
         gone = [path for path, tag in tags.items() if tag == "h" and path not in present]
         self.omitted += [f"the deletion of {path} (marked assume-unchanged)" for path in gone]
-        if len(present) <= HIDDEN_LIMIT:
+        if len(present) <= _HIDDEN_LIMIT:
             return dict.fromkeys(present, "hidden")
         count = f"{len(present):,} files that are marked assume-unchanged or skip-worktree"
         self.omitted.append(f"what may be changed in {count}")
@@ -2240,7 +1771,8 @@ class _GitProbe:
         """The files whose changes git sees; what their patch can't tell is noted."""
         changed = dict(changes)
         self.changed = set(changed)
-        if changed and not self.minds_modes and os.name != "nt":
+        modes = [value for _, key, value in self.config if key == "core.filemode"]
+        if changed and modes[-1:] == ["false"] and os.name != "nt":
             self.omitted.append("changed file modes, if any (core.fileMode is false)")
         for path, submodule in changed.items():
             if submodule.startswith("S"):
@@ -2248,116 +1780,107 @@ class _GitProbe:
                 self.omitted.append(f"the submodule {path} ({advice})")
         return dict.fromkeys(changed, "changed")
 
-    @property
-    def minds_modes(self) -> bool:
-        """Whether git looks at file modes there (core.fileMode)."""
-        modes = [value for _, key, value in self.config if key == "core.filemode"]
-        return modes[-1:] != ["false"]
-
     def read_patch(self, commit: str | None, paths: Mapping[str, str]) -> Record:
         """The patch that leads from the commit to the files as they are, and what it lacks.
 
         `paths` says of each file in question what it is: 'changed', 'hidden' or 'untracked'.
         """
         lines: list[str] = []
-        omitted: list[str] = []
         if paths:
             # Before the first commit, everything is new.
             commit = commit or self.hash_empty_tree()
-            for limit in (PATCH_LIMIT, SOURCE_LIMIT):
-                try:
-                    sizes = self.read_sizes(commit, paths)
-                    # If all of it is too much, at least what is small goes in.
-                    kept, omitted = self.select(paths, sizes, limit)
-                    lines = self.make_patch(commit, kept, sizes, omitted)
-                    break
-                except _Unavailable as error:
-                    omitted = [f"all of it ({error})"]
-        omitted = self.omitted + omitted
-        if len(omitted) > OMITTED_LIMIT:
-            omitted[OMITTED_LIMIT:] = [f"{len(omitted) - OMITTED_LIMIT:,} more"]
-        left_out = f"left out: {'; '.join(omitted)}" if omitted else None
-        return _without_none({"git_patch": lines or None, "git_patch_omitted": left_out})
+            sizes = self.read_sizes(commit, paths)
+            sections = self.read_diffs(self.list_diffs(commit, self.select(paths, sizes), sizes))
+            lines = self.choose_sections(sections)
+        return without_none({"git_patch": lines or None, **tell_omitted(self.omitted)})
 
     def hash_empty_tree(self) -> str:
         """What stands in for the commit that isn't there yet."""
         self.start("empty", "hash-object", "-t", "tree", "--stdin")
-        return self.answer("empty")[1].decode().strip()
+        return self.answer("empty", needed=False).decode().strip()
 
     def read_sizes(self, commit: str, paths: Iterable[str]) -> dict[str, int]:
         """The sizes in the commit of those files that it has."""
         sizes = {}
-        for batch in _in_batches(paths):
+        for batch in in_batches(paths):
             look = ("--literal-pathspecs", "ls-tree", "--full-tree", "-l", "-z", commit, "--")
             self.start("sizes", *look, *batch)
-            # A partial clone may lack them.
-            answer = self.processes.pop("sizes").read_up_to(INDEX_LIMIT, self.time_left)
-            for entry in os.fsdecode(answer).split("\0")[:-1]:
+            for entry in os.fsdecode(self.answer("sizes", needed=False)).split("\0")[:-1]:
                 facts, _, path = entry.partition("\t")
                 _, kind, _, size = facts.split()
                 if kind == "blob":
                     sizes[path] = int(size) if size.isdigit() else 0
         return sizes
 
-    def select(
-        self, paths: Mapping[str, str], sizes: Mapping[str, int], limit: int
-    ) -> tuple[dict[str, str], list[str]]:
-        """Which of these files go into the patch, and which are left out, and why."""
-        kept, omitted = {}, []
-        for path, kind in paths.items():
-            full = os.path.join(self.top, path)
-            size = max(_size_of(full), sizes.get(path, 0))
-            if is_record(full):
+    def select(self, paths: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
+        """The files that a patch is made of; the others are noted."""
+        largest = {
+            path: max(size_of(os.path.join(self.top, path)), sizes.get(path, 0)) for path in paths
+        }
+        kept, room = {}, _DIFF_LIMIT
+        for path in sorted(paths, key=lambda path: largest[path]):
+            room -= largest[path]
+            if is_record(os.path.join(self.top, path)):
                 # It would hold the patch before it, and so on.
-                omitted.append(f"the record {path}")
-            elif size > limit:
-                omitted.append(f"{path} ({format_size(size)}, over the {format_size(limit)})")
+                self.omitted.append(f"the record {path}")
+            elif largest[path] > PATCH_LIMIT or room < 0:
+                self.omit(path, f"over the {format_size(PATCH_LIMIT)} of a patch")
             else:
-                kept[path] = kind
-        return kept, omitted
+                kept[path] = paths[path]
+        return kept
 
-    def make_patch(
-        self, commit: str, paths: Mapping[str, str], old: Container[str], omitted: list[str]
-    ) -> list[str]:
-        """One patch of these files, as lines; `old` are those that the commit has."""
+    def omit(self, path: str, reason: str) -> None:
+        """Note that a file is left out, with what tells whether it is still the same."""
+        full = os.path.join(self.top, path)
+        size = size_of(full)
+        known = hash_file(full) if size <= _OMITTED_HASH_LIMIT else None
+        content = f", sha256 {known}" if known else ""
+        self.omitted.append(f"{path} ({reason}, {format_size(size)}{content})")
+
+    def list_diffs(
+        self, commit: str, paths: Mapping[str, str], old: Container[str]
+    ) -> list[tuple[str, ...]]:
+        """What to ask `git diff` for these files; `old` are those that the commit has."""
         changed = [path for path, kind in paths.items() if kind == "changed"]
-        single = [path for path, kind in paths.items() if kind != "changed"]
-        is_all = len(changed) > FEW_PATHS and set(changed) == self.changed
-        batches = [[]] if is_all else _in_batches(changed)
+        is_all = len(changed) > _FEW_PATHS and set(changed) == self.changed
+        batches = [[]] if is_all else in_batches(changed)
         diffs: list[tuple[str, ...]] = [(commit, "--", *batch) for batch in batches]
-        for path in single:
+        for path in (path for path, kind in paths.items() if kind != "changed"):
             # The index doesn't know the file: compared with nothing, it is new as a whole.
             new = ("--no-index", "--", "/dev/null", path)
             diffs.append((f"{commit}:{path}", "--", path) if path in old else new)
-        patch = self.read_diffs(diffs)
-        lines = redact_patch(portable_patch(patch, self.top, omitted), omitted)
-        sections = split_patch(lines)
-        names = [read_name(section[0]) for section in sections]
-        for name, section in zip(names, sections):
-            is_gone = section[1].startswith("deleted file ") and names.count(name) == 1
-            if is_gone and _is_file_in(self.top, name):
-                omitted.append(f"what may be read of {name}, which git no longer tracks")
-        if sum(map(len, lines)) + len(lines) > PATCH_LIMIT:
-            raise _Unavailable(f"more than {format_size(PATCH_LIMIT)}")
-        return lines
+        return diffs
 
-    def read_diffs(self, diffs: Sequence[Sequence[str]]) -> bytes:
-        """What these diffs say, which work side by side; `_Unavailable` if that is too much."""
+    def read_diffs(self, diffs: Sequence[Sequence[str]]) -> list[FilePatch]:
+        """What these diffs say, which work side by side."""
         options = ("--literal-pathspecs", *self.filters, *_DIFF)
-        patch = b""
-        try:
-            # Not all at once: a process may have so many pipes and no more.
-            for start in range(0, len(diffs), DIFFS_AT_ONCE):
-                for number, diff in enumerate(diffs[start : start + DIFFS_AT_ONCE]):
-                    process = _start_git(self.top, *options, *diff, since=self.started)
-                    self.processes[f"diff {number}"] = process
-                for key in list(self.processes):
-                    room = PATCH_LIMIT - len(patch)
-                    patch += self.processes.pop(key).read_up_to(room, self.time_left)
-        finally:
-            self.abandon()
-            self.processes.clear()
-        return patch
+        text = b""
+        # Not all at once: a process may have so many pipes and no more.
+        for start in range(0, len(diffs), _DIFFS_AT_ONCE):
+            batch = diffs[start : start + _DIFFS_AT_ONCE]
+            for number, diff in enumerate(batch):
+                self.start(f"diff {number}", *options, *diff)
+            text += b"".join(self.answer(f"diff {n}", needed=False) for n in range(len(batch)))
+        return parse_patch(text.decode("utf-8", "surrogateescape").split("\n")[:-1])
+
+    def choose_sections(self, sections: Sequence[FilePatch]) -> list[str]:
+        """The lines of the files that go into the patch; the others are noted."""
+        room, left_out = PATCH_LIMIT, {}
+        for section in sorted(sections, key=lambda section: section.size):
+            room -= section.size
+            limit = f"over the {format_size(PATCH_LIMIT)} of a patch" if room < 0 else ""
+            reason = section.find_obstacle() or limit
+            if reason:
+                left_out[section.name] = reason
+        for name, reason in left_out.items():
+            self.omit(name, reason)
+        names = [section.name for section in sections]
+        for section in sections:
+            is_gone = section.is_deleted and names.count(section.name) == 1
+            if is_gone and os.path.isfile(os.path.join(self.top, section.name)):
+                untracked = f"what may be read of {section.name}, which git no longer tracks"
+                self.omitted.append(untracked)
+        return [line for s in sections if s.name not in left_out for line in s.lines]
 
 
 def parse_status(text: str) -> tuple[Record, list[tuple[str, str]]]:
@@ -2395,7 +1918,7 @@ def parse_index(text: str) -> tuple[dict[str, str], list[str]]:
     """
     hidden, submodules = {}, set()
     # Of the lines, which may be a hundred thousand, the plain ones never become Python objects.
-    for tag, mode, path in _pattern(_ODD_ENTRY).findall(f"\0{text}"):
+    for tag, mode, path in pattern(_ODD_ENTRY).findall(f"\0{text}"):
         if mode == "160000":
             submodules.add(path)
         elif tag not in "HM":
@@ -2414,49 +1937,47 @@ def find_tracked(index: str, paths: set[str]) -> set[str]:
     return {path for path in paths if any(f" {n}\t{path}\0" in index for n in range(4))}
 
 
+def tell_omitted(omitted: Sequence[str]) -> Record:
+    """What a patch lacks, as a record tells it."""
+    omitted = list(dict.fromkeys(omitted))
+    if len(omitted) > _OMITTED_LIMIT:
+        omitted[_OMITTED_LIMIT:] = [f"{len(omitted) - _OMITTED_LIMIT:,} more"]
+    return {"git_patch_omitted": f"left out: {'; '.join(omitted)}" if omitted else None}
+
+
+def list_omitted(module: Record) -> list[str]:
+    """What a patch lacks, as its record tells."""
+    text = str(module.get("git_patch_omitted") or "").replace("left out: ", "")
+    return [part for part in text.split("; ") if part]
+
+
 def add_late_sources(module: Record, sources: Iterable[str]) -> Record:
     """A state whose patch also has the new sources that a program has loaded only as it ran."""
 
     def read() -> Record:
-        return _GitProbe(module["name"], module["module_path"]).read(allow_dirty=True)
+        return GitProbe(module["name"], module["module_path"]).read(allow_dirty=True)
 
-    later = _attempt(read)
-    if isinstance(later, str):
-        what = f"whatever isn't committed of {', '.join(sorted(sources))}, loaded later ({later})"
-        later = {"git_patch_omitted": f"left out: {what}"}
+    later, names = attempt(read), sorted(sources)
+    if isinstance(later, Missing):
+        later = tell_omitted([f"whatever isn't committed of {', '.join(names)} ({later})"])
     patch = list(module.get("git_patch", []))
     before, after = (
-        {read_name(section[0]): section for section in split_patch(state.get("git_patch", []))}
+        {section.name: section for section in parse_patch(state.get("git_patch", []))}
         for state in (module, later)
     )
     # What was left out of the first patch still is.
     omitted = [*list_omitted(module), *list_omitted(later)]
-    committed = list_recommitted(module, later, sources)
-    omitted += [f"what {name} became by a commit that was made meanwhile" for name in committed]
-    for name in sorted(sources):
-        section = after.get(name, [])
-        if section == before.get(name, []):
-            continue
-        if name not in before and section[1].startswith("new file mode "):
-            patch += section
-        else:
-            omitted.append(f"the changes of {name} after the run began, and before it was loaded")
-    left_out = f"left out: {'; '.join(dict.fromkeys(omitted))}" if omitted else None
-    return _Fixed(module, git_patch=patch or None, git_patch_omitted=left_out)
-
-
-def list_recommitted(module: Record, later: Record, sources: Iterable[str]) -> list[str]:
-    """Which of these sources differ between the commits of two states of a repository."""
-    commits = [state.get("git_commit_hash", "") for state in (module, later)]
-    if len({*commits, ""}) < 3:
-        return []
-    names = sorted(sources)
-    look = ("--literal-pathspecs", "diff", "--name-only", "-z", "--no-renames", *commits, "--")
-    try:
-        status, said = run_git(module["git_working_dir"], *look, *names)
-    except RecordError:
-        return names
-    return names if status else [name for name in names if name in said.split("\0")]
+    commits = {state.get("git_commit_hash") for state in (module, later)} - {None}
+    if len(commits) == 2:
+        omitted.append(f"what may be other in {', '.join(names)} by a commit made meanwhile")
+    for section in (after[name] for name in names if name in after):
+        known = before.get(section.name)
+        if known is None and section.is_new:
+            patch += section.lines
+        elif known is None or known.lines != section.lines:
+            changed = f"the changes of {section.name} after the run began"
+            omitted.append(f"{changed}, and before it was loaded")
+    return Fixed(module, git_patch=patch or None, **tell_omitted(omitted))
 
 
 def loaded_sources(top: str, real_path: str) -> list[str]:
@@ -2471,14 +1992,14 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
     found = {real_path} if os.path.isfile(real_path) else set()
     # A real path costs too much to ask it for every module.
     folders: dict[str, str] = {}
-    for attributes in _module_attributes():
+    for attributes in module_attributes():
         file, name = attributes.get("__file__"), attributes.get("__name__")
         if not isinstance(file, str) or file.startswith(library):
             continue
         if f"{os.sep}site-packages{os.sep}" in file or file.startswith(scripts):
             continue
         if file.endswith(".py") or name in ("__main__", "__mp_main__"):
-            folder, file = os.path.split(_absolute(file))
+            folder, file = os.path.split(absolute(file))
             if folder not in folders:
                 folders[folder] = os.path.realpath(folder)
                 found.update(_links_in(folder) if folders[folder] != folder else ())
@@ -2496,11 +2017,7 @@ def _links_in(path: str) -> Iterator[str]:
         path = os.path.dirname(path)
 
 
-def _is_file_in(top: str, path: str) -> bool:
-    return os.path.isfile(os.path.join(top, path))
-
-
-def is_foreign(top: str, path: str) -> bool:
+def _is_foreign(top: str, path: str) -> bool:
     """Whether a file is one of another repository inside this one."""
     while path := os.path.dirname(path):
         if os.path.lexists(os.path.join(top, path, ".git")):
@@ -2508,187 +2025,60 @@ def is_foreign(top: str, path: str) -> bool:
     return False
 
 
-def _in_batches(paths: Iterable[str], room: int = 20_000) -> Iterator[list[str]]:
-    """The paths in parts that a command line has room for, also on Windows."""
-    batch: list[str] = []
-    length = 0
-    for path in paths:
-        length += len(path) + 3
-        if batch and length > room:
-            yield batch
-            batch, length = [], len(path) + 3
-        batch.append(path)
-    if batch:
-        yield batch
+class FilePatch:
+    """One file's part of a patch, as git writes it (git-diff(1), "Generating patch text")."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.name = _read_name(lines[0])
+        self.size = sum(map(len, lines)) + len(lines)
+        kind = lines[1] if len(lines) > 1 else ""
+        self.is_new, self.is_deleted = (kind.startswith(k) for k in ("new file", "deleted file"))
+
+    @property
+    def modes(self) -> set[str]:
+        """The file's modes before and after, as far as the patch tells."""
+        return set(pattern(_MODE).findall("\n".join(self.lines)))
+
+    def find_obstacle(self) -> str:
+        """Why a record must not hold it; '' if it may."""
+        text = "\n".join(self.lines)
+        if not is_utf8(text):
+            return "not UTF-8"
+        if attempt(self.is_pycrumbs) is True:
+            return "pycrumbs itself"
+        start = text.find("\n@@ ")
+        body = pattern(r"(?m)^[ +-]").sub("", text[start:]) if start >= 0 else ""
+        return "what looks like a secret" if holds_secret(body, self.name) else ""
+
+    def is_pycrumbs(self) -> bool:
+        """Whether it adds this very file, as whoever vendors it does."""
+        if not self.is_new or not self.name.endswith(".py") or self.size < size_of(__file__):
+            return False
+        added = [line[1:] for line in self.lines if line.startswith("+") and line[:4] != "+++ "]
+        return added == read_bytes(__file__).decode().split("\n")[:-1]
 
 
-def _module_attributes() -> list[Record]:
-    """The attributes of the loaded modules; asked in a way that doesn't wake lazy ones.
-
-    `sys.modules` also holds None for modules that must not be imported, and odd objects.
-    """
-    modules = [m for m in list(sys.modules.values()) if issubclass(type(m), types.ModuleType)]
-    return [object.__getattribute__(module, "__dict__") for module in modules]
+# In hashes git takes whatever is no longer than one.
+_MODE = r"(?m)^(?:(?:old|new|deleted file|new file) mode |index [^.\n]{0,64}\.\.[^ \n]{0,64} )(.*)$"
 
 
-_SECTION = r"(?m)^(?=diff --git )"  # where one file's patch begins
-
-
-def portable_patch(patch: bytes, top: str, omitted: list[str]) -> list[str]:
-    """A patch as lines of text; files that aren't UTF-8 go in as git's binary patches.
-
-    Names need no such care: git writes them in ASCII. A file whose content can't be told from
-    the patch (it changes meanwhile, or an attribute converts it) is added to `omitted`.
-    """
-    try:
-        return patch.decode("utf-8").split("\n")[:-1]
-    except UnicodeDecodeError:
-        pass
-    lines: list[str] = []
-    for section in _pattern(_SECTION).split(patch.decode("utf-8", "surrogateescape")):
-        if section and _is_utf8(section):
-            lines += section.split("\n")[:-1]
-        elif section:
-            plain = section.split("\n")
-            binary = format_binary_patch(section, top) if redact_file(plain) == plain else []
-            lines += binary
-            if not binary:
-                omitted.append(f"{_name_in(section)} (not UTF-8, and not as git would store it)")
-    return lines
-
-
-def split_patch(lines: list[str]) -> list[list[str]]:
-    """A patch's lines by file."""
+def parse_patch(lines: Sequence[str]) -> list[FilePatch]:
+    """A patch's parts, file by file."""
     starts = [number for number, line in enumerate(lines) if line.startswith("diff --git ")]
-    return [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)])]
+    ends = [*starts[1:], len(lines)]
+    return [FilePatch(list(lines[start:end])) for start, end in zip(starts, ends)]
 
 
-def redact_patch(lines: list[str], omitted: list[str]) -> list[str]:
-    """A patch without secrets; the files whose patch no longer applies by that join `omitted`."""
-    redacted: list[str] = []
-    for section in split_patch(lines):
-        # Our own file speaks of secrets all the time, and holds none.
-        clean = section if _attempt(is_own_patch, section) is True else redact_file(section)
-        if clean != section:
-            omitted.append(
-                f"the secrets in {read_name(section[0])}, so that its patch is not exact"
-            )
-        redacted += clean
-    return redacted
-
-
-def is_own_patch(lines: Sequence[str]) -> bool:
-    """Whether one file's patch adds this very file, as whoever vendors it does."""
-    if "new file mode 100644" not in lines[:2] or not lines[0].endswith("pycrumbs.py"):
-        return False
-    own = {f"+{line}" for line in _read_bytes(__file__).decode().split("\n")}
-    return own >= {line for line in lines if line.startswith("+") and line[:4] != "+++ "}
-
-
-def redact_file(lines: list[str]) -> list[str]:
-    """One file's patch without secrets, line for line."""
-    headers = next((n for n, line in enumerate(lines) if line.startswith("@@ ")), len(lines))
-    marks, texts = [line[:1] for line in lines[headers:]], [line[1:] for line in lines[headers:]]
-    is_code = lines[0].endswith(_CODE_SUFFIXES)
-    for number, text in enumerate(texts):
-        if any(word in text.lower() for word in _SUSPICIOUS):
-            end = _find_end(texts, number)
-            texts[number:end] = redact_lines(texts[number:end], is_code)
-        if "-----END" in text:
-            _hide_key(texts, number)
-    return [*lines[:headers], *map("".join, zip(marks, texts))]
-
-
-def _hide_key(lines: list[str], end: int) -> None:
-    """Redact the lines of a key whose beginning a patch doesn't show."""
-    is_key = _pattern(_KEY_LINE).fullmatch
-    for number in range(end - 1, -1, -1):
-        if not is_key(lines[number]):
-            return
-        lines[number] = REDACTED
-
-
-def _find_end(lines: Sequence[str], start: int) -> int:
-    """Behind the line where it closes, what a line opens: brackets, quotes, or a key."""
-    for opening, closing in _BLOCKS:
-        _, is_there, rest = lines[start].rpartition(opening)
-        if is_there and closing not in rest:
-            following = range(start + 1, min(start + SECRET_LINES, len(lines)))
-            return next((n for n in following if closing in lines[n]), start) + 1
-    return start + 1
-
-
-def redact_lines(lines: list[str], is_code: bool) -> list[str]:
-    """Lines without secrets; there are as many of them as before."""
-    redacted = redact_text("\n".join(lines), is_code).split("\n")
-    if len(redacted) == len(lines):
-        return redacted
-    start, tail = _count_equal(lines, redacted), _count_equal(lines[::-1], redacted[::-1])
-    end = max(start + 1, len(lines) - tail)
-    hidden = [line if line.startswith("@ -") else REDACTED for line in lines[start + 1 : end]]
-    return [*redacted[: start + 1], *hidden, *lines[end:]]
-
-
-def _count_equal(some: Sequence[str], others: Sequence[str]) -> int:
-    """How many lines two texts have in common before the first that differs."""
-    pairs = enumerate(zip(some, others))
-    least = min(len(some), len(others)) - 1
-    return next((number for number, (one, other) in pairs if one != other), least)
-
-
-def _name_in(section: str) -> str:
-    """The name of the file that one file's patch is of."""
-    return read_name(section.partition("\n")[0])
-
-
-def _is_utf8(text: str) -> bool:
-    """Whether a text can be written in UTF-8."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def format_binary_patch(section: str, top: str) -> list[str]:
-    """One file's text patch as a binary one (git's `literal` form); nothing if it can't be."""
-    header = section.partition("\n--- ")[0].split("\n")
-    _, new = _pattern(r"(?m)^index (\w+)\.\.(\w+)").search(section).groups()
-    # A blob's name of zeros stands for no file: it is deleted.
-    content = b"" if not new.strip("0") else _find_content(section, top, new)
-    if content is None:
-        return []
-    import base64
-    import zlib
-
-    data = zlib.compress(content)
-    lines = [*header, "GIT binary patch", f"literal {len(content)}"]
-    for start in range(0, len(data), 52):
-        chunk = data[start : start + 52]
-        # git's base85: a letter for the length (A-Z: 1-26, a-z: 27-52), then five characters a
-        # word.
-        length = chr(64 + len(chunk)) if len(chunk) <= 26 else chr(70 + len(chunk))
-        lines.append(length + base64.b85encode(chunk, pad=True).decode())
-    return [*lines, ""]
-
-
-def _find_content(section: str, top: str, blob: str) -> bytes | None:
-    """A changed file's content as git would store it, checked against the blob's name."""
-    import hashlib
-
-    path = os.path.join(top, _name_in(section))
-    try:
-        link = os.path.islink(path)
-        content = os.fsencode(os.readlink(path)) if link else _read_bytes(path)
-    except OSError:
-        return None
-    # As it is, and as autocrlf would store it: the blob's name tells which.
-    for candidate in (content, content.replace(b"\r\n", b"\n")):
-        digest = hashlib.new("sha256" if len(blob) == 64 else "sha1")
-        digest.update(b"blob %d\0%b" % (len(candidate), candidate))
-        if digest.hexdigest() == blob:
-            return candidate
-    return None
+def _read_name(header: str) -> str:
+    """The name that a header `diff --git a/NAME b/NAME` gives twice; '' if it is none of that."""
+    twice = header.partition("diff --git ")[2]
+    quote = '"' if twice.startswith('"') else ""
+    half = len(twice) // 2
+    name = twice[len(f"{quote}a/") : half - len(quote)]
+    if header != f"diff --git {quote}a/{name}{quote} {quote}b/{name}{quote}":
+        return ""
+    return os.fsdecode(_unquote(name)) if quote else name
 
 
 def _unquote(name: str) -> bytes:
@@ -2705,15 +2095,7 @@ def _unquote(name: str) -> bytes:
     return re.sub(rb"\\([0-7]{3}|.)", replace, os.fsencode(name))
 
 
-def _size_of(path: str) -> int:
-    """A file's size; 0 if there is none."""
-    try:
-        return os.lstat(path).st_size
-    except OSError:
-        return 0
-
-
-def _probe_module(module: str | types.ModuleType) -> _GitProbe:
+def probe_module(module: str | types.ModuleType) -> GitProbe:
     """A probe of the repository that a module, or the one of that name, is in."""
     import importlib
 
@@ -2725,7 +2107,7 @@ def _probe_module(module: str | types.ModuleType) -> _GitProbe:
             is_missing = isinstance(error, ModuleNotFoundError)
             kind = ModuleNotFoundError if is_missing else ImportError
             raise kind(problem, name=error.name) from error
-    return _GitProbe(module.__name__, getattr(module, "__file__", None))
+    return GitProbe(module.__name__, getattr(module, "__file__", None))
 
 
 def get_git_info(module: str | types.ModuleType, allow_dirty: bool = False) -> Record:
@@ -2750,7 +2132,14 @@ def get_git_info(module: str | types.ModuleType, allow_dirty: bool = False) -> R
         The module has no file, is in no git repository, is ignored there, or git is missing or
         refuses (in git's own words); or the repository is dirty and `allow_dirty` is False.
     """
-    return _probe_module(module).describe(allow_dirty)
+    return probe_module(module).describe(allow_dirty)
+
+
+# ------------------------------------------------------------------------------
+# Evidence: the packages
+# ------------------------------------------------------------------------------
+# What importlib.metadata finds, in its order: the first of a name is the one
+# that imports find.
 
 
 def get_installed_packages() -> dict[str, str]:
@@ -2767,72 +2156,27 @@ def get_installed_packages() -> dict[str, str]:
 
 def read_packages() -> tuple[dict[str, str], Record]:
     """The installed distributions, and the direct_url.json (PEP 610) of those that have one."""
+    import importlib.metadata
+    import json
+
     packages: dict[str, str] = {}
     origins: Record = {}
-    for read_text in find_distributions():
-        name, version = parse_metadata(read_metadata(read_text))
-        # The first on the path is the one that imports find.
-        if not name or not version or name in packages:
+    # Like imports, pass over entries that are no text.
+    folders = [entry for entry in sys.path if isinstance(entry, str)]
+    for distribution in importlib.metadata.distributions(path=folders):
+        name, version = parse_metadata(_read_metadata(distribution.read_text))
+        # A pip that was stopped leaves behind what it had renamed, to be removed.
+        is_leftover = os.path.basename(str(getattr(distribution, "_path", ""))).startswith("~")
+        if not name or not version or name in packages or is_leftover:
             continue
         packages[name] = version
-        origin = _attempt(read_text, "direct_url.json")
-        if origin and origin.startswith("{"):
-            import json
-
-            origins[name] = _attempt(json.loads, origin)
+        origin = attempt(distribution.read_text, "direct_url.json")
+        if origin and not isinstance(origin, Missing):
+            origins[name] = attempt(json.loads, origin)
     return dict(sorted(packages.items())), origins
 
 
-def find_distributions() -> Iterator[Callable[[str], str | None]]:
-    """For each distribution on `sys.path`, a function that reads one of its metadata files.
-
-    What importlib.metadata finds, in its order. While all finders are Python's own and all
-    entries are folders it needn't be asked: importing it takes longer than all the rest.
-    """
-    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
-    # Like imports, pass over entries that are no text.
-    folders = [entry for entry in sys.path if isinstance(entry, str)]
-    entries = [folder or "." for folder in folders]
-    if len(finders) > 1 or any(os.path.isfile(e) or e.endswith(".egg") for e in entries):
-        import importlib.metadata
-
-        for distribution in importlib.metadata.distributions(path=folders):
-            if not _is_leftover(os.path.basename(str(getattr(distribution, "_path", "")))):
-                yield distribution.read_text
-        return
-    for entry in entries:
-        for name in _names_in(entry):
-            if name.lower().endswith((".dist-info", ".egg-info")) and not _is_leftover(name):
-                yield _MetadataFolder(os.path.join(entry, name)).read_text
-
-
-def _names_in(folder: str) -> list[str]:
-    """The names in a folder; none if it is none, or can't be read."""
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
-
-
-def _is_leftover(name: str) -> bool:
-    """Whether a pip that was stopped left this behind, renamed to be removed."""
-    return name.startswith("~")
-
-
-class _MetadataFolder:
-    """The folder of a distribution's metadata, or the file that is all of an old one's."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def read_text(self, name: str) -> str | None:
-        try:
-            return _read_bytes(os.path.join(self.path, name) if name else self.path).decode()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
-            return None
-
-
-def read_metadata(read_text: Callable[[str], str | None]) -> str:
+def _read_metadata(read_text: Callable[[str], str | None]) -> str:
     """The METADATA of a wheel or the PKG-INFO of an egg; '' if it has none that can be read."""
     for file in ("METADATA", "PKG-INFO", ""):
         try:
@@ -2852,74 +2196,73 @@ def parse_metadata(text: str) -> tuple[str | None, str | None]:
 
     Parsing just these takes a fifth of the time of importlib.metadata's `Distribution.metadata`.
     """
-    header = _pattern(r"\r?\n\r?\n").split(text, maxsplit=1)[0]
-    lines = _pattern(r"(?im)^(name|version)[ \t]*:[ \t]*(.*?)[ \t\r]*$").findall(header)
+    header = pattern(r"\r?\n\r?\n").split(text, maxsplit=1)[0]
+    lines = pattern(r"(?im)^(name|version)[ \t]*:[ \t]*(.*?)[ \t\r]*$").findall(header)
     # Of several the first counts, as for importlib.metadata.
     fields = {key.lower(): value for key, value in reversed(lines)}
     name = fields.get("name")
     return name and canonical_name(name), fields.get("version")
 
 
-def read_origins(origins: Record, probes: Sequence[_GitProbe]) -> Record | None:
+def read_origins(
+    origins: Record, probes: Sequence[GitProbe], locate: Callable[[str], str]
+) -> Record | None:
     """Where packages come from that no index holds; editable ones with their repository's state.
 
     `probes` are at work already: a package that holds one's source needs no other.
     """
     origins = {name: origin for name, origin in origins.items() if isinstance(origin, dict)}
-    described = {name: describe_origin(origins[name]) for name in sorted(origins)}
+    described = {name: _describe_origin(origins[name]) for name in sorted(origins)}
     known = [probe for probe in probes if probe.top]
     since = min((probe.started for probe in probes), default=None)
-    started: dict[str, _GitProbe | str] = {}
+    started: dict[str, GitProbe | Missing] = {}
     for name, entry in described.items():
-        folder = find_editable_folder(origins[name])
+        folder = _find_editable_folder(origins[name], locate)
         own = [probe for probe in known if folder and is_below(probe.real_path, folder)]
         if own:
             entry["git_working_dir"] = own[0].top
         elif folder:
-            started[name] = _attempt(_GitProbe, name, folder, since)
-    started = {
-        name: _attempt(found.advance) or found if isinstance(found, _GitProbe) else found
-        for name, found in started.items()
-    }
+            started[name] = attempt(GitProbe, name, folder, since)
+    for name, found in started.items():
+        if isinstance(found, GitProbe):
+            # All of them first, so that their programs work side by side.
+            started[name] = attempt(found.advance) or found
     seen: dict[str, Record] = {probe.top: {"git_working_dir": probe.top} for probe in known}
     for name, found in started.items():
-        described[name].update(read_origin(name, found, seen))
+        described[name].update(_read_origin(name, found, seen))
     return described or None
 
 
-def read_origin(name: str, probe: _GitProbe | str, seen: dict[str, Record]) -> Record:
+def _read_origin(name: str, probe: GitProbe | Missing, seen: dict[str, Record]) -> Record:
     """The state of the repository that a package lies in, or why it isn't known.
 
     `seen` holds what has been said of repositories before, so that a patch is there once.
     """
-    state = probe if isinstance(probe, str) else None
-    if isinstance(probe, _GitProbe):
-        if probe.top in seen:
-            is_ignored = _attempt(probe.is_ignored) is True
-            probe.abandon()
-            return {} if is_ignored else seen[probe.top]
-        state = _attempt(probe.describe, allow_dirty=True)
-    if not isinstance(state, dict):
+    state: Record | Missing
+    if isinstance(probe, Missing):
+        state = probe
+    elif probe.top in seen:
+        is_ignored = attempt(probe.is_ignored) is True
+        probe.abandon()
+        return {} if is_ignored else seen[probe.top]
+    else:
+        state = attempt(probe.describe, allow_dirty=True)
+    if isinstance(state, Missing):
         outside = ("not a git repository (or any", "ignores that file")
-        is_outside = any(reason in str(state) for reason in outside)
+        is_outside = any(reason in state for reason in outside)
         return {} if is_outside else {"git_commit_hash": state}
     state = {key: value for key, value in state.items() if key.startswith("git_")}
     if "git_working_dir" in state:
         again = {"git_patch_omitted": f"the same as that of {name}"} if "git_patch" in state else {}
-        seen[state["git_working_dir"]] = _without_none({**state, "git_patch": None, **again})
+        seen[state["git_working_dir"]] = without_none({**state, "git_patch": None, **again})
     return state
 
 
-def is_below(path: str, folder: str) -> bool:
-    """Whether a path leads into a folder; both are absolute."""
-    return path.startswith(os.path.join(folder, ""))
-
-
-def describe_origin(origin: Record) -> Record:
+def _describe_origin(origin: Record) -> Record:
     """What a direct_url.json says, as a record tells it."""
-    hashes = _items(get(origin, "archive_info", "hashes"))
+    hashes = [*get(origin, "archive_info", "hashes", kind=dict).items()]
     hashes.sort(key=lambda item: item[0] != "sha256")
-    return _without_none(
+    return without_none(
         {
             "url": redact_remote(str(origin.get("url"))),
             "vcs": get(origin, "vcs_info", "vcs"),
@@ -2933,7 +2276,7 @@ def describe_origin(origin: Record) -> Record:
     )
 
 
-def find_editable_folder(origin: Record) -> str | None:
+def _find_editable_folder(origin: Record, locate: Callable[[str], str]) -> str | None:
     """The folder of a package that is installed in editable mode."""
     if not get(origin, "dir_info", "editable"):
         return None
@@ -2949,16 +2292,13 @@ def find_editable_folder(origin: Record) -> str | None:
         from urllib.request import url2pathname
 
         folder = url2pathname(path)
-    folder = os.path.realpath(folder)
-    if _rerun is not None:
-        # The code comes from the checkout, which stands for the repository.
-        folder = _map_import(folder, _rerun.plan)
+    folder = locate(folder)
     return folder if os.path.isdir(folder) else None
 
 
 def canonical_name(name: str) -> str:
     """A distribution's name as PEP 503 writes it."""
-    return str(_pattern(r"[-_.]+").sub("-", name)).lower()
+    return str(pattern(r"[-_.]+").sub("-", name)).lower()
 
 
 # ------------------------------------------------------------------------------
@@ -2967,6 +2307,7 @@ def canonical_name(name: str) -> str:
 # A library that is imported is seeded at once; one that isn't, at the moment
 # somebody imports it while a run is in progress. pycrumbs imports none itself.
 
+_SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
 # TensorFlow's and PyTorch's also seed their GPU generators.
 _SEEDERS = {  # the module that must have been loaded: the function to call, from its attributes
     "numpy.random": ("seed",),
@@ -2975,16 +2316,11 @@ _SEEDERS = {  # the module that must have been loaded: the function to call, fro
 }
 
 
-def draw_seed(nested: bool = False) -> int:
-    """Draw a seed from the OS, so that no generator is disturbed.
+def draw_seed() -> int:
+    """Draw a seed from `random`: a program that has seeded it draws the same one each time."""
+    import random
 
-    Inside another tracked run it comes from `random`, so that the outer run's seed fixes it.
-    """
-    if nested:
-        import random
-
-        return random.getrandbits(32)
-    return int.from_bytes(os.urandom(4), "big")
+    return random.getrandbits(32)
 
 
 def check_seed(seed: object) -> int:
@@ -2999,7 +2335,7 @@ def check_seed(seed: object) -> int:
     except TypeError:
         kind = type(seed).__name__
         raise TypeError(f"expected an integer or None, not {seed!r:.80} ({kind})") from None
-    if not 0 <= number < SEED_LIMIT:
+    if not 0 <= number < _SEED_LIMIT:
         raise ValueError(f"expected 0 to 2**32 - 1, not {number}")
     return number
 
@@ -3018,7 +2354,7 @@ def seed_tasks(
     Parameters
     ----------
     seed
-        An integer 0 to 2**32 - 1 (NumPy's range), or None to draw one from the OS.
+        An integer 0 to 2**32 - 1 (NumPy's range), or None to draw one from `random`.
     seed_numpy, seed_tensorflow, seed_torch
         Whether to seed that library.
 
@@ -3034,14 +2370,23 @@ def seed_tasks(
     ValueError
         It is out of range.
     """
+    seed = draw_seed() if seed is None else check_seed(seed)
+    seed_run(seed, seed_numpy, seed_tensorflow, seed_torch)
+    # What the user asks for outlasts the runs.
+    seed_on_import.lasting = dict(seed_on_import.waiting)
+    return seed
+
+
+def seed_run(seed: int, seed_numpy: bool, seed_tensorflow: bool, seed_torch: bool) -> None:
+    """Seed `random` and these libraries; those that aren't imported yet, while runs go on."""
     import random
 
-    seed = draw_seed() if seed is None else check_seed(seed)
     random.seed(seed)
     for name, is_wanted in zip(_SEEDERS, (seed_numpy, seed_torch, seed_tensorflow)):
-        if is_wanted and not _seed_on_import.postpone(name, seed):
+        if is_wanted and name in sys.modules:
             _seed_library(name, seed)
-    return seed
+        elif is_wanted:
+            seed_on_import.postpone(name, seed)
 
 
 def _seed_library(name: str, seed: int) -> None:
@@ -3053,77 +2398,35 @@ def _seed_library(name: str, seed: int) -> None:
             function = getattr(function, attribute)
         function(seed)
     except Exception as error:
-        _warn(f"could not seed {name}: {_describe_briefly(error)}")
+        warn(f"could not seed {name}: {describe_briefly(error)}")
 
 
 class _SeedOnImport:
     """Seeds libraries as they are imported: a finder in `sys.meta_path` (PEP 451) while needed.
 
-    `waiting` maps the modules still to be seeded to their seeds, and `outside` those that were to
-    be seeded outside any run. The finder lets the others find the module and only has its loader
-    call back.
+    `waiting` maps the modules still to be seeded to their seeds; `lasting` are those that wait on
+    when the last run has ended. The finder lets the others find the module, and puts a loader
+    around theirs.
     """
 
     def __init__(self) -> None:
         self.waiting: dict[str, int] = {}
-        self.outside: dict[str, int] = {}
+        self.lasting: dict[str, int] = {}
         self.asking: set[str] = set()
 
-    def postpone(self, name: str, seed: int) -> bool:
-        """Seed a module when it is loaded; False if it is loaded already."""
+    def postpone(self, name: str, seed: int) -> None:
+        """Seed a module when it is loaded."""
         self.waiting[name] = seed
-        if not _runs:
-            self.outside[name] = seed
-        module = sys.modules.get(name)
-        if type(module).__name__ == "_LazyModule":
-            # A lazy module (importlib.util.LazyLoader) loads at any touch.
-            self.arm(object.__getattribute__(module, "__spec__").loader, name)
-        elif module is not None and not self.watch(module, name):
-            # Another thread may have loaded it just now, and seeded it.
-            return self.waiting.pop(name, None) is None
         if self not in sys.meta_path:
             # First, or another finder would load the module before we hear of it.
             sys.meta_path.insert(0, self)
-        return True
 
     def forget(self) -> None:
-        """Seed nothing more because of a run; what waited before it waits on."""
-        waited = [*self.outside.items()]
-        self.waiting = {name: seed for name, seed in waited if name in self.waiting}
+        """The last run has ended: seed nothing more because of it."""
+        self.waiting = {name: self.lasting[name] for name in self.waiting if name in self.lasting}
         if not self.waiting and self in sys.meta_path:
-            others = [finder for finder in sys.meta_path if finder is not self]
-            if _thread._count():
-                # Another thread's import may be walking the old list, and would skip a finder.
-                sys.meta_path = others
-            else:
-                sys.meta_path[:] = others
-
-    def watch(self, module: Any, name: str) -> bool:
-        """Seed a module that is being executed as soon as that is done; False if it is done."""
-        spec = _attempt(object.__getattribute__, module, "__spec__")
-        if not getattr(spec, "_initializing", False):
-            return False
-
-        def finish(spec: Any, value: bool) -> None:
-            # Before another thread gets the module. One that couldn't be imported isn't there.
-            if name in sys.modules:
-                self.seed(name)
-            spec.__class__, spec._initializing = kind, value
-
-        kind = type(spec)
-        if not hasattr(kind, "_initializing"):
-            # importlib sets this to False in the end: that is all that it does then.
-            members = {"_initializing": property(lambda spec: True, finish)}
-            spec.__class__ = type(kind.__name__, (kind,), members)
-            if not vars(spec)["_initializing"]:
-                finish(spec, False)
-        return True
-
-    def seed(self, name: str) -> None:
-        """Seed a module now, if that is still to be done."""
-        seed = self.waiting.pop(name, None)
-        if seed is not None:
-            _seed_library(name, seed)
+            # A new list: another thread's import may be walking the old one, and would skip one.
+            sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self.waiting or name in self.asking:
@@ -3136,42 +2439,45 @@ class _SeedOnImport:
             spec = importlib.util.find_spec(name)
         finally:
             self.asking.discard(name)
-        if spec is not None and spec.loader is not None:
-            self.arm(spec.loader, name)
+        if hasattr(spec and spec.loader, "exec_module"):
+            spec.loader = _SeedingLoader(spec.loader)  # type: ignore[union-attr]
         return spec
 
-    def arm(self, loader: Any, name: str) -> None:
-        """Have this loader seed the module once it has executed it; a warning where it can't."""
+    def seed(self, name: str) -> None:
+        """Seed a module that has just been loaded, if that is still to be done."""
+        seed = self.waiting.pop(name, None)
+        self.lasting.pop(name, None)
+        if seed is not None:
+            _seed_library(name, seed)
+
+
+class _SeedingLoader:
+    """Stands in for a library's loader until that has loaded it."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def create_module(self, spec: Any) -> Any:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: Any) -> None:
         import random
 
-        execute = getattr(loader, "exec_module", None)
-        if execute is None or type(getattr(loader, "__dict__", None)) is not dict:
-            # A class (the loaders of frozen modules are), or nothing that takes a method.
-            del self.waiting[name]
-            _warn(f"could not seed {name}, as {loader!r} loads it: import it before the call")
-            return
-
-        def exec_module(module: types.ModuleType) -> None:
-            if module.__name__ != name:
-                # The loader is shared (a zip file's is), and the library is still to come.
-                execute(module)
-                return
-            # What it loads later isn't our affair: it gets its own method back.
-            vars(loader).pop("exec_module", None)
-            # Importing TensorFlow draws from it.
-            state = random.getstate()
-            try:
-                execute(module)
-            finally:
-                random.setstate(state)
-            self.seed(name)
-
-        if not hasattr(execute, "is_pycrumbs"):
-            exec_module.is_pycrumbs = True  # type: ignore[attr-defined]
-            loader.exec_module = exec_module
+        # Whoever asks the module for its loader gets its own.
+        module.__spec__.loader = module.__loader__ = self.loader
+        # Importing TensorFlow draws from it.
+        state = random.getstate()
+        try:
+            self.loader.exec_module(module)
+        finally:
+            random.setstate(state)
+        seed_on_import.seed(module.__name__)
 
 
-_seed_on_import = _SeedOnImport()
+seed_on_import = _SeedOnImport()
 
 
 # ------------------------------------------------------------------------------
@@ -3183,8 +2489,12 @@ _seed_on_import = _SeedOnImport()
 
 CAPTURE_COVERAGE = "partial: what was opened through Python, not by C libraries or child processes"
 # What git and the interpreter write there is no product of the function.
-_SKIPPED_FOLDERS = (".git", "__pycache__", ".venv", "node_modules", "site-packages")
+SKIPPED_FOLDERS = (".git", "__pycache__", ".venv", "node_modules", "site-packages")
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+_THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
+_LIST_LIMIT = 1000  # items of an argument that are looked at for paths
+_PATH_DEPTH = 4  # and the levels of lists and mappings
+_FILE_TIME_LAG = 0.01  # seconds by which some kernels' file times lag behind the clock, at most
 _NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux's
 # Literal, as `inspect` is imported only where it is needed.
 _SUSPENDABLE = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
@@ -3196,71 +2506,72 @@ def sign_file(path: str) -> tuple[int, ...] | None:
         found = os.stat(path)
     except (OSError, ValueError):
         return None
-    return _sign(found) if stat.S_ISREG(found.st_mode) else None
+    return sign(found) if stat.S_ISREG(found.st_mode) else None
 
 
-def _sign(found: os.stat_result) -> tuple[int, ...]:
+def sign(found: os.stat_result) -> tuple[int, ...]:
     """The signature of a file that was looked at."""
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-def describe_file(path: str, signature: tuple[int, ...] | None) -> Record:
+def _describe_file(path: str, signature: tuple[int, ...] | None) -> Record:
     """A file's entry, not yet hashed."""
     if signature is None:
         return {"path": path, "size": None, "mtime": None, "sha256": None}
     # Some file systems know the year 30000.
-    mtime = _attempt(format_time, signature[0] / 1e9)
+    mtime = attempt(format_time, signature[0] / 1e9)
     return {"path": path, "size": signature[2], "mtime": mtime, "sha256": None}
 
 
-def limit_files(entries: list[Record]) -> tuple[list[Record], str | None]:
-    """As many entries as a record lists; and what was left out."""
+def limit_files(entries: list[Record], omitted: list[Any]) -> list[Record]:
+    """As many entries as a record lists; the others are noted as omitted."""
     count = len(entries)
-    if count <= FILE_LIMIT:
-        return entries, None
-    return entries[:FILE_LIMIT], f"{count - FILE_LIMIT:,} of {count:,} files"
+    if count > FILE_LIMIT:
+        omitted.append(f"{count - FILE_LIMIT:,} of {count:,} files")
+    return entries[:FILE_LIMIT]
 
 
-def _join(*reasons: str | None) -> str | None:
+def join_reasons(reasons: Iterable[str | None]) -> str | None:
     """Several reasons as one, or None."""
     return "; ".join(reason for reason in reasons if reason) or None
 
 
 def find_inputs(
-    arguments: Mapping[str, Any], declared: Sequence[str]
-) -> tuple[list[Record], str | None]:
-    """The files that arguments name: whole folders where declared, else existing files.
+    arguments: Mapping[str, Any], declared: Sequence[str], omitted: list[str]
+) -> list[Record]:
+    """The entries of the files that arguments name: whole folders where declared, else files.
 
-    Returns their entries, and what was left out.
+    What is left out joins `omitted`.
     """
     found: dict[str, Record] = {}
-    omitted: list[str] = []
     for name in declared:
         paths = [*_paths_in(arguments[name], FILE_LIMIT)]
         if not paths and arguments[name] is not None:
             omitted.append(f"whatever {name} holds, which is no path")
         if _holds_more(arguments[name], FILE_LIMIT):
             omitted.append(f"what follows the first {FILE_LIMIT:,} items of {name}")
-        for path in map(_absolute, paths):
-            for file, signature in find_declared(path, omitted):
-                found[file] = {**describe_file(file, signature), "found": "declared"}
+        for path in map(absolute, paths):
+            for file, signature in _find_declared(path, omitted):
+                found[file] = {**_describe_file(file, signature), "found": "declared"}
     for name, value in arguments.items():
         # No path; or, as in `password_file`, the hash of a short secret is as good as the secret.
-        if issubclass(type(value), _PATHLESS) or _attempt(is_secret, name, value) is True:
+        if issubclass(type(value), _PATHLESS) or attempt(is_secret, name, value) is True:
             continue
-        files = [_absolute(p) for p in _paths_in(value, LIST_LIMIT) if os.path.isfile(p)]
+        files = [absolute(p) for p in _paths_in(value, _LIST_LIMIT) if os.path.isfile(p)]
         for path in files:
-            found.setdefault(path, {**describe_file(path, sign_file(path)), "found": "parameter"})
-        if files and name not in declared and _holds_more(value, LIST_LIMIT):
-            omitted.append(f"what follows the first {LIST_LIMIT:,} items of {name}")
-    entries, cut = limit_files([found[path] for path in sorted(found)])
-    return entries, _join(cut, *omitted)
+            found.setdefault(path, {**_describe_file(path, sign_file(path)), "found": "parameter"})
+        if files and name not in declared and _holds_more(value, _LIST_LIMIT):
+            omitted.append(f"what follows the first {_LIST_LIMIT:,} items of {name}")
+    cut: list[str] = []
+    entries = limit_files([found[path] for path in sorted(found)], cut)
+    omitted[:0] = cut
+    return entries
 
 
 _PATHLESS = (type(None), bool, int, float)
 
 
-def find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[int, ...] | None]]:
+def _find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[int, ...] | None]]:
     """A declared input, or the files in it if it is a folder, with their signatures."""
     if not os.path.isdir(path):
         return [(path, sign_file(path))]
@@ -3298,36 +2609,15 @@ def _leaves(value: Any, room: int, depth: int = 0) -> Iterator[object]:
 
     What their names or places say is a secret isn't among it.
     """
-    kind = type(value)
-    is_leaf = issubclass(kind, (str, bytes, *_PATHLESS))
-    items = None if is_leaf else value if issubclass(kind, dict) else _attempt(read_fields, value)
-    if not isinstance(items, dict) and not issubclass(kind, _SEQUENCES):
+    is_leaf = issubclass(type(value), (str, bytes, *_PATHLESS))
+    items = None if is_leaf else attempt(open_value, value)
+    if items is None or isinstance(items, Missing):
         yield value
-    elif depth < PATH_DEPTH:
+    elif depth < _PATH_DEPTH:
         import itertools
 
-        inner = _open_values(items) if isinstance(items, dict) else _hide_secrets(value)
-        for item in [*itertools.islice(inner, room)]:
+        for item in [*itertools.islice(items, room)]:
             yield from _leaves(item, room, depth + 1)
-
-
-def _open_values(items: Record) -> Iterator[object]:
-    """A mapping's values, without those that its keys say are secrets."""
-    for key, item in dict.items(items):
-        if type(key) is not str or _attempt(is_secret, key, item) is not True:
-            yield item
-
-
-_SEQUENCES = (list, tuple, set, frozenset)
-
-
-def _items_of(value: Any) -> Iterator[Any]:
-    """The items of a sequence or set by its base's own method.
-
-    A derived class may have overridden it with anything.
-    """
-    base = next((base for base in _SEQUENCES if issubclass(type(value), base)), None)
-    return iter(value) if base is None else base.__iter__(value)
 
 
 def _path_text(item: Any) -> str | None:
@@ -3349,140 +2639,108 @@ def scan_tree(
 ) -> tuple[dict[str, tuple[int, ...]], bool]:
     """The regular files below a folder, as relative paths, with their signatures; is that all?
 
-    At most VISIT_LIMIT directory entries are visited. Links are followed where asked, but to no
-    folder that they lie in. The names of folders that hold no data are added to `skipped`.
+    At most VISIT_LIMIT entries are visited.
     """
     files: dict[str, tuple[int, ...]] = {}
-    # Each with what identifies it and those around it, if that matters.
-    folders: list[tuple[str, tuple[object, ...]]] = [("", ())]
-    visited = 0
-    while folders:
-        folder, around = folders.pop()
-        if links:
-            identity = _attempt(_identify, f"{root}{os.sep}{folder}")
-            if identity in around:
-                continue
-            around = (*around, identity)
-        for entry in _scan_folder(f"{root}{os.sep}{folder}"):
-            visited += 1
-            if visited > VISIT_LIMIT:
-                return files, False
-            path = folder + entry.name
-            try:
-                if entry.is_dir(follow_symlinks=links):
-                    if entry.name not in _SKIPPED_FOLDERS:
-                        folders.append((path + os.sep, around))
-                    elif skipped is not None and entry.name != "__pycache__":
-                        skipped.add(entry.name)
-                elif entry.is_file(follow_symlinks=links):
-                    files[path] = _sign(entry.stat(follow_symlinks=links))
-            except OSError:
-                # Removed meanwhile.
-                continue
+    for visited, (path, entry) in enumerate(walk_tree(root, links, skipped)):
+        if visited == VISIT_LIMIT:
+            return files, False
+        try:
+            if entry.is_file(follow_symlinks=links):
+                files[path] = sign(entry.stat(follow_symlinks=links))
+        except OSError:
+            # Removed meanwhile.
+            continue
     return files, True
 
 
-def _scan_folder(path: str) -> Iterator[os.DirEntry[str]]:
-    """The entries of a folder; none if it was removed meanwhile, or is not ours to read.
+def walk_tree(
+    root: str,
+    links: bool = False,
+    skipped: set[str] | None = None,
+    on_error: Callable[[OSError], object] = bool,
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All entries below a folder, with their relative paths.
 
-    That it was read is noted nowhere: it is none of the program's doing, and slows the next fsync.
+    Links are followed where asked, after all else, but to no folder that they lie in. The names of
+    folders that hold no data are added to `skipped`.
     """
+    # Each with what identifies it and those around it, if that matters.
+    folders: list[tuple[str, tuple[object, ...]]] = [("", ())]
+    while folders:
+        folder, around = folders.pop()
+        if links:
+            identity = attempt(_identify_folder, f"{root}{os.sep}{folder}")
+            if identity in around:
+                continue
+            around = (*around, identity)
+        for entry in scan_folder(f"{root}{os.sep}{folder}", on_error):
+            path = folder + entry.name
+            yield path, entry
+            try:
+                is_folder = entry.is_dir(follow_symlinks=links)
+            except OSError:
+                # Removed meanwhile.
+                continue
+            if is_folder and entry.name not in SKIPPED_FOLDERS:
+                folders.insert(0 if entry.is_symlink() else len(folders), (path + os.sep, around))
+            elif is_folder and skipped is not None and entry.name != "__pycache__":
+                skipped.add(entry.name)
+
+
+def scan_folder(
+    path: str, on_error: Callable[[OSError], object] = bool
+) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder; `on_error` is told why there are none."""
     try:
-        descriptor = os.open(_Unnoted(path), os.O_RDONLY | _NO_ATIME) if _NO_ATIME else None
+        # Without a note of the time: that is none of the program's doing, and slows the next fsync.
+        descriptor = open_quietly(path, os.O_RDONLY | _NO_ATIME) if _NO_ATIME else None
     except OSError:
         # Only its owner may ask for that.
         descriptor = None
     try:
         with os.scandir(path if descriptor is None else descriptor) as entries:
             yield from entries
-    except OSError:
-        return
+    except OSError as error:
+        error.filename = path
+        on_error(error)
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _identify_folder(path: str) -> tuple[int, int]:
+    """What tells a folder from all others, whichever path led there."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def find_outputs(
     directory: str,
     tree: tuple[Mapping[str, tuple[int, ...]], bool],
     start: float,
-    fresh: Mapping[str, str | None],
-) -> tuple[list[Record], str | None]:
+    omitted: list[Any],
+) -> list[Record]:
     """The files in a directory that are new or changed since its `tree` was scanned.
 
-    `fresh` are the hashes of those whose times can't tell.
-    Returns their entries, and what was not looked at.
+    What is not looked at joins `omitted`.
     """
     before, knew_all = tree
     after, is_all = scan_tree(directory)
     # Where not all could be visited before, being unknown isn't being new.
-    since = (start - FILE_TIME_LAG) * 1e9
+    since = (start - _FILE_TIME_LAG) * 1e9
     outputs = []
     for path in sorted(after):
         signature = after[path]
         is_new = path not in before and (knew_all or signature[1] >= since)
         is_changed = path in before and before[path] != signature
-        if fresh.get(path) and not is_changed:
-            # None: it can't be read, or a signal came.
-            is_changed = hash_file(os.path.join(directory, path)) not in (fresh[path], None)
         if (is_new or is_changed) and not is_record(os.path.join(directory, path)):
-            entry = describe_file(path.replace(os.sep, "/"), signature)
+            entry = _describe_file(path.replace(os.sep, "/"), signature)
             del entry["mtime"]
             outputs.append(entry)
-    unseen = f"whatever lies beyond the first {VISIT_LIMIT:,} entries of the directory"
-    return outputs, None if is_all else unseen
-
-
-def hash_fresh(
-    directory: str, files: Mapping[str, tuple[int, ...]], record: str, room: int | None
-) -> dict[str, str | None]:
-    """The hashes of files so young that they could be written again at the very same time.
-
-    File times are as coarse as the kernel's clock before Linux 6.13 (git calls such files racily
-    clean). Large ones, which can't be written twice in that time, aren't hashed; nor is what there
-    is no room for, as in `hash_files`.
-    """
-    since = time.time_ns() - 20_000_000
-    limit = THREADED_HASHING if room is None else min(room, THREADED_HASHING)
-    return {
-        path: hash_file(os.path.join(directory, path))
-        for path, signature in files.items()
-        if signature[1] >= since and signature[2] <= limit
-        if os.path.join(directory, path) != record
-    }
-
-
-def holds_something_else(path: str) -> bool:
-    """Whether a file has a content, and that is no record."""
-    return _size_of(path) > 0 and os.path.isfile(path) and not is_record(path)
-
-
-def is_record(path: str) -> bool:
-    """Whether a file is a record, or the temporary or lock of one: never a run's own product."""
-    name = os.path.basename(path)
-    if not name.endswith(".json"):
-        return name.startswith(".") and ".json." in name and name.endswith((".tmp", ".lock"))
-    return _pattern(_RECORD_START).match(_read_start(path)) is not None
-
-
-def read_uuid(path: str) -> str:
-    """The uuid of a record, or of the first of a chain; '' if the file is neither."""
-    start = _read_start(path)
-    found = _pattern(_RECORD_START).match(start) and _pattern(_UUID).search(start)
-    return found[1] if found else ""
-
-
-def _read_start(path: str) -> str:
-    """The beginning of a regular file, as far as a record tells there that it is one."""
-    try:
-        return _read_bytes(path, 120).decode("utf-8", "replace") if os.path.isfile(path) else ""
-    except OSError:
-        return ""
-
-
-# pycrumbs 0.4 began with the uuid; a function's own file may, too, so what follows counts.
-_RECORD_START = r'\s*\[?\s*\{\s*"(?:pycrumbs": "|uuid": "[0-9a-f-]{36}",\s*"timing": \{)'
-_UUID = r'"uuid": "([0-9a-f-]{36})"'
+    if not is_all:
+        omitted.append(f"whatever lies beyond the first {VISIT_LIMIT:,} entries of the directory")
+    return outputs
 
 
 def hash_files(
@@ -3490,10 +2748,11 @@ def hash_files(
     room: int | None,
     root: str = "",
     on_progress: Callable[[int], object] | None = None,
+    stop: Callable[[], bool] = bool,
 ) -> int | None:
     """Fill in the entries' sha256, smallest files first, while there is room; return what is left.
 
-    Paths are relative to `root`. None is boundless room.
+    Paths are relative to `root`. None is boundless room. Once `stop` says so, nothing more is hashed.
     """
     chosen = []
     for entry in sorted((e for e in entries if e["size"] is not None), key=_entry_size):
@@ -3504,24 +2763,24 @@ def hash_files(
     if not chosen:
         return room
     total = sum(map(_entry_size, chosen))
-    helpers = min(len(chosen), _count_cores()) - 1 if total > THREADED_HASHING else 0
+    helpers = min(len(chosen), _count_cores()) - 1 if total > _THREADED_HASHING else 0
     # The largest first, so that the threads end together.
     chosen.reverse()
 
     def work() -> None:
-        while chosen and not _signals.hurry():
+        while chosen and not stop():
             try:
                 entry = chosen.pop(0)
             except IndexError:
                 # Another thread took the last one.
                 return
-            entry["sha256"] = hash_file(os.path.join(root, entry["path"]), on_progress)
+            entry["sha256"] = hash_file(os.path.join(root, entry["path"]), on_progress, stop)
 
     import threading
 
     threads = [threading.Thread(target=work) for _ in range(helpers)]
     # Starting a thread may fail (ulimit -u); then the others do its work.
-    started = [thread for thread in threads if _attempt(thread.start) is None]
+    started = [thread for thread in threads if attempt(thread.start) is None]
     work()
     for thread in started:
         thread.join()
@@ -3542,7 +2801,11 @@ def _count_cores() -> int:
 _hashes: dict[tuple[Any, ...], str] = {}  # of files that had settled when they were hashed
 
 
-def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> str | None:
+def hash_file(
+    path: str,
+    on_progress: Callable[[int], object] | None = None,
+    stop: Callable[[], bool] = bool,
+) -> str | None:
     """A file's SHA-256 in hexadecimal, None if it can't be read; remembered while it's the same."""
     import hashlib
 
@@ -3553,14 +2816,14 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
     # Files of size 0 below /proc may have no end: read no more than the size says.
     digest, left = hashlib.sha256(), signature[2]
     try:
-        with _open(_Unnoted(path), "rb", buffering=0) as file:
+        with os.fdopen(open_quietly(path, os.O_RDONLY), "rb", buffering=0) as file:
             buffer = memoryview(bytearray(min(2**20, left)))
             while size := file.readinto(buffer[:left]):
                 digest.update(buffer[:size])
                 left -= size
                 if on_progress:
                     on_progress(size)
-                if _signals.hurry():
+                if stop():
                     return None
     except OSError:
         return None
@@ -3572,11 +2835,15 @@ def hash_file(path: str, on_progress: Callable[[int], object] | None = None) -> 
     return digest.hexdigest()
 
 
-_captures: list[_Capture] = []  # of the runs in progress that asked for one
+# Of the run that goes on here and those around it; None where there is no run.
+active_captures: contextvars.ContextVar[tuple[Capture, ...] | None] = contextvars.ContextVar(
+    "captures", default=None
+)
+_captures: list[Capture] = []  # of all runs in progress that asked for one
 _hook_installed: list[bool] = []  # once installed, an audit hook stays
 
 
-class _Capture:
+class Capture:
     """The files that one run opens, as Python's audit events tell them (PEP 578).
 
     An event counts for the run it happens in and for those that one is nested in. Threads that
@@ -3600,7 +2867,8 @@ class _Capture:
         _captures.append(self)
 
     def end(self) -> None:
-        _captures.remove(self)
+        if self in _captures:
+            _captures.remove(self)
 
     def note(self, path: str, flags: int) -> None:
         """Note that a file is about to be opened; what the run has written itself is no input."""
@@ -3639,7 +2907,7 @@ class _Capture:
             came_later = now is None and signature[1] >= start * 1e9
             if path in known or came_later or (path in made and now == signature):
                 continue
-            inputs.append({**describe_file(path, signature), "found": "opened"})
+            inputs.append({**_describe_file(path, signature), "found": "opened"})
             if now == signature:
                 unchanged.add(path)
         return unchanged
@@ -3652,16 +2920,16 @@ class _Capture:
             signature = sign_file(path)
             is_listed = is_below(os.path.realpath(path), directory)
             if signature and signature != self.written[path] and not is_listed:
-                entries.append(describe_file(path, signature))
+                entries.append(_describe_file(path, signature))
                 del entries[-1]["mtime"]
         return entries
 
     def select(self, paths: Iterable[str]) -> list[str]:
         """The paths that aren't the interpreter's, the packages', the system's or ours."""
         # Reproducing these is the package inventory's business.
-        ignored = (*_interpreter_folders(), "/proc/", "/sys/", "/dev/", "/usr/share/zoneinfo/")
-        modules = {attributes.get("__file__") for attributes in _module_attributes()}
-        skipped = {f"{os.sep}{folder}{os.sep}" for folder in _SKIPPED_FOLDERS}
+        ignored = (*interpreter_folders(), "/proc/", "/sys/", "/dev/", "/usr/share/zoneinfo/")
+        modules = {attributes.get("__file__") for attributes in module_attributes()}
+        skipped = {f"{os.sep}{folder}{os.sep}" for folder in SKIPPED_FOLDERS}
         return sorted(
             path
             for path in list(paths)
@@ -3672,7 +2940,7 @@ class _Capture:
         )
 
 
-def _interpreter_folders() -> list[str]:
+def interpreter_folders() -> list[str]:
     """The folders of the standard library and of installed packages."""
     import sysconfig
 
@@ -3685,41 +2953,33 @@ def _interpreter_folders() -> list[str]:
     return [os.path.join(folder, "") for folder in folders if folder]
 
 
-class _Unnoted(str):
-    """A path that is opened by pycrumbs itself, and for no run."""
-
-
 def _note_event(event: str, arguments: tuple[Any, ...]) -> None:
     """Python's audit hook: must be quick, and neither raise, lock nor open anything."""
     if event != "open" and event != "os.rename":
         return
     try:
         path, other, flags = arguments[:3]
-        if not _captures or isinstance(path, (int, _Unnoted)):
-            # An opened descriptor has been an event before; ours are nobody's.
+        if not _captures or isinstance(path, (int, OwnPath)):
+            # Descriptors were reported when opened; our own opens don't count.
             return
-        path = _absolute(os.fsdecode(path))
+        path = absolute(os.fsdecode(path))
         for capture in _find_captures():
             if event == "open":
                 capture.note(path, flags)
             else:
-                capture.note_rename(path, _absolute(os.fsdecode(other)))
+                capture.note_rename(path, absolute(os.fsdecode(other)))
     except Exception:
         # The program's own opening must go on, whatever this one was.
         return
 
 
-def _find_captures() -> list[_Capture]:
-    """The captures that what happens now counts for."""
-    run = _active_run.get()
-    if run is None:
-        thread = _thread.get_ident()
-        return [capture for capture in _captures if capture.thread != thread]
-    captures = []
-    while run:
-        captures += [run.capture] if run.capture in _captures else []
-        run = run.parent
-    return captures
+def _find_captures() -> list[Capture]:
+    """The captures in progress that what happens now counts for."""
+    active = active_captures.get()
+    if active is not None:
+        return [capture for capture in active if capture in _captures]
+    thread = _thread.get_ident()
+    return [capture for capture in _captures if capture.thread != thread]
 
 
 # ------------------------------------------------------------------------------
@@ -3727,6 +2987,25 @@ def _find_captures() -> list[_Capture]:
 # ------------------------------------------------------------------------------
 # Any value becomes JSON of bounded size, at bounded cost: the walk stops as
 # soon as the text would pass TEXT_LIMIT. Nothing secret survives it.
+
+_DEPTH_LIMIT = 40  # levels of nesting that a description follows
+_TRACEBACK_LINES = 100  # kept of a long traceback, at either end
+_TRACEBACK_LENGTH = 2**17  # and the characters
+
+
+class Missing(str):
+    """Stands in a record for what could not be had: "unavailable: <reason>"."""
+
+    def __new__(cls, reason: object) -> Missing:
+        return super().__new__(cls, f"unavailable: {reason}")
+
+
+def attempt(read: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """What `read` returns, or `Missing` with the reason why it could not."""
+    try:
+        return read(*arguments, **named)
+    except Exception as error:
+        return Missing(describe_briefly(error))
 
 
 class _TooLong(Exception):
@@ -3757,7 +3036,7 @@ def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
         described = describer.walk(value, name, name)
         describer.spend(0 if isinstance(described, str) else 2)
     except (_TooLong, RecursionError):
-        return SUPPRESSED, {name: _type_name(value)}
+        return SUPPRESSED, {name: type_name(value)}
     return described, describer.kinds
 
 
@@ -3796,7 +3075,7 @@ class _Describer:
                 self.spend(len(REDACTED))
                 return REDACTED
             if kind not in _PLAIN_TYPES:
-                self.kinds[path] = _type_name(value)
+                self.kinds[path] = type_name(value)
             describe_one = next((f for base, f in _DESCRIBERS if issubclass(kind, base)), None)
             if describe_one is not None:
                 return describe_one(self, value, path)
@@ -3804,11 +3083,11 @@ class _Describer:
         except (_TooLong, RecursionError):
             raise
         except Exception as error:
-            self.kinds[path] = _type_name(value)
-            if not issubclass(kind, dict) and _is_mapping(kind):
+            self.kinds[path] = type_name(value)
+            if not issubclass(kind, dict) and is_mapping(kind):
                 # OmegaConf's can't be walked while a value is missing.
-                return self.text(_attempt(lambda: remove_addresses(repr(value))))
-            return self.text(f"<{_type_name(value)}: {_describe_briefly(error)}>")
+                return self.text(attempt(lambda: remove_addresses(repr(value))))
+            return self.text(f"<{type_name(value)}: {describe_briefly(error)}>")
 
     def text(self, text: str) -> str:
         """A text that stands for a value."""
@@ -3817,7 +3096,7 @@ class _Describer:
 
     def cut(self, reason: str, value: Any, path: str) -> str:
         """A text that stands for a container which is not walked."""
-        self.kinds[path] = _type_name(value)
+        self.kinds[path] = type_name(value)
         return self.text(reason)
 
     def walk_str(self, value: str, path: str) -> str:
@@ -3833,8 +3112,8 @@ class _Describer:
     def walk_float(self, value: float, path: str) -> float | str:
         number = float.__float__(value)
         text = float.__repr__(number)
-        if text in _NUMBERS:
-            self.kinds.setdefault(path, _type_name(value))
+        if text in NUMBERS:
+            self.kinds.setdefault(path, type_name(value))
             return self.walk_str(text, path)
         self.spend(len(text))
         return number
@@ -3849,8 +3128,8 @@ class _Describer:
         with _Nesting(self, value) as obstacle:
             if obstacle:
                 return self.cut(obstacle, value, path)
-            items, holder = [], _secret_holder(path)
-            for index, item in enumerate(_hide_secrets(value)):
+            items, holder = [], secret_holder(path)
+            for index, item in enumerate(hide_secrets(value)):
                 self.spend(2 if index else 0)
                 items.append(self.walk(item, f"{path}[{index}]", holder))
             return items
@@ -3877,7 +3156,7 @@ class _Describer:
             if obstacle:
                 return self.cut(obstacle, value, path)
             items: Record = {}
-            holder = _secret_holder(path)
+            holder = secret_holder(path)
             # {"name": "DB_PASSWORD", "value": "..."}
             label = dict.get(value, "name") if isinstance(value, dict) else None
             # A derived class may have overridden it with anything.
@@ -3886,8 +3165,7 @@ class _Describer:
                 name = self.key_text(key, path)
                 self.spend(len(name) + (6 if items else 4))
                 if name in items:
-                    stem = f"{name} ({_type_name(key)}"
-                    name = next(n for n in _numbered(stem) if n not in items)
+                    name = next(n for n in number_names(name) if n not in items)
                 below = f"{path}.{name}" if path else name
                 called = label if type(label) is str and name == "value" else name
                 items[name] = self.walk(item, below, f"{called} {holder}" if holder else called)
@@ -3896,7 +3174,7 @@ class _Describer:
     def key_text(self, key: Any, path: str) -> str:
         """A key as JSON objects have them, which is as a string."""
         if not issubclass(type(key), str):
-            self.kinds[f"{path}{{}}"] = _type_name(key)
+            self.kinds[f"{path}{{}}"] = type_name(key)
         inner = _Describer()
         inner.room = self.room
         text = inner.walk(key, "", "")
@@ -3918,11 +3196,11 @@ class _Describer:
         if self.exact_only:
             # It isn't even asked for its repr or items, which may take long, or query a database.
             raise _TooLong
-        if _is_mapping(kind):
+        if is_mapping(kind):
             return self.walk_mapping(value, path)
         if hasattr(kind, "shape") and any(hasattr(kind, name) for name in _ARRAY_PROTOCOLS):
             dtype = f" dtype {value.dtype}" if hasattr(kind, "dtype") else ""
-            return self.text(f"<{_type_name(value)} shape {tuple(value.shape)}{dtype}>")
+            return self.text(f"<{type_name(value)} shape {tuple(value.shape)}{dtype}>")
         if _is_sequence(kind):
             return self.walk_list(value, path)
         if _is_long_in_print(kind):
@@ -3941,25 +3219,29 @@ class _Nesting:
 
     def __enter__(self) -> str | None:
         cycle = id(self.value) in self.open
-        deep = len(self.open) >= DEPTH_LIMIT
+        deep = len(self.open) >= _DEPTH_LIMIT
         self.open.append(id(self.value))
         if cycle:
-            return f"<cycle: this {_type_name(self.value)} is inside itself>"
-        return f"<nested deeper than {DEPTH_LIMIT} levels>" if deep else None
+            return f"<cycle: this {type_name(self.value)} is inside itself>"
+        return f"<nested deeper than {_DEPTH_LIMIT} levels>" if deep else None
 
     def __exit__(self, *error: object) -> None:
         self.open.pop()
 
 
-def _hide_secrets(items: Iterable[Any]) -> Iterator[Any]:
-    """The items of a sequence without secrets: those of a command line, or of a name and value."""
-    is_pair = type(items) in (list, tuple) and len(items) == 2  # type: ignore[arg-type]
-    name = ""
-    for item in _items_of(items):
-        text = item if type(item) is str and len(item) <= TEXT_LIMIT else ""
-        is_value = name and not text.startswith("--") and is_secret(name, item)
-        yield REDACTED if is_value else redact_argv([text])[0] if "=" in text else item
-        name = text if is_pair or _pattern(r"--?[\w.-]+").fullmatch(text) else ""
+def open_value(value: Any) -> Iterator[Any] | None:
+    """What a container holds, without its secrets; None for what isn't a container."""
+    kind = type(value)
+    if issubclass(kind, SEQUENCES):
+        return hide_secrets(value)
+    items = value if issubclass(kind, dict) else read_fields(value)
+    if items is None:
+        return None
+    return (
+        item
+        for key, item in dict.items(items)
+        if type(key) is not str or attempt(is_secret, key, item) is not True
+    )
 
 
 _PLAIN_TYPES = (str, int, float, bool, type(None), list, dict)
@@ -3976,15 +3258,16 @@ _DESCRIBERS: tuple[tuple[type, Callable[[_Describer, Any, str], Any]], ...] = (
     (set, _Describer.walk_set),
     (frozenset, _Describer.walk_set),
 )
+# Floats that JSON has no number for.
+NUMBERS = ("nan", "inf", "-inf")
 
 
-def _is_mapping(kind: type) -> bool:
-    """Whether a type is one of mappings that can be read without changing them."""
+def is_mapping(kind: type) -> bool:
+    """Whether a type is one of mappings."""
     import collections.abc
 
-    # A metaclass may have made its types unhashable; a cache (cachetools') notes what is read.
-    is_mapping = _attempt(issubclass, kind, collections.abc.Mapping) is True
-    return is_mapping and not hasattr(kind, "currsize")
+    # A metaclass may have made its types unhashable.
+    return attempt(issubclass, kind, collections.abc.Mapping) is True
 
 
 # What arrays and tensors have, and neither what describes their type nor other things with a shape.
@@ -4023,9 +3306,8 @@ def list_fields(kind: type) -> list[str] | None:
 
 def _is_sequence(kind: type) -> bool:
     """Whether a type is one of Python's own that can be walked like a list, at no other cost."""
-    modules = ("builtins", "collections")
-    names = ("deque", "UserList", "dict_keys", "dict_values")
-    return any(c.__module__ in modules and c.__name__ in names for c in kind.__mro__)
+    names = ("deque", "UserList")
+    return any(c.__module__ == "collections" and c.__name__ in names for c in kind.__mro__)
 
 
 def _is_long_in_print(kind: type) -> bool:
@@ -4036,28 +3318,10 @@ def _is_long_in_print(kind: type) -> bool:
     is_array = any(base.__module__ == "array" for base in kind.__mro__)
     long_ones = (abc.MutableSequence, abc.MappingView)
     # A metaclass may have made its types unhashable.
-    return is_array or _attempt(issubclass, kind, long_ones) is True
+    return is_array or attempt(issubclass, kind, long_ones) is True
 
 
-def _secret_holder(path: str) -> str:
-    """The name of a container whose items are to be taken for what it is called, or ''."""
-    words = _split_name(path[-20:])
-    return words[-1] if words and words[-1] in _SECRET_HOLDERS else ""
-
-
-def _count(start: int) -> Iterator[int]:
-    """All numbers from that one on."""
-    import itertools
-
-    return itertools.count(start)
-
-
-def _numbered(stem: str) -> Iterator[str]:
-    """Names for keys whose own is taken: 'stem)', 'stem, 2)', 'stem, 3)' and so on."""
-    return (f"{stem}, {n})" if n > 1 else f"{stem})" for n in _count(1))
-
-
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
     """A value's type as it would be imported: 'pathlib.PosixPath', 'list'."""
     kind = type(value)
     try:
@@ -4076,7 +3340,7 @@ def _type_name(value: object) -> str:
 
 def remove_addresses(text: str) -> str:
     """A repr without memory addresses, which differ from run to run."""
-    return str(_pattern(r" at 0x[0-9a-fA-F]+| id='\d+'").sub("", text))
+    return str(pattern(r" at 0x[0-9a-fA-F]+| id='\d+'").sub("", text))
 
 
 def describe_result(result: Any) -> Record:
@@ -4102,8 +3366,8 @@ def describe_outcome(error: BaseException) -> Record:
     return {
         "status": "interrupted" if interrupted else "failed",
         "error": {
-            "type": _type_name(error),
-            "message": _shorten(redact_text(_text_of(error))),
+            "type": type_name(error),
+            "message": shorten(redact_text(_text_of(error)), TEXT_LIMIT),
             "traceback": format_traceback(error),
         },
     }
@@ -4125,11 +3389,11 @@ def format_stack(frame: types.FrameType) -> list[str]:
     try:
         import traceback
 
-        stack = traceback.extract_stack(frame, TRACEBACK_LINES)
-        lines = traceback.format_list([entry for entry in stack if not _is_own(entry.filename)])
+        stack = traceback.extract_stack(frame, _TRACEBACK_LINES)
+        lines = traceback.format_list([entry for entry in stack if not is_own(entry.filename)])
         return _clean_traceback("".join(lines))
     except Exception as problem:
-        return [f"unavailable: {_describe_briefly(problem)}"]
+        return [f"unavailable: {describe_briefly(problem)}"]
 
 
 def format_traceback(error: BaseException) -> list[str]:
@@ -4141,20 +3405,20 @@ def format_traceback(error: BaseException) -> list[str]:
         _drop_own_frames(report)
         return _clean_traceback("".join(report.format()))
     except Exception as problem:
-        return [f"unavailable: {_describe_briefly(problem)}"]
+        return [f"unavailable: {describe_briefly(problem)}"]
 
 
 def _clean_traceback(text: str) -> list[str]:
     """The lines of a traceback without secrets, and not too many of them."""
-    if len(text) > 2 * TRACEBACK_LENGTH:
+    if len(text) > 2 * _TRACEBACK_LENGTH:
         # Redacting more would take noticeable time.
-        head, tail = text[:TRACEBACK_LENGTH], text[-TRACEBACK_LENGTH:].partition("\n")[2]
+        head, tail = text[:_TRACEBACK_LENGTH], text[-_TRACEBACK_LENGTH:].partition("\n")[2]
         text = f"{head}\n... characters left out ...\n{tail}"
     lines = redact_text(text).splitlines()
-    if len(lines) > 2 * TRACEBACK_LINES:
-        omitted = [f"... {len(lines) - 2 * TRACEBACK_LINES} lines left out ..."]
-        lines = lines[:TRACEBACK_LINES] + omitted + lines[-TRACEBACK_LINES:]
-    return [_shorten(line) for line in lines]
+    if len(lines) > 2 * _TRACEBACK_LINES:
+        omitted = [f"... {len(lines) - 2 * _TRACEBACK_LINES} lines left out ..."]
+        lines = lines[:_TRACEBACK_LINES] + omitted + lines[-_TRACEBACK_LINES:]
+    return [shorten(line, TEXT_LIMIT) for line in lines]
 
 
 def _drop_own_frames(report: Any) -> None:
@@ -4162,7 +3426,7 @@ def _drop_own_frames(report: Any) -> None:
     # Without recursion, as there may be thousands.
     reports = [report]
     for one in reports:
-        one.stack[:] = [frame for frame in one.stack if not _is_own(frame.filename)]
+        one.stack[:] = [frame for frame in one.stack if not is_own(frame.filename)]
         others = (one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ()))
         reports += [other for other in others if other is not None]
 
@@ -4175,13 +3439,20 @@ def _text_of(error: BaseException) -> str:
         return f"<no text: its __str__ raised {type(problem).__name__}>"
 
 
-def _describe_briefly(error: BaseException) -> str:
-    return _shorten(f"{type(error).__name__}: {redact_text(_text_of(error))}", 500)
+def describe_briefly(error: BaseException) -> str:
+    return shorten(f"{type(error).__name__}: {redact_text(_text_of(error))}", 500)
 
 
-def _shorten(text: str, limit: int = TEXT_LIMIT) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}..."
+# ------------------------------------------------------------------------------
+# Secrets
+# ------------------------------------------------------------------------------
+# What may never be written. Names are taken apart, so that `tokenizer` holds no
+# token: strong ones always count, weak ones with a text long enough to be a key.
+# Values count by how well-known keys begin, and as passwords in URLs. Within a
+# text, `name=value` and `"name": "value"` count too. Every search takes linear
+# time: none goes twice over the same stretch, or is bounded there.
 
+_SECRET_LENGTH = 2000  # characters
 
 # What may never be written. Names are taken apart, so that `tokenizer` holds no token: strong ones
 # always count, weak ones with a text long enough to be a key. Values count by how well-known keys
@@ -4248,33 +3519,19 @@ _STRONG_VALUES = r"""(?xi)
 # What follows a weak one only counts if it is long, in one piece, and has a digit.
 _WEAK_VALUES = r"(?P<mark>\\{0,7}[\"']|)(?=[^\s\"']{0,100}\d)[\w+/=.~%-]{16,500}(?P=mark)"
 # A line without any of these holds no secret; looking for one would take a hundred times longer.
-_SUSPICIOUS = (
+_SUSPICIOUS = (  # in patterns
     *"pass pwd secret credential auth jwt key token bearer cookie csrf sid sig session @".split(),
     *(start.lower() for start, _ in _KEYS),
 )
 # Languages in which a text has quotes; elsewhere (settings, shells) it may go without.
 _CODE_SUFFIXES = tuple(".py .pyi .pyx .R .jl .m .c .h .cc .cpp .cu .rs .go .js .ts .java".split())
-# What goes on over several lines, and how it ends.
-_BLOCKS = (("-----BEGIN", "-----END"), *zip(('"' * 3, "'" * 3, *"([{"), ('"' * 3, "'" * 3, *")]}")))
-# A line of nothing but base64, as keys have them.
-_KEY_LINE = r"[\s\"']*[A-Za-z0-9+/=]{16,}(?:\\n)?[\s\"'+]*"
 # Settings that a strong name may have without holding a secret: `password: yes`.
 _HONEST_VALUES = {"", *"none null true false yes no on off auto".split()}
-_patterns: dict[str, Any] = {}
-
-
-def _pattern(text: str) -> Any:
-    """A compiled pattern, compiled when first needed."""
-    import re
-
-    if text not in _patterns:
-        _patterns[text] = re.compile(text)
-    return _patterns[text]
 
 
 def _split_name(name: str) -> list[str]:
     """The words of a name, in lower case: 'myAPI_Key' has my, api and key."""
-    found = _pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+").findall(name[:TEXT_LIMIT])
+    found = pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+").findall(name[:TEXT_LIMIT])
     return [word.lower() for word in found]
 
 
@@ -4294,11 +3551,11 @@ _ratings: dict[str, str] = {}
 def _judge_name(name: str) -> str:
     """What `_rate_name` says of a name that it doesn't know yet."""
     words = f"_{'_'.join(_split_name(name))}_"
-    if name in _HONEST_NAMES or _pattern(_COUNTING_NAMES).search(words):
+    if name in _HONEST_NAMES or pattern(_COUNTING_NAMES).search(words):
         return ""
-    if _pattern(_STRONG_NAMES).search(words):
+    if pattern(_STRONG_NAMES).search(words):
         return "strong"
-    return "weak" if _pattern(_WEAK_NAMES).search(words) else ""
+    return "weak" if pattern(_WEAK_NAMES).search(words) else ""
 
 
 def is_secret(name: str, value: Any) -> bool:
@@ -4317,6 +3574,28 @@ def is_secret(name: str, value: Any) -> bool:
     return len(value) >= _WEAK_LENGTH and start[0] not in "<[{("
 
 
+def secret_holder(path: str) -> str:
+    """The name of a container whose items are to be taken for what it is called, or ''."""
+    words = _split_name(path[-20:])
+    return words[-1] if words and words[-1] in _SECRET_HOLDERS else ""
+
+
+def hide_secrets(items: Iterable[Any]) -> Iterator[Any]:
+    """The items of a sequence without secrets: those of a command line, or of a name and value."""
+    is_pair = type(items) in (list, tuple) and len(items) == 2  # type: ignore[arg-type]
+    base = next((base for base in SEQUENCES if issubclass(type(items), base)), None)
+    name = ""
+    # By its base's own method: a derived class may have overridden it with anything.
+    for item in items if base is None else base.__iter__(items):  # type: ignore[arg-type]
+        text = item if type(item) is str and len(item) <= TEXT_LIMIT else ""
+        is_value = name and not text.startswith("--") and is_secret(name, item)
+        yield REDACTED if is_value else redact_argv([text])[0] if "=" in text else item
+        name = text if is_pair or pattern(r"--?[\w.-]+").fullmatch(text) else ""
+
+
+SEQUENCES = (list, tuple, set, frozenset)
+
+
 def redact(name: str, value: str | None) -> str | None:
     """A named text, or REDACTED in its place."""
     if value is None:
@@ -4330,34 +3609,56 @@ def redact_text(text: str, is_code: bool = False) -> str:
         # A short word: no key that is known by its shape is one.
         return text
     if "@" in text:
-        text = _pattern(_BARE_CREDENTIALS).sub(REDACTED, _redact_urls(text))
+        text = pattern(_BARE_CREDENTIALS).sub(REDACTED, _redact_urls(text))
     # `in` first: it is a hundred times faster than a pattern that doesn't match.
     for start, rest in _KEYS:
         if start in text:
-            text = _pattern(f"{_KEY_EDGE}{start}{rest}").sub(REDACTED, text)
+            text = pattern(f"{_KEY_EDGE}{start}{rest}").sub(REDACTED, text)
     return _redact_named(text, is_code)
+
+
+def holds_secret(text: str, file: str) -> bool:
+    """Whether something in the text of a file looks like a secret."""
+    is_code = file.endswith(_CODE_SUFFIXES)
+    return any(
+        # Of a key a patch may show no more than the end.
+        "-----END" in part or redact_text(part, is_code) != part
+        for part in _find_suspicious(text)
+    )
+
+
+def _find_suspicious(text: str) -> Iterator[str]:
+    """The parts of a text that could hold a secret: to look at all would take 50 times longer."""
+    start = end = 0
+    for word in pattern(f"(?i){'|'.join(_SUSPICIOUS)}").finditer(text):
+        if word.start() > end:
+            yield text[start:end]
+            start = text.rfind("\n", 0, word.start()) + 1
+        # A secret may go on over some lines.
+        end = max(end, word.end() + _SECRET_LENGTH)
+    yield text[start:end]
 
 
 def _redact_urls(text: str) -> str:
     """A text whose URLs have no credentials."""
     # What comes back alternates: text, scheme, text, scheme, text.
-    parts = _pattern(_SCHEMES).split(text)
+    parts = pattern(_SCHEMES).split(text)
     return "".join([*parts[:2], *map(_redact_authority, parts[2:])])
 
 
 def _redact_authority(text: str) -> str:
     """What follows `scheme://` without its user and password, whatever they are made of."""
-    url = _pattern(r"[^\s\"'<>]*").match(text).group()
+    url = pattern(r"[^\s\"'<>]*").match(text).group()
     credentials, at, _ = url.rpartition("@")
     if not at:
         return text
-    authority = _pattern(r"[^/?#\\]*").match(url).group()
+    authority = pattern(r"[^/?#\\]*").match(url).group()
     user, at, _ = authority.rpartition("@")
     if at:
         harmless = ":" not in user and len(user) < _WEAK_LENGTH
     else:
         # The @ belongs to the path, unless what should be a host and port can't be.
-        harmless = _pattern(_HOSTS).fullmatch(authority)
+        harmless = pattern(_HOSTS).fullmatch(authority)
     return text if harmless else REDACTED + text[len(credentials) :]
 
 
@@ -4365,11 +3666,11 @@ def _redact_named(text: str, is_code: bool) -> str:
     """A text without what it says the values of secret names are."""
     kept: list[str] = []
     end = 0
-    for name in _pattern(_NAMES).finditer(text):
+    for name in pattern(_NAMES).finditer(text):
         rating = _rate_name(name.group(2)) if name.start() >= end else ""
         if rating:
             values = _STRONG_VALUES if rating == "strong" else _WEAK_VALUES
-            value = _pattern(values).match(text, name.end())
+            value = pattern(values).match(text, name.end())
             honest = is_code and value and _is_expression(text, name.end(), value.group())
             if value and not honest:
                 mark = value.group("mark") or ""
@@ -4383,12 +3684,12 @@ def _is_expression(code: str, start: int, value: str) -> bool:
     before = code[code.rfind("\n", 0, start) + 1 : start]
     if before.count('"') % 2 or before.count("'") % 2:
         # It is within a text that the code prints or parses, say.
-        return _pattern(r"\w").search(value) is None
-    texts = _pattern(r"([\"'])(.*?)(?:\1|$)").findall(value)
-    if any(not _pattern(r"[A-Z][A-Z0-9_]*|\W*").fullmatch(text) for _, text in texts):
-        return _pattern(r"\b(?:getpass|input)\(").search(value) is not None
+        return pattern(r"\w").search(value) is None
+    texts = pattern(r"([\"'])(.*?)(?:\1|$)").findall(value)
+    if any(not pattern(r"[A-Z][A-Z0-9_]*|\W*").fullmatch(text) for _, text in texts):
+        return pattern(r"\b(?:getpass|input)\(").search(value) is not None
     key = r"\W*\d|.*?(?<!\w)(?=\w*\d)[\w+/=-]{16}"
-    return _pattern(key).match(value) is None
+    return pattern(key).match(value) is None
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
@@ -4396,7 +3697,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
     redacted, flag = [], ""
     for argument in map(str, argv):
         name, equals, value = argument.partition("=")
-        is_name = _pattern(r"[\w./@~+-]+").fullmatch(name)
+        is_name = pattern(r"[\w./@~+-]+").fullmatch(name)
         # `--token` and its value are two arguments.
         if flag and not argument.startswith("--") and is_secret(flag, argument):
             redacted.append(REDACTED)
@@ -4421,12 +3722,16 @@ def redact_remote(url: str) -> str:
 # ------------------------------------------------------------------------------
 # Storing records
 # ------------------------------------------------------------------------------
-# Every record goes through `_RecordFile` and `replace_file`: a new file in the
-# same folder, then a rename, so that a reader meets the old or the new record
-# and never half of one.
+# Every record is written to a new file in the same folder, which then takes the
+# record's name: a reader meets the old or the new record and never half of one.
+# A name is taken exclusively, so that of any number of runs each keeps a record.
+
+_LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
+_TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
+_CLAIM_LIFE = 60.0  # seconds after which a claim that is only half written is a stray
 
 
-class _Fixed(dict):  # type: ignore[type-arg]
+class Fixed(dict):  # type: ignore[type-arg]
     """A part of records that doesn't change: it is turned into text once."""
 
     text: str | None = None
@@ -4434,7 +3739,7 @@ class _Fixed(dict):  # type: ignore[type-arg]
     def __init__(self, *parts: Mapping[str, Any], **more: Any) -> None:
         super().__init__()
         for part in (*parts, more):
-            self.update(_without_none(part))
+            self.update(without_none(part))
 
 
 def write_record(record_path: _StrPath, record: Any) -> None:
@@ -4454,10 +3759,10 @@ def write_record(record_path: _StrPath, record: Any) -> None:
     OSError
         The file can't be written; what was there before is left as it was.
     """
-    replace_file(_with_json(os.fspath(record_path)), format_record(record), durable=True)
+    replace_file(with_json(os.fspath(record_path)), format_record(record), durable=True)
 
 
-def _with_json(path: str) -> str:
+def with_json(path: str) -> str:
     """A path that ends in .json."""
     return path if path.endswith(".json") else f"{path}.json"
 
@@ -4483,7 +3788,7 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
         return repr(value)
     deeper = f"{indent}    "
     if isinstance(value, dict) and value:
-        fixed = value if isinstance(value, _Fixed) and indent == _PART_INDENT else None
+        fixed = value if isinstance(value, Fixed) and indent == _PART_INDENT else None
         if fixed is not None and fixed.text:
             return fixed.text
         # Most are texts: asking here saves a call for each.
@@ -4510,124 +3815,203 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
 _PART_INDENT = "\n    "  # of a record's top-level values
 
 
-# The records that this process has written, or swept: the uuid and size as it left them.
-_written: dict[str, tuple[str, int]] = {}
-
-
-def _number(path: str) -> Iterator[str]:
-    """Names for a record whose own is taken: `x_2.json`, `x_3.json` and so on."""
-    stem = path[: -len(".json")]
-    return (f"{stem}_{number}.json" for number in _count(2))
-
-
-class _RecordFile:
+class RecordFile:
     """The file of one run's record, or the run's place in a chained one."""
 
-    def __init__(self, path: str, base: str, chain: bool) -> None:
-        self.path, self.base, self.chain = path, base, chain
-        self.folder, self.name = os.path.split(path)
-        # The run's record as it was written last, and the file as an earlier run left it.
+    def __init__(self, path: str, is_chain: bool) -> None:
+        self.path = self.wanted = path
+        self.is_chain = is_chain
+        # The file, and in a chain the run's text, as they were written last.
+        self.signature: tuple[int, ...] | None = None
         self.entry = ""
-        self.earlier = _written.get(path, ("", 0))
 
-    def create(self, record: Record) -> bool:
-        """Write a record where nothing is, so that nobody else takes the name; else False."""
-        with _Folder(self.folder, self.base) as folder:
-            try:
-                os.close(folder.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                return False
-            try:
-                folder.replace(self.name, format_record(record), durable=False)
-            except BaseException:
-                # Nothing there is better than an empty file.
-                folder.remove(self.name)
-                raise
-        return True
+    def begin(self, record: Record) -> None:
+        """Write a run's first record: under a name that nobody else has, or into the chain.
 
-    def write(self, record: Record, durable: bool) -> None:
-        entry = format_record(record)
-        with _Folder(self.folder, self.base) as folder:
-            if not self.chain:
-                folder.replace(self.name, entry, durable)
-                _written[self.path] = record["uuid"], len(entry)
+        FileExistsError if a file is there that holds no record.
+        """
+        # Before the first write, as that leaves a temporary file, too, if it is killed.
+        _sweep(os.path.dirname(self.path))
+        if self.is_chain:
+            self.write(record, durable=False)
+        else:
+            self.take_name(record, is_strict=True)
+
+    def take_name(self, record: Record, is_strict: bool) -> None:
+        """Write a record under the first name that is free, or an earlier run's of this function.
+
+        What holds no record is an error under the wanted name, if `is_strict`, else passed over.
+        """
+        text = format_record(record)
+        for path in number_names(self.wanted[: -len(".json")], ".json"):
+            try:
+                holder = _find_holder(path, record)
+            except OSError:
+                if is_strict and path == self.wanted:
+                    raise
+                continue
+            # Before it is taken, so that after Ctrl-C the file is found.
+            self.path = path
+            if holder is not None and _take_over(path, holder, text, record):
+                self.signature = sign_file(path)
                 return
-            with _Lock(folder, f"{_begin_hidden(self.name)}lock") as problem:
-                if problem:
-                    entry = self.note_no_lock(record, problem)
-                text = place_in_chain(self.read_chain(folder), self.entry, entry)
-                folder.replace(self.name, text, durable)
-                self.entry = entry
 
-    def note_no_lock(self, record: Record, problem: str) -> str:
-        """Say in the record, and once to the user, that there is no lock."""
-        if "chain_lock" not in record:
-            _warn(f"{self.path}: no lock, so parallel runs can lose records: {problem}")
-        record["chain_lock"] = f"unavailable: {problem}"
-        return format_record(record)
+    def holds(self, uuid: str) -> bool:
+        """Whether the file holds the record of that run."""
+        return any(record.get("uuid") == uuid for record in attempt_records(self.path))
 
-    def read_chain(self, folder: _Folder) -> str:
+    def is_there(self, uuid: str) -> bool:
+        """Whether the run's first record was written, also if Ctrl-C came just then."""
+        return self.signature is not None or self.holds(uuid)
+
+    def write(self, record: Record, durable: bool) -> str | None:
+        """Write the record again; return its path if the function has taken that.
+
+        Then the record has another one. `durable` has it reach the disk (fsync) first.
+        """
+        taken = None
+        if self.is_chain:
+            with _Lock(_hidden_path(self.path, "lock")) as problem:
+                self.write_to_chain(record, durable, problem)
+        elif sign_file(self.path) in (None, self.signature) or self.holds(record["uuid"]):
+            replace_file(self.path, format_record(record), durable)
+        else:
+            taken = self.path
+            self.take_name(record, is_strict=False)
+        self.signature = sign_file(self.path)
+        if durable and not self.is_chain:
+            make_room(_own_records)
+            _own_records[self.path] = self.signature, record["uuid"], identify_function(record)
+        return taken
+
+    def follow(self) -> None:
+        """Find the record where the run has moved its folder: results are published by renaming."""
+        folder, name = os.path.split(self.path)
+        if os.path.isdir(folder):
+            return
+        above = os.path.dirname(folder)
+        paths = (os.path.join(above, entry.name, name) for entry in scan_folder(above))
+        found = (path for path in paths if self.signature and sign_file(path) == self.signature)
+        self.path = next(found, self.path)
+
+    def write_to_chain(self, record: Record, durable: bool, problem: str | None) -> None:
+        """Put the record into the chain; `problem` says why there is no lock."""
+        if problem:
+            if "chain_lock" not in record:
+                warn(f"{self.path}: no lock, so parallel runs can lose records: {problem}")
+            record["chain_lock"] = Missing(problem)
+        entry = format_record(record)
+        replace_file(self.path, place_in_chain(self.read_chain(), self.entry, entry), durable)
+        self.entry = entry
+
+    def read_chain(self) -> str:
         """The text of the file; one that is broken is set aside, and the chain begins anew."""
-        try:
-            text = folder.read(self.name).decode("utf-8", "surrogateescape")
-        except FileNotFoundError:
+        if not os.path.lexists(self.path):
             return ""
+        if os.path.islink(self.path) or not os.path.isfile(self.path):
+            raise OSError(errno.EINVAL, f"{self.path} is a link, or not a file")
+        text = read_bytes(self.path).decode("utf-8", "surrogateescape")
         if is_chain(text):
             return text
-        now, token = time.strftime("%Y%m%d%H%M%S"), os.urandom(4).hex()
-        aside = f"{self.name}.broken-{now}-{token}"
-        folder.rename(self.name, aside)
-        aside = os.path.join(self.folder, aside)
-        _warn(f"{self.path} holds no records; it was set aside as {aside}")
+        aside = f"{self.path}.broken-{time.strftime('%Y%m%d%H%M%S')}-{os.urandom(4).hex()}"
+        _rename_file(self.path, aside)
+        warn(f"{self.path} holds no records; it was set aside as {aside}")
         return ""
 
-    def sweep(self) -> None:
-        """Remove the temporary files that killed runs left of this record; once a process."""
-        if self.path in _written:
-            return
-        _make_room(_written)
-        _written[self.path] = self.earlier
-        try:
-            with _Folder(self.folder, self.base) as folder:
-                for name in folder.names():
-                    if self.is_stray(folder, name):
-                        folder.remove(name)
-        except OSError:
-            # One may be free to write in a folder, and not to list it.
-            return
 
-    def is_stray(self, folder: _Folder, name: str) -> bool:
-        """Whether a file is a temporary one of this record, of a run that is no more."""
-        start = _begin_hidden(self.name)
-        if not (name.startswith(start) and name.endswith(".tmp")):
+# The finished records of this process: their signature, uuid and function.
+_own_records: dict[str, tuple[tuple[int, ...] | None, str, object]] = {}
+_swept: set[str] = set()  # the folders
+
+
+def _find_holder(path: str, record: Record) -> str | None:
+    """Who has a name that a run may take: an earlier run, by its uuid; `nobody`; an `empty` file.
+
+    None if the name is somebody else's; OSError if what is there is no record.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return "nobody"
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, f"{path} is a link")
+    signature, uuid, function = _own_records.get(path, (None, "", None))
+    if signature != sign(found):
+        if stat.S_ISREG(found.st_mode) and not found.st_size:
+            return "empty"
+        if not is_record(path):
+            problem = f"{path} is there and holds no record: move it, or name another file"
+            raise FileExistsError(errno.EEXIST, f"{problem} in record_filename")
+        records = attempt_records(path)
+        # Of a chain, which holds many runs, nothing is replaced.
+        if len(records) != 1 or is_in_progress(records[0]):
+            return None
+        uuid, function = str(records[0].get("uuid")), identify_function(records[0])
+    return str(uuid) if function == identify_function(record) else None
+
+
+def _take_over(path: str, holder: str, text: str, record: Record) -> bool:
+    """Put a record in the place of what has its name, unless another process does just that.
+
+    The new file is the claim: there can be one for each that is replaced, and whoever has made it
+    looks again before it takes the name.
+    """
+    claim = _hidden_path(path, f"{pattern('[^0-9a-z-]').sub('', holder)[:40]}.claim")
+    try:
+        _write_new(claim, text, durable=False)
+    except FileExistsError:
+        return False
+    try:
+        if _find_holder(path, record) != holder:
+            _remove_file(claim)
             return False
-        machine, _, process = name[len(start) :].partition(".")[0].partition("-")
-        if machine == _owner().partition("-")[0] and sys.platform != "win32":
-            return is_gone(*process.partition("-")[::2])
-        return folder.age(name) > TEMPORARY_LIFE
+        _rename_file(claim, path)
+        return True
+    except BaseException:
+        _remove_file(claim)
+        raise
 
 
-def _begin_hidden(name: str) -> str:
-    """How the names of the hidden files beside a file begin; they may have 255 bytes, as it may."""
-    if len(name) <= 50:
-        return f".{name}."
-    # No character has more than four bytes, or is cut through.
-    short = os.fsencode(name)[:200].decode(errors="ignore")
-    return f".{name}." if short == name else f".{short}.json."
+def _sweep(folder: str) -> None:
+    """Remove what killed runs have left in a folder; once in a process."""
+    if folder not in _swept:
+        make_room(_swept)
+        _swept.add(folder)
+        for entry in scan_folder(folder):
+            path = os.path.join(folder, entry.name)
+            if is_hidden(entry.name) and attempt(_is_stray, path, entry.name) is True:
+                _remove_file(path)
 
 
-def _owner() -> str:
+def _is_stray(path: str, name: str) -> bool:
+    """Whether a temporary file, or a claim, is that of a run which is no more."""
+    age = time.time() - os.lstat(path).st_mtime
+    if name.endswith(".claim"):
+        records = attempt_records(path)
+        return age > _CLAIM_LIFE and not any(map(is_in_progress, records))
+    machine, _, process = name.rsplit(".", 3)[1].partition("-")
+    if machine == owner().partition("-")[0] and sys.platform != "win32":
+        return name.endswith(".tmp") and is_gone(*process.partition("-")[::2])
+    return name.endswith(".tmp") and age > _TEMPORARY_LIFE
+
+
+def _hidden_path(path: str, end: str) -> str:
+    """A hidden file beside a record; its name may have 255 bytes, as the record's may."""
+    folder, name = os.path.split(path)
+    if len(name) > 50:
+        # No character has more than four bytes, or is cut through.
+        short = os.fsencode(name)[:200].decode(errors="ignore")
+        name = name if short == name else f"{short}.json"
+    return os.path.join(folder, f".{name}.{end}")
+
+
+def owner() -> str:
     """This process in the names of its temporary files: machine (boot, container), pid, start."""
-    pid, name = _remembered.get("owner", (0, ""))
-    if pid != os.getpid():
-        import binascii
+    import binascii
 
-        identity, host = _read_process_identity(), _attempt(_read_hostname)
-        boot = f"{identity.get('boot_id')}{identity.get('pid_namespace')}{host}"
-        pid, start = identity["pid"], identity.get("start_time")
-        name = f"{binascii.crc32(boot.encode()):08x}-{pid}-{start}"
-        _remembered["owner"] = pid, name
-    return str(name)
+    identity = identify_process()
+    boot = f"{identity.get('boot_id')}{identity.get('pid_namespace')}{read_hostname()}"
+    return f"{binascii.crc32(boot.encode()):08x}-{identity['pid']}-{identity.get('start_time')}"
 
 
 def is_chain(text: str) -> bool:
@@ -4636,7 +4020,7 @@ def is_chain(text: str) -> bool:
     It is parsed only if its lines aren't indented as ours: that would take as long as all the rest.
     """
     ends = text[:1] + text.rstrip()[-1:]
-    if ends not in ("{}", "[]") or not _pattern(r'\[?\s*\{\s*"(?:pycrumbs|uuid)"').match(text):
+    if ends not in ("{}", "[]") or not pattern(RECORD_START).match(text):
         return False
     if text.count("\n") == text.count("\n    ") + 1 and "\0" not in text:
         return True
@@ -4674,16 +4058,16 @@ class _Lock:
     Entering returns why there is no lock, if the file system refuses locks (some NFS and Lustre).
     """
 
-    def __init__(self, folder: _Folder, name: str) -> None:
-        self.folder, self.name = folder, name
+    def __init__(self, path: str) -> None:
+        self.path = path
 
     def __enter__(self) -> str | None:
-        self.descriptor = self.folder.open(self.name, os.O_RDWR | os.O_CREAT)
-        deadline = time.monotonic() + LOCK_TIMEOUT
+        self.descriptor = _open_file(self.path, os.O_RDWR | os.O_CREAT)
+        deadline = time.monotonic() + _LOCK_TIMEOUT
         try:
             while not _lock_file(self.descriptor):
                 if time.monotonic() > deadline:
-                    problem = f"somebody has locked {self.name} for {LOCK_TIMEOUT:.0f} s"
+                    problem = f"somebody has locked {self.path} for {_LOCK_TIMEOUT:.0f} s"
                     raise TimeoutError(errno.ETIMEDOUT, problem)
                 time.sleep(0.005)
         except TimeoutError:
@@ -4695,7 +4079,7 @@ class _Lock:
 
     def __exit__(self, *error: object) -> None:
         # Closing alone would leave it locked while a child that was forked meanwhile lives.
-        _attempt(_lock_file, self.descriptor, unlock=True)
+        attempt(_lock_file, self.descriptor, unlock=True)
         os.close(self.descriptor)
 
 
@@ -4709,8 +4093,7 @@ def _lock_file(descriptor: int, unlock: bool = False) -> bool:
         else:
             import fcntl
 
-            # flock belongs to the open file: unlike lockf's, no other descriptor's closing releases
-            # it.
+            # Unlike lockf's, flock's lock isn't lost when another descriptor is closed.
             fcntl.flock(descriptor, fcntl.LOCK_UN if unlock else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
@@ -4720,212 +4103,96 @@ def _lock_file(descriptor: int, unlock: bool = False) -> bool:
 
 
 def replace_file(path: str, text: str, durable: bool) -> None:
-    """Write a text file in the way of `_Folder.replace`."""
-    above, name = os.path.split(path)
-    with _Folder(above) as folder:
-        folder.replace(name, text, durable)
+    """Write a text file through a temporary one beside it."""
+    # Its name says whose it is, so that a later run knows whether it is a stray.
+    temporary = _hidden_path(path, f"{owner()}.{os.urandom(4).hex()}.tmp")
+    _write_new(temporary, text, durable)
+    try:
+        _rename_file(temporary, path)
+    except BaseException:
+        _remove_file(temporary)
+        raise
 
 
-_STEP_ONLY = getattr(os, "O_PATH", 0)  # Linux's: needs no right to list the folder
-_STEP = _STEP_ONLY | getattr(os, "O_DIRECTORY", 0)
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+def _write_new(path: str, text: str, durable: bool) -> None:
+    """Write a file that isn't there yet; FileExistsError if it is."""
+    # O_EXCL: never through a link, or into a file, that somebody has put there.
+    descriptor = _open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    data = memoryview(text.encode("utf-8", "surrogateescape"))
+    try:
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        _remove_file(path)
+        raise
 
 
-_known_folders: set[tuple[str, int, int]] = set()  # that no link of others led to
+def _open_file(path: str, flags: int) -> int:
+    """A descriptor of a file, never through a link; new ones with the umask's permissions."""
+    try:
+        return open_quietly(path, flags | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, f"{path} is a link") from None
+        raise
 
 
-def _make_room(known: set[Any] | dict[Any, Any]) -> None:
-    """Forget all, if it is much: what is asked for again costs less than memory without end."""
+def _rename_file(old: str, new: str) -> None:
+    """Rename; where Windows refuses because somebody reads the file, try again for 2 s."""
+    deadline = time.monotonic() + (2 if sys.platform == "win32" else 0)
+    while True:
+        try:
+            os.replace(OwnPath(old), OwnPath(new))
+            return
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _remove_file(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        # Somebody else was quicker.
+        return
+
+
+def make_room(known: set[Any] | dict[Any, Any]) -> None:
+    """Empty a cache when it is full; refilling it is cheap."""
     if len(known) >= FILE_LIMIT:
         known.clear()
 
 
-class _Folder:
-    """A folder to write in, opened step by step so that no link can lead elsewhere.
-
-    On the way to `base`, those links are followed that root, this user, or the owner of the folder
-    they are in has placed; so in a shared folder nobody can lead another's run astray. From there
-    on, none is. Where folders can't be opened so, paths must do (Windows).
-    """
-
-    def __init__(self, path: str, base: str = "") -> None:
-        self.path = self.base = path or "."
-        if base and os.path.join(path, "").startswith(os.path.join(base, "")):
-            self.base = base
-        self.descriptor: Any = None
-        # As many links may be followed as the kernel would.
-        self.links = 40
-
-    def __enter__(self) -> _Folder:
-        if os.open in os.supports_dir_fd:
-            self.descriptor = os.open(_Unnoted(self.base), _STEP)
-            try:
-                if _STEP_ONLY and self.identity() not in _known_folders:
-                    self.walk()
-                self.links = 0
-                self.go(self.path[len(self.base) :])
-            except BaseException:
-                os.close(self.descriptor)
-                raise
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-
-    def identity(self) -> tuple[str, int, int]:
-        """What tells that a path still leads to the folder that it was found to lead to."""
-        found = os.fstat(self.descriptor)
-        return self.base, found.st_dev, found.st_ino
-
-    def walk(self) -> None:
-        """Go to `base` step by step; once that has gone well, the next time needn't."""
-        start = os.open(_Unnoted("/" if os.path.isabs(self.base) else "."), _STEP)
-        self.move(start)
-        self.go(self.base)
-        _make_room(_known_folders)
-        _known_folders.add(self.identity())
-
-    def go(self, path: str) -> None:
-        """Go on along a path, and the links on it."""
-        for part in filter(None, path.split("/")):
-            try:
-                self.step(part)
-            except NotADirectoryError:
-                target = self.read_link(part)
-                if target.startswith("/"):
-                    self.step("/")
-                self.go(target)
-
-    def step(self, part: str) -> None:
-        below = os.open(_Unnoted(part), _STEP | _NO_LINK, dir_fd=self.descriptor)
-        self.move(below)
-
-    def move(self, descriptor: int) -> None:
-        """Go on to another folder; in this order, as Ctrl-C may come between."""
-        before, self.descriptor = self.descriptor, descriptor
-        os.close(before)
-
-    def read_link(self, part: str) -> str:
-        """Where a link leads; OSError if it isn't one to follow."""
-        link = os.open(_Unnoted(part), _STEP_ONLY | _NO_LINK, dir_fd=self.descriptor)
-        try:
-            found, around = os.fstat(link), os.fstat(self.descriptor)
-            if not stat.S_ISLNK(found.st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            if found.st_uid not in (0, os.geteuid(), around.st_uid):
-                raise PermissionError(errno.EPERM, f"another user has placed the link {part}")
-            self.links -= 1
-            if self.links < 0:
-                raise OSError(errno.ELOOP, f"{part} is a link")
-            return os.readlink("", dir_fd=link)
-        finally:
-            os.close(link)
-
-    def at(self, name: str) -> _Unnoted:
-        """What a file in it is called along with `dir_fd`."""
-        return _Unnoted(os.path.join(self.path, name) if self.descriptor is None else name)
-
-    def open(self, name: str, flags: int) -> int:
-        """A descriptor of a file, new ones with the permissions that the umask gives."""
-        try:
-            return os.open(self.at(name), flags | _NO_LINK, 0o666, dir_fd=self.descriptor)
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise OSError(errno.ELOOP, f"{name} is a link") from None
-            raise
-
-    def read(self, name: str) -> bytes:
-        """What a file holds; a pipe, which would have to be waited for, is an error."""
-        descriptor = self.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, f"{name} is not a file")
-            with _open(descriptor, "rb", closefd=False) as file:
-                return file.read()
-        finally:
-            os.close(descriptor)
-
-    def replace(self, name: str, text: str, durable: bool) -> None:
-        """Write a text file through a temporary one beside it.
-
-        `durable` has it reach the disk (fsync) before it takes the old one's place.
-        """
-        # Its name says whose it is, so that a later run knows whether it is a stray.
-        temporary = f"{_begin_hidden(name)}{_owner()}.{os.urandom(4).hex()}.tmp"
-        # O_EXCL: never through a link, or into a file, that somebody has put there.
-        descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        data = memoryview(text.encode("utf-8", "surrogateescape"))
-        try:
-            try:
-                while data:
-                    data = data[os.write(descriptor, data) :]
-                if durable:
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            self.rename(temporary, name)
-        except BaseException:
-            self.remove(temporary)
-            raise
-
-    def rename(self, old: str, new: str) -> None:
-        """Rename; where Windows refuses because somebody reads the file, try again for 2 s."""
-        at, deadline = self.descriptor, 0.0
-        while True:
-            try:
-                os.replace(self.at(old), self.at(new), src_dir_fd=at, dst_dir_fd=at)
-                return
-            except PermissionError:
-                deadline = deadline or time.monotonic() + (2 if sys.platform == "win32" else 0)
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.01)
-
-    def remove(self, name: str) -> None:
-        try:
-            os.unlink(self.at(name), dir_fd=self.descriptor)
-        except OSError:
-            # Somebody else was quicker.
-            return
-
-    def make(self, name: str) -> None:
-        """Make a folder in it."""
-        os.mkdir(self.at(name), dir_fd=self.descriptor)
-
-    def names(self) -> list[str]:
-        """What is in it."""
-        if self.descriptor is None:
-            return os.listdir(self.path)
-        descriptor = os.open(_Unnoted("."), os.O_RDONLY, dir_fd=self.descriptor)
-        try:
-            return os.listdir(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def age(self, name: str) -> float:
-        """Seconds since a file was changed."""
-        found = os.stat(self.at(name), dir_fd=self.descriptor, follow_symlinks=False)
-        return time.time() - found.st_mtime
-
-
-def create_directories(path: str, parents: bool, base: str = "") -> list[str]:
+def create_directories(path: str, parents: bool) -> list[str]:
     """Create a directory, its parents too if asked; return what wasn't there, outermost first."""
     missing = [] if os.path.isdir(path) else [path]
     while missing and parents and not os.path.isdir(os.path.dirname(missing[-1])):
         missing.append(os.path.dirname(missing[-1]))
     created: list[str] = []
     for folder in reversed(missing):
-        above, name = os.path.split(folder)
         try:
-            with _Folder(above, base) as place:
-                place.make(name)
+            os.mkdir(folder)
             created.append(folder)
         except OSError as error:
             if not isinstance(error, FileExistsError) or not os.path.isdir(folder):
-                _remove_directories(created)
+                remove_directories(created)
                 raise
     return created
+
+
+def remove_directories(created: Iterable[str]) -> None:
+    """Remove directories that were created for nothing."""
+    for folder in reversed(list(created)):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            return
 
 
 # Windows takes these for devices, whatever suffix follows.
@@ -4943,34 +4210,256 @@ def leads_inside(path: str, system: Any = os.path) -> bool:
     if system.isabs(path) or system.splitdrive(path)[0] or ".." in parts or "\0" in path:
         return False
     if system.sep == "\\":
-        odd = [p for p in named if ":" in p or p[-1] in " ." or _pattern(_DEVICE).fullmatch(p)]
+        odd = [p for p in named if ":" in p or p[-1] in " ." or pattern(_DEVICE).fullmatch(p)]
         return bool(named) and not odd and parts[0] != ""
     return bool(named)
 
 
-def _remove_directories(created: Iterable[str]) -> None:
-    """Remove directories that were created for nothing."""
-    for folder in reversed(list(created)):
-        try:
-            os.rmdir(folder)
-        except OSError:
-            return
-
-
 # ------------------------------------------------------------------------------
-# Reading back
+# Records
 # ------------------------------------------------------------------------------
-# Records are data from elsewhere: nothing in them is executed, their size and
-# depth are bounded, and whatever they hold may have any type. Everything here
-# takes records and returns values; what is printed is made in 'Showing'.
+# Records are data from elsewhere: nothing in them is executed, their size is
+# bounded, and whatever they hold may have any type. `get` and the functions on
+# top of it give what they are asked for in the type it should have.
+
+PATH_LIMIT = 4096  # characters of a recorded path or of a class's name, as long as systems allow
+
+# A record begins with its version; of pycrumbs 0.4 with the uuid, as other files may, and the
+# times; sorted by another program, with the function.
+RECORD_START = (
+    r'\s*\[?\s*\{\s*"(?:pycrumbs"\s*:\s*"|uuid"\s*:\s*"[0-9a-f-]{36}"\s*,\s*"timing"\s*:'
+    r'|called_function"\s*:\s*\{)'
+)
 
 
 class RecordError(Exception):
     """A record that can't be found, read or used; the message says which, why and what to do."""
 
 
-class _NoRecord(RecordError):
+class NotARecord(RecordError):
     """A file that is fine, and something else."""
+
+
+def is_record(path: str) -> bool:
+    """Whether a file is a record, or a hidden file of one: never a run's own product."""
+    if not path.endswith(".json"):
+        return is_hidden(os.path.basename(path))
+    try:
+        # Opening a named pipe would wait for whoever writes to it.
+        return os.path.isfile(path) and begins_like_record(read_bytes(path, 200))
+    except OSError as error:
+        # Whoever reads it tells.
+        return isinstance(error, PermissionError) and path.endswith("_record.json")
+
+
+def begins_like_record(text: bytes) -> bool:
+    """Whether a file's beginning is a record's, whoever has formatted it."""
+    return pattern(RECORD_START).match(text.decode("utf-8", "replace")) is not None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file beside a record is a temporary one, a claim or a lock."""
+    kinds = (".tmp", ".claim", ".lock")
+    return name.startswith(".") and ".json." in name and name.endswith(kinds)
+
+
+def read_records(path: str) -> list[Record]:
+    """The records in a file, oldest first, with their place in it; RecordError if it holds none."""
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise RecordError(f"{path}: is not a file")
+        size = os.path.getsize(path)
+        if size > LOAD_LIMIT:
+            raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT)}")
+        # Files of size 0 below /proc may have no end: read no more than the size says.
+        text = read_bytes(path, size)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+    return [
+        {**record, "record_path": path, "record_number": number}
+        for number, record in enumerate(parse_records(text, path), 1)
+    ]
+
+
+def parse_records(text: bytes, path: str) -> list[Record]:
+    """Parse what a record file holds: one record, or a list of them."""
+    import json
+
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise RecordError(f"{path}: is nested too deeply to be a record") from None
+    except ValueError as error:
+        raise RecordError(f"{path}: is not JSON, or cut short: {error}") from None
+    records = content if isinstance(content, list) else [content]
+    if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
+        raise NotARecord(f"{path}: is JSON, but not a record of pycrumbs")
+    return records
+
+
+def attempt_records(path: str) -> list[Record]:
+    """The records in a file; none where it can't be read."""
+    try:
+        return read_records(path)
+    except RecordError:
+        return []
+
+
+def get(record: object, *keys: str, kind: Any = None) -> Any:
+    """What a record holds under nested keys; None if it isn't there.
+
+    Of a `kind`, what isn't one counts as an empty one: get(record, "a", kind=dict).items().
+    """
+    for key in keys:
+        record = record.get(key) if isinstance(record, dict) else None
+    return record if kind is None or isinstance(record, kind) else kind()
+
+
+def require(record: Record, kind: type, *keys: str, default: Any = None) -> Any:
+    """What a record holds under nested keys; RecordError if that isn't of the kind it must be."""
+    value = get(record, *keys)
+    value = default if value is None else value
+    texts = value if isinstance(value, list) else [value]
+    if not isinstance(value, kind) or any(isinstance(t, str) and not is_text(t) for t in texts):
+        raise RecordError(f"the record's {'.'.join(keys)} is missing, or not what a record holds")
+    return value
+
+
+def pick(mapping: object, keys: Iterable[str]) -> Record:
+    """These keys of a mapping, as far as it has them."""
+    return (
+        {key: mapping[key] for key in keys if key in mapping} if isinstance(mapping, dict) else {}
+    )
+
+
+def start_of(record: Record) -> float:
+    """When a run started, in seconds since the epoch; 0 where that isn't told."""
+    return parse_time(get(record, "timing", "start_time"))
+
+
+def end_of(record: Record) -> float:
+    """When a run ended; never where that isn't told."""
+    return parse_time(get(record, "timing", "end_time")) or float("inf")
+
+
+def directory_of(record: Record) -> str:
+    """The directory that a run left its record in, as it was then; else where the record is now."""
+    then: str = get(record, "called_function", "directory", kind=str)
+    if then and len(then) <= PATH_LIMIT:
+        return then
+    return os.path.dirname(os.path.abspath(str(record.get("record_path", ""))))
+
+
+def cwd_of(record: Record) -> str:
+    """A run's working directory."""
+    cwd: str = get(record, "environment", "cwd", kind=str)
+    return cwd if cwd and len(cwd) <= PATH_LIMIT else os.sep
+
+
+def entries_of(record: Record, kind: str, folder: str | None = None) -> list[Record]:
+    """A record's inputs or outputs, by absolute path; what isn't an entry is left out.
+
+    `folder` is where the record lies, unless its own path tells. `name` is the path as recorded;
+    a size that is no number, or a hash that is no text, becomes None.
+    """
+    if folder is None:
+        folder = os.path.dirname(os.path.abspath(str(record.get("record_path", "."))))
+    found = []
+    for entry in get(record, kind, kind=list)[:FILE_LIMIT]:
+        name, size, sha256 = (get(entry, key) for key in ("path", "size", "sha256"))
+        if isinstance(name, str) and len(name) <= PATH_LIMIT and is_text(name):
+            place = {"path": os.path.normpath(os.path.join(folder, name)), "name": name}
+            size = size if isinstance(size, int) and 0 <= size < 2**63 else None
+            sha256 = sha256 if isinstance(sha256, str) else None
+            found.append({**entry, **place, "size": size, "sha256": sha256})
+    return found
+
+
+def identify_function(record: Record) -> tuple[str, str]:
+    """What tells the function of a run from others: its name and its file in the project."""
+    called = get(record, "called_function", kind=dict)
+    name = get(called, "qualname") or get(called, "name")
+    top = get(record, "tracked_module", "git_working_dir") or cwd_of(record)
+    source = get(called, "source_file", kind=str)
+    return str(name), os.path.relpath(source, str(top)) if source else ""
+
+
+def judge_status(record: Record) -> str:
+    """A run's status; one recorded as running is looked for: running, died, or unknown (why)."""
+    status = record.get("status")
+    if status is None:
+        # pycrumbs 0.4 wrote no status, but an end time.
+        return "completed" if get(record, "timing", "end_time") else "unknown (no end time)"
+    if status != "running":
+        return str(status)
+    # A pid says nothing about another machine,
+    if get(record, "environment", "hostname") != attempt(read_hostname):
+        return "unknown (other host)"
+    then, here = get(record, "environment", "process"), identify_process()
+    if not get(then, "boot_id") or not get(here, "boot_id"):
+        return "unknown (no process identity)"
+    # no process outlives a boot,
+    if then["boot_id"] != here["boot_id"]:
+        return "died"
+    # and a container counts its own.
+    if get(then, "pid_namespace") != get(here, "pid_namespace"):
+        return "unknown (other container)"
+    pid = get(then, "pid")
+    gone = not isinstance(pid, int) or is_gone(pid, get(then, "start_time"))
+    return "died" if gone else "running"
+
+
+def is_in_progress(record: Record) -> bool:
+    """Whether a run may still go on."""
+    return record.get("status") == "running" and judge_status(record) != "died"
+
+
+def is_seed_drawn(record: Record) -> bool:
+    """Whether a run's seed was drawn, not given."""
+    given = get(record, "called_function", "parameters", kind=dict).values()
+    return record.get("seed") is not None and record["seed"] not in given
+
+
+# -- the values in a record
+
+
+def open_json(value: Any) -> list[tuple[str, str, Any]]:
+    """What a JSON value holds, as (step, name, value); nothing if it is no container.
+
+    A step is `.name` or `[index]`; those on the way to a value make its path: `model.layers[2]`.
+    """
+    if isinstance(value, dict):
+        return [(f".{name}", name, child) for name, child in value.items()]
+    if isinstance(value, list):
+        return [(f"[{index}]", "", child) for index, child in enumerate(value)]
+    return []
+
+
+def join_path(path: str, step: str) -> str:
+    """The path of what is one step further."""
+    return path + step if path or step[:1] != "." else step[1:]
+
+
+def map_json(value: Any, change: Callable[[Any, str], Any], path: str = "") -> Any:
+    """A copy of a JSON value in which each value, the inner ones first, is what `change` makes of it.
+
+    `change` gets the value and its path.
+    """
+    if isinstance(value, dict):
+        value = {n: map_json(v, change, join_path(path, s)) for s, n, v in open_json(value)}
+    elif isinstance(value, list):
+        value = [map_json(v, change, join_path(path, s)) for s, _, v in open_json(value)]
+    return change(value, path)
+
+
+# ------------------------------------------------------------------------------
+# Reading back
+# ------------------------------------------------------------------------------
+# Everything here takes records, or paths that lead to them, and returns values;
+# what is printed is made in 'Showing'.
+
+_TRACE_LIMIT = 100  # runs that a trace follows back, one after another
+LOOK_TIMEOUT = 4.0  # seconds, for a look at the repository that a record names
 
 
 def load_records(root: _StrPath) -> list[Record]:
@@ -4985,12 +4474,10 @@ def load_records(root: _StrPath) -> list[Record]:
         The folder or file doesn't exist, or can't be read. Files below a folder that aren't
         records are passed over; one that begins like a record and can't be read is a warning.
     """
-    return sorted(iterate_records(os.fsdecode(root), _warn), key=_start_of, reverse=True)
+    return sorted(iterate_records(os.fsdecode(root), warn), key=start_of, reverse=True)
 
 
-def iterate_records(
-    root: str, on_problem: Callable[[str], object] = lambda problem: None
-) -> Iterator[Record]:
+def iterate_records(root: str, on_problem: Callable[[str], object] = bool) -> Iterator[Record]:
     """The records below a folder, or in one file, one after another in no order.
 
     `on_problem` is told what looks like a record below the folder, and is left out, and why.
@@ -5000,45 +4487,37 @@ def iterate_records(
         return
     # Says why, if it can't be read.
     _list_folder(root)
-    for folder, files in walk_folders(root, on_problem):
-        for name in files:
-            path = os.path.join(folder, name)
-            if name.endswith(".json") and _looks_like_record(path):
-                try:
-                    yield from read_records(path)
-                except _NoRecord:
-                    # A function's own file begins in the same way.
-                    continue
-                except RecordError as error:
-                    on_problem(f"{error}; left out")
-
-
-def walk_folders(root: str, on_problem: Callable[[str], object]) -> Iterator[tuple[str, list[str]]]:
-    """Each folder below one, with the names of its files; those that links lead to come last."""
 
     def tell(error: OSError) -> None:
         on_problem(f"{error.filename}: cannot be read: {error.strerror}; left out")
 
     seen: set[object] = set()
-    roots = [root]
-    for top in roots:
-        for folder, folders, files in os.walk(top, onerror=tell):
-            # A link may lead to another disk, or back.
-            identity = _attempt(_identify, folder)
-            if identity in seen:
-                folders.clear()
-                continue
-            seen.add(identity)
-            folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
-            paths = (os.path.join(folder, name) for name in folders)
-            roots += [path for path in paths if os.path.islink(path)]
-            yield folder, files
+    for name, entry in walk_tree(root, links=True, on_error=tell):
+        path = os.path.join(root, name)
+        if name.endswith(".json") and is_record(path):
+            # Behind links it may be there by several names.
+            identity = attempt(entry.inode), attempt(os.path.realpath, path)
+            if identity not in seen:
+                seen.add(identity)
+                yield from _read_if_record(path, on_problem)
 
 
-def _identify(path: str) -> tuple[int, int]:
-    """What tells a folder from all others, whichever path led there."""
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
+def records_in(folder: str, on_problem: Callable[[str], object] = bool) -> list[Record]:
+    """The records in one directory; `on_problem` is told what looks like one and can't be read."""
+    paths = [os.path.join(folder, name) for name in _list_folder(folder) if name.endswith(".json")]
+    return [r for path in paths if is_record(path) for r in _read_if_record(path, on_problem)]
+
+
+def _read_if_record(path: str, on_problem: Callable[[str], object]) -> list[Record]:
+    """The records in a file that looks like one."""
+    try:
+        return read_records(path)
+    except NotARecord:
+        # A function's own file begins in the same way.
+        return []
+    except RecordError as error:
+        on_problem(f"{error}; left out")
+        return []
 
 
 def _list_folder(folder: str) -> list[str]:
@@ -5047,121 +4526,6 @@ def _list_folder(folder: str) -> list[str]:
         return sorted(os.listdir(folder))
     except OSError as error:
         raise RecordError(f"{folder}: cannot be read: {error.strerror}") from None
-
-
-def _looks_like_record(path: str) -> bool:
-    """Whether a file begins as records do, those of pycrumbs 0.4 included."""
-    try:
-        if not os.path.isfile(path):
-            # Opening a named pipe would wait for whoever writes to it.
-            return False
-        head = _read_bytes(path, min(100, os.path.getsize(path))).decode("utf-8", "replace")
-    except PermissionError:
-        # Whoever reads it tells.
-        return path.endswith("_record.json")
-    except OSError:
-        return False
-    # Other programs (jq) may have sorted its keys, or taken the blanks out.
-    start = r'\s*\[?\s*\{\s*"(?:(?:pycrumbs|uuid)"\s*:\s*"|called_function"\s*:\s*\{)'
-    return _pattern(start).match(head) is not None
-
-
-def read_records(path: str) -> list[Record]:
-    """The records in a file, oldest first, with their place in it."""
-    records = parse_records(_load_text(path), path)
-    return [
-        {**record, "record_path": path, "record_number": number}
-        for number, record in enumerate(records, 1)
-    ]
-
-
-def _load_text(path: str) -> bytes:
-    """What a record file holds; RecordError if it can't be read, or is too large."""
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise RecordError(f"{path}: is not a file")
-        size = os.path.getsize(path)
-        if size > LOAD_LIMIT:
-            raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT)}")
-        # Files of size 0 below /proc may have no end: read no more than the size says.
-        return _read_bytes(path, size)
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def parse_records(text: bytes, path: str) -> list[Record]:
-    """Parse what a record file holds: one record, or a list of them."""
-    import gc
-    import json
-
-    if count_values(text) > VALUE_LIMIT:
-        raise RecordError(f"{path}: holds more than {VALUE_LIMIT:,} values")
-    if len(text) > LOAD_LIMIT // 4 and not text.isascii():
-        # One wide character makes Python keep all of a text in four bytes each.
-        raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT // 4)}, and not ASCII")
-    # JSON has no cycles, and looking for them takes most of the time that a large record does.
-    was_enabled = gc.isenabled()
-    try:
-        gc.disable()
-        content = json.loads(text)
-        problem = find_excess(content, may_be_long=len(text) > PATCH_LIMIT)
-    except RecursionError:
-        problem = _TOO_DEEP
-    except ValueError as error:
-        raise RecordError(f"{path}: is not JSON, or cut short: {error}") from None
-    finally:
-        if was_enabled:
-            gc.enable()
-    if problem:
-        raise RecordError(f"{path}: {problem}")
-    records = content if isinstance(content, list) else [content]
-    if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
-        raise _NoRecord(f"{path}: is JSON, but not a record of pycrumbs")
-    if len(records) > RUN_LIMIT:
-        raise RecordError(f"{path}: holds more than {RUN_LIMIT:,} runs")
-    return records
-
-
-def count_values(text: bytes) -> int:
-    """How many values a JSON text holds, before they take any memory; exactly only if too many."""
-    import re
-
-    count = text.count(b",") + 2 * (text.count(b"[") + text.count(b"{"))
-    if count <= VALUE_LIMIT:
-        return count
-    # Texts hold commas, too, which are no values. Most vanish with all that is neither.
-    bare = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    bare = bare.translate(None, bytes({*range(256)}.difference(b'",[{'))).replace(b'""', b"")
-    count = 0
-    for token in re.finditer(rb'"[^"]*"?|([^"]+)', bare):
-        values = token[1] or b""
-        count += 2 * len(values) - values.count(b",")
-        if count > VALUE_LIMIT:
-            break
-    return count
-
-
-_TOO_DEEP = "is nested too deeply to be a record"
-
-
-def find_excess(content: object, may_be_long: bool) -> str | None:
-    """What no record has and not all code can follow: deep nesting, or an endless text."""
-    level: list[Any] = [[content]]
-    # Exactly these are what json makes; asked for so, it takes half the time.
-    kinds = {dict, list}
-    for _ in range(DEEPEST):
-        children = [value.values() if isinstance(value, dict) else value for value in level]
-        if may_be_long:
-            texts = (v for values in (*children, *level) for v in values if isinstance(v, str))
-            if max(map(len, texts), default=0) > PATCH_LIMIT:
-                return _TOO_LONG
-        level = [v for values in children for v in values if type(v) in kinds]
-        if not level:
-            return None
-    return _TOO_DEEP
-
-
-_TOO_LONG = f"holds a text of more than {PATCH_LIMIT:,} characters"
 
 
 def find_record(target: _StrPath) -> Record:
@@ -5179,19 +4543,19 @@ def find_record(target: _StrPath) -> Record:
     RecordError
         There is none. Where another one in the directory can't be read, that is a warning.
     """
-    return find_run(os.fsdecode(target), _warn)
+    return find_run(os.fsdecode(target), warn)
 
 
 def find_run(path: str, on_problem: Callable[[str], object]) -> Record:
     """`find_record`; `on_problem` is told what looks like a record there, and can't be read."""
     stem, _, number = path.rpartition("@")
     # A file may be called so itself, and then is meant.
-    if stem and _pattern("[0-9]{1,9}$").match(number) and not os.path.lexists(path):
+    if stem and pattern("[0-9]{1,9}$").match(number) and not os.path.lexists(path):
         return _find_numbered(stem, int(number))
     if os.path.isdir(path):
-        return find_record_in(path, on_problem)
-    is_alike = _looks_like_record(path)
-    maker = None if is_alike else find_maker(path)
+        return _find_record_in(path, on_problem)
+    is_alike = is_record(path)
+    maker = None if is_alike else _find_maker(path)
     if maker is not None:
         return maker
     if not os.path.exists(path):
@@ -5201,7 +4565,7 @@ def find_run(path: str, on_problem: Callable[[str], object]) -> Record:
             return read_records(path)[-1]
         except RecordError:
             # A file that a run has made may begin like a record.
-            maker = find_maker(path)
+            maker = _find_maker(path)
             if maker is not None:
                 return maker
             raise
@@ -5224,11 +4588,11 @@ def _find_numbered(target: str, number: int) -> Record:
     return records[number - 1]
 
 
-def find_record_in(folder: str, on_problem: Callable[[str], object]) -> Record:
+def _find_record_in(folder: str, on_problem: Callable[[str], object]) -> Record:
     """The newest record of a directory; if it has none, of the folders below it, or above."""
     problems: list[str] = []
     nearest = records_in(folder, problems.append) or iterate_records(folder, problems.append)
-    record = max(nearest, key=_start_of, default=None) or _Makers().find_for_folder(folder)
+    record = max(nearest, key=start_of, default=None) or _Makers().find_for_folder(folder)
     if record is None:
         missing = f"{folder}: there is no record in this directory, below or above it"
         raise RecordError(problems[0] if problems else missing)
@@ -5237,23 +4601,7 @@ def find_record_in(folder: str, on_problem: Callable[[str], object]) -> Record:
     return record
 
 
-def records_in(
-    folder: str, on_problem: Callable[[str], object] = lambda problem: None
-) -> list[Record]:
-    """The records in one directory; `on_problem` is told what looks like one and can't be read."""
-    paths = [os.path.join(folder, name) for name in _list_folder(folder) if name.endswith(".json")]
-    found: list[Record] = []
-    for path in filter(_looks_like_record, paths):
-        try:
-            found += read_records(path)
-        except _NoRecord:
-            continue
-        except RecordError as error:
-            on_problem(f"{error}; left out")
-    return found
-
-
-def find_maker(path: str) -> Record | None:
+def _find_maker(path: str) -> Record | None:
     """The run that made a file, by the records beside it and in the folders above."""
     path = os.path.abspath(path)
     maker = _Makers().find(path) or _find_maker_0_4(path)
@@ -5285,11 +4633,11 @@ class _Makers:
 
         One that made this content (by default, what is there now) goes before one that only wrote
         to this path; then one that began `before` the file was read; then the nearest; then the
-        newest, or the one that `choose_maker` takes of several at once.
+        newest, or the one that `_choose_maker` takes of several at once.
         """
         claims = [
             (folder, claim)
-            for folder in _folders_above(path)
+            for folder in folders_above(path)
             for claim in self.claims_in(folder).get(path, ())
         ]
         if not claims:
@@ -5299,27 +4647,27 @@ class _Makers:
             sha256 = hash_file(path)
         # The longest folder is the nearest one.
         ranked = [
-            ((claim.made(sha256) is True, _start_of(claim.record) < before, len(folder)), claim)
+            ((claim.made(sha256) is True, start_of(claim.record) < before, len(folder)), claim)
             for folder, claim in claims
         ]
         best = max(rank for rank, _ in ranked)
-        return choose_maker([claim for rank, claim in ranked if rank == best])
+        return _choose_maker([claim for rank, claim in ranked if rank == best])
 
     def find_for_folder(self, folder: str) -> Record | None:
         """The newest run of the nearest folder above that has outputs below this one."""
         folder = os.path.abspath(folder)
-        for above in _folders_above(folder):
+        for above in folders_above(folder):
             claims = self.claims_in(above).items()
             found = [c.record for path, cs in claims for c in cs if is_below(path, folder)]
             if found:
-                return max(found, key=_start_of)
+                return max(found, key=start_of)
         return None
 
     def claims_in(self, folder: str) -> dict[str, list[_Maker]]:
         """The outputs that the records in one folder name, by path."""
         if folder not in self.claims:
             claims = self.claims[folder] = {}
-            for record in _attempt_list(records_in, folder):
+            for record in attempt_records_in(folder):
                 self.by_uuid[str(record.get("uuid"))] = record
                 for entry in entries_of(record, "outputs", folder):
                     maker = _Maker(record=record, sha256=entry["sha256"])
@@ -5327,112 +4675,29 @@ class _Makers:
         return self.claims[folder]
 
 
-def choose_maker(claims: Sequence[_Maker]) -> _Maker:
+def _choose_maker(claims: Sequence[_Maker]) -> _Maker:
     """The newest run; of runs at once the one that ended first, as the others saw the file, too."""
-    newest = max(claims, key=lambda claim: _start_of(claim.record))
-    start = _start_of(newest.record)
-    at_once = [claim for claim in claims if _end_of(claim.record) > start]
-    return min(at_once, key=lambda claim: _end_of(claim.record), default=newest)
-
-
-def _folders_above(path: str) -> Iterator[str]:
-    """The folder that a path is in, and those above it."""
-    import itertools
-    import pathlib
-
-    # From the top down, as below a folder that isn't there none is looked for.
-    above = reversed(pathlib.PurePath(path).parents)
-    folders = itertools.takewhile(os.path.isdir, map(str, above))
-    yield from reversed([*folders])
+    newest = max(claims, key=lambda claim: start_of(claim.record))
+    start = start_of(newest.record)
+    at_once = [claim for claim in claims if end_of(claim.record) > start]
+    return min(at_once, key=lambda claim: end_of(claim.record), default=newest)
 
 
 def _find_maker_0_4(path: str) -> _Maker | None:
     """As pycrumbs 0.4 listed no outputs, the newest of its records beside the file must do."""
     if not os.path.isfile(path):
         return None
-    records = _attempt_list(records_in, os.path.dirname(path))
+    records = attempt_records_in(os.path.dirname(path))
     old = [record for record in records if "pycrumbs" not in record]
-    return _Maker(record=max(old, key=_start_of), sha256=None) if old else None
+    return _Maker(record=max(old, key=start_of), sha256=None) if old else None
 
 
-def _attempt_list(read: Callable[[str], list[Record]], argument: str) -> list[Record]:
-    """What a reader of records finds, or none where it fails."""
+def attempt_records_in(folder: str) -> list[Record]:
+    """The records in one directory; none where it can't be read."""
     try:
-        return read(argument)
+        return records_in(folder)
     except RecordError:
         return []
-
-
-def get(record: object, *keys: str) -> Any:
-    """What a record holds under nested keys; None where it isn't, or isn't a record's shape."""
-    for key in keys:
-        record = record.get(key) if isinstance(record, dict) else None
-    return record
-
-
-def _start_of(record: Record) -> float:
-    """When a run started, in seconds since the epoch; 0 where that isn't told."""
-    return _seconds(get(record, "timing", "start_time"))
-
-
-def _end_of(record: Record) -> float:
-    """When a run ended; never where that isn't told."""
-    return _seconds(get(record, "timing", "end_time")) or float("inf")
-
-
-def _seconds(text: object) -> float:
-    """A recorded time in seconds since the epoch; 0 if it is none."""
-    import datetime
-
-    try:
-        return datetime.datetime.fromisoformat(str(text)).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return 0.0
-
-
-def entries_of(record: Record, kind: str, folder: str | None = None) -> list[Record]:
-    """A record's inputs or outputs, by absolute path; what isn't an entry is left out.
-
-    `folder` is where the record lies, unless its own path tells. `name` is the path as recorded;
-    a size that is no number, or a hash that is no text, becomes None.
-    """
-    if folder is None:
-        folder = os.path.dirname(os.path.abspath(str(record.get("record_path", "."))))
-    entries = record.get(kind)
-    found = []
-    for entry in entries[:FILE_LIMIT] if isinstance(entries, list) else ():
-        name, size, sha256 = (get(entry, key) for key in ("path", "size", "sha256"))
-        if isinstance(name, str) and len(name) <= PATH_LIMIT and _is_text(name):
-            place = {"path": os.path.normpath(os.path.join(folder, name)), "name": name}
-            size = size if isinstance(size, int) and 0 <= size < 2**63 else None
-            sha256 = sha256 if isinstance(sha256, str) else None
-            found.append({**entry, **place, "size": size, "sha256": sha256})
-    return found
-
-
-def judge_status(record: Record) -> str:
-    """A run's status; one recorded as running is looked for: running, died, or unknown (why)."""
-    status = record.get("status")
-    if status is None:
-        # pycrumbs 0.4 wrote no status, but an end time.
-        return "completed" if get(record, "timing", "end_time") else "unknown (no end time)"
-    if status != "running":
-        return str(status)
-    # A pid says nothing about another machine,
-    if get(record, "environment", "hostname") != _attempt(_read_hostname):
-        return "unknown (other host)"
-    then, here = get(record, "environment", "process"), _attempt(_read_process_identity)
-    if not get(then, "boot_id") or not get(here, "boot_id"):
-        return "unknown (no process identity)"
-    # no process outlives a boot,
-    if then["boot_id"] != here["boot_id"]:
-        return "died"
-    # and a container counts its own.
-    if get(then, "pid_namespace") != get(here, "pid_namespace"):
-        return "unknown (other container)"
-    pid = get(then, "pid")
-    gone = not isinstance(pid, int) or is_gone(pid, get(then, "start_time"))
-    return "died" if gone else "running"
 
 
 def verify_record(
@@ -5465,14 +4730,14 @@ def verify_records(
     recorded one because a later one of these runs made it anew.
     """
     entries, newest = [], {}
-    for record in sorted(leave_out_links(records), key=_start_of):
+    for record in sorted(leave_out_links(records), key=start_of):
         for kind in ("inputs", "outputs"):
             for entry in entries_of(record, kind):
                 entries.append({**entry, "kind": kind[:-1], "record": record})
                 if kind == "outputs":
                     newest[entry["path"]] = record
     judge_files(entries, on_progress)
-    moved: dict[int, _Moved] = {}
+    moved: dict[int, Moved] = {}
     for entry in entries:
         if entry["kind"] == "input" and entry["state"] in ("changed", "missing"):
             follow_moved(entry, moved)
@@ -5480,7 +4745,7 @@ def verify_records(
         if entry["kind"] == "output" and entry["state"] != "ok" and not is_newest:
             entry["state"] = "replaced"
         entry["record_path"] = entry["record"].get("record_path")
-    return [_pick(entry, ("record_path", "path", "kind", "state")) for entry in entries]
+    return [pick(entry, ("record_path", "path", "kind", "state")) for entry in entries]
 
 
 def leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
@@ -5492,14 +4757,14 @@ def leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
     return unique.values()
 
 
-def follow_moved(entry: Record, moved: dict[int, _Moved]) -> None:
+def follow_moved(entry: Record, moved: dict[int, Moved]) -> None:
     """Judge an input by where it is now, if it has moved together with the record.
 
     `moved` keeps what is known of each record.
     """
     record = entry["record"]
     if id(record) not in moved:
-        moved[id(record)] = _Moved(record)
+        moved[id(record)] = Moved(record)
     path = moved[id(record)].find(entry)
     if path != entry["path"]:
         entry.update(path=path, state="ok")
@@ -5544,7 +4809,7 @@ _ALWAYS_DIFFERENT = (
     r"|MASTER_PORT$|TORCHELASTIC_RUN_ID$|PMIX_NAMESPACE$|PMI_JOBID$|PYCRUMBS_JOB_ID$"
 )
 # None is a value that a record may hold.
-_ABSENT: Any = object()  # stands for what only one of two runs has
+ABSENT: Any = object()  # stands for what only one of two runs has
 
 
 def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
@@ -5571,7 +4836,7 @@ def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
         found = list(itertools.islice(compare(*views), 2 * FILE_LIMIT + 1))
         for path, x, y in found if len(found) <= 2 * FILE_LIMIT else [("", *views)]:
             difference = {"section": section, "path": path, "a": x, "b": y}
-            differences.append({k: v for k, v in difference.items() if v is not _ABSENT})
+            differences.append({k: v for k, v in difference.items() if v is not ABSENT})
     sections = {difference["section"] for difference in differences}
     is_drawn = is_seed_drawn(a) and is_seed_drawn(b) and tells_outputs(a) and tells_outputs(b)
     if is_drawn and not sections & {"outputs", "result", "status"}:
@@ -5585,40 +4850,31 @@ def tells_outputs(record: Record) -> bool:
     return is_whole and all(entry["sha256"] for entry in entries_of(record, "outputs"))
 
 
-def is_seed_drawn(record: Record) -> bool:
-    """Whether a run's seed was drawn, not given."""
-    parameters = get(record, "called_function", "parameters")
-    given = parameters.values() if isinstance(parameters, dict) else ()
-    return record.get("seed") is not None and record["seed"] not in given
-
-
-def forget_directory(value: Any, directory: str, cwd: str, bare: bool = True) -> Any:
-    """A value in which every path into a run's own directory begins with OWN_DIRECTORY instead.
+def _forget_directory(value: Any, directory: str, cwd: str, bare: bool = True) -> Any:
+    """A value in which every path into a run's own directory begins with _OWN_DIRECTORY instead.
 
     Relative paths lead on from `cwd`, the run's working directory. A bare word counts only if it
     names the directory itself, and where `bare` ones do: it may well be something else.
     """
-    if isinstance(value, dict):
-        return {key: forget_directory(item, directory, cwd, bare) for key, item in value.items()}
-    if isinstance(value, list):
-        return [forget_directory(item, directory, cwd, bare) for item in value]
-    if not isinstance(value, str) or len(value) > PATH_LIMIT:
+
+    def forget(value: Any, path: str) -> Any:
+        if not isinstance(value, str) or len(value) > PATH_LIMIT:
+            return value
+        if not value.startswith(".") and os.path.basename(directory) not in value:
+            return value
+        before = pattern(_BEFORE_PATH).match(value)[0]
+        after = "')" if value.endswith("')") else ""
+        text = value[len(before) : len(value) - len(after)]
+        full = os.path.normpath(os.path.join(cwd, text))
+        is_own = full == directory and (bare or os.sep in text)
+        if is_own or (os.sep in text and is_below(full, directory)):
+            return before + _OWN_DIRECTORY + full[len(directory) :] + after
         return value
-    if not value.startswith(".") and os.path.basename(directory) not in value:
-        return value
-    before = _pattern(_BEFORE_PATH).match(value)[0]
-    after = "')" if value.endswith("')") else ""
-    text = value[len(before) : len(value) - len(after)]
-    path = os.path.normpath(os.path.join(cwd, text))
-    is_own = path == directory and bare
-    if os.sep in text:
-        is_own = path == directory or is_below(path, directory)
-    if not is_own:
-        return value
-    return before + OWN_DIRECTORY + path[len(directory) :] + after
+
+    return map_json(value, forget)
 
 
-OWN_DIRECTORY = "<the run's directory>"
+_OWN_DIRECTORY = "<the run's directory>"
 _BEFORE_PATH = r"(?:\w+Path\('|[\w.-]+=)?"
 # What may be a path in a sentence: what stands in quotes, or a word.
 _PATH_IN_TEXT = r"(?<=\W')[^'\n]+(?=')|(?<=\W\")[^\"\n]+(?=\")|[^\s'\"(),:;]+"
@@ -5629,8 +4885,8 @@ def forget_own_directory(arguments: object, call: Record) -> Record:
     # Not every record says which one it was told by.
     told_by, here = call["directory_parameter"], (call["directory"], call["cwd"])
     return {
-        name: forget_directory(value, *here, bare=told_by in (None, name))
-        for name, value in _items(arguments)
+        name: _forget_directory(value, *here, bare=told_by in (None, name))
+        for name, value in get(arguments, kind=dict).items()
     }
 
 
@@ -5643,37 +4899,11 @@ def describe_place(record: Record) -> Record:
     }
 
 
-def directory_of(record: Record) -> str:
-    """The directory that a run left its record in, as it was then; else where the record is now."""
-    then = get(record, "called_function", "directory")
-    if isinstance(then, str) and len(then) <= PATH_LIMIT:
-        return then
-    return os.path.dirname(os.path.abspath(str(record.get("record_path", ""))))
-
-
-def cwd_of(record: Record) -> str:
-    """A run's working directory."""
-    cwd = get(record, "environment", "cwd")
-    return cwd if isinstance(cwd, str) and len(cwd) <= PATH_LIMIT else os.sep
-
-
-def _pick(mapping: object, keys: Iterable[str]) -> Record:
-    """These keys of a mapping, as far as it has them."""
-    return (
-        {key: mapping[key] for key in keys if key in mapping} if isinstance(mapping, dict) else {}
-    )
-
-
-def _items(mapping: object) -> list[tuple[Any, Any]]:
-    """The items of what should be a mapping; none if it isn't one."""
-    return list(mapping.items()) if isinstance(mapping, dict) else []
-
-
-def describe_call(record: Record) -> tuple[Record, Record | None]:
+def _describe_call(record: Record) -> tuple[Record, Record | None]:
     """A run's arguments, and the types of those that aren't plain JSON, where it tells them."""
     called, place = record.get("called_function"), describe_place(record)
-    types, told_by = get(called, "parameter_types"), place["directory_parameter"]
-    kinds = {path: kind for path, kind in _items(types) if path != told_by}
+    types = get(called, "parameter_types", kind=dict)
+    kinds = {path: kind for path, kind in types.items() if path != place["directory_parameter"]}
     arguments = forget_own_directory(get(called, "parameters"), place)
     return arguments, kinds if "pycrumbs" in record else None
 
@@ -5689,8 +4919,20 @@ def describe_function(record: Record) -> Record:
 
 def describe_packages(record: Record) -> Record:
     """The inventory; pycrumbs 0.4 didn't write its names in one canonical form."""
-    packages = _items(record.get("package_inventory"))
+    packages = get(record.get("package_inventory"), kind=dict).items()
     return {canonical_name(name): version for name, version in packages}
+
+
+def _describe_ending(record: Record) -> Record:
+    """How a run ended, as far as that can differ."""
+    error, own = dict(get(record, "error", kind=dict)), (directory_of(record), cwd_of(record))
+    if isinstance(error.get("message"), str):
+        error["message"] = pattern(_PATH_IN_TEXT).sub(
+            lambda path: _forget_directory(path[0], *own, bare=False),
+            error["message"][:TEXT_LIMIT],
+        )
+    told = ": ".join(summarize_error({"error": error})) or None
+    return without_none({"status": judge_status(record), "error": told})
 
 
 def summarize_error(record: Record) -> list[str]:
@@ -5700,32 +4942,17 @@ def summarize_error(record: Record) -> list[str]:
     return [": ".join(told)] if told else []
 
 
-def _ending(record: Record) -> Record:
-    """How a run ended, as far as that can differ."""
-    error, own = dict(_items(record.get("error"))), (directory_of(record), cwd_of(record))
-    if isinstance(error.get("message"), str):
-        error["message"] = _pattern(_PATH_IN_TEXT).sub(
-            lambda path: forget_directory(path[0], *own, bare=False),
-            error["message"][:TEXT_LIMIT],
-        )
-    told = ": ".join(summarize_error({"error": error})) or None
-    return _without_none({"status": judge_status(record), "error": told})
-
-
-def _result(record: Record) -> Any:
+def _describe_result(record: Record) -> Any:
     """What a run returned, without where its directory was."""
-    result = record.get("result", _ABSENT)
-    if describe(result)[0] == SUPPRESSED:
-        # No run has recorded that, and walking through all of it takes time.
-        return result
-    return forget_directory(result, directory_of(record), cwd_of(record), bare=False)
+    result = record.get("result", ABSENT)
+    return _forget_directory(result, directory_of(record), cwd_of(record), bare=False)
 
 
-def describe_code(record: Record) -> Record:
+def _describe_code(record: Record) -> Record:
     """What tells the code of two runs apart, of the tracked module, the others and packages."""
     code: dict[str, Record] = {}
     for kind in ("extra_tracked_modules", "package_origins"):
-        for name, state in _items(record.get(kind)):
+        for name, state in get(record, kind, kind=dict).items():
             # Of a package that is one of the modules, only the module's entry tells the state.
             code[name] = {**_describe_state(state), **code.get(name, {})}
     return {**_describe_state(record.get("tracked_module")), **code}
@@ -5733,32 +4960,24 @@ def describe_code(record: Record) -> Record:
 
 def _describe_state(state: object) -> Record:
     """A repository's state as far as it counts, the patch by file."""
-    described = _pick(state, _CODE_THAT_COUNTS)
-    patch = described.get("git_patch")
-    text = "\n".join(map(str, patch)) if isinstance(patch, list) else ""
-    parts = _pattern(_SECTION).split(text)
-    headers = [part.partition("\n")[0] for part in parts]
-    files = {read_name(line) or line: part.rstrip() for line, part in zip(headers, parts)}
-    return {**described, "git_patch": {k: v for k, v in files.items() if v}} if described else {}
+    described = pick(state, _CODE_THAT_COUNTS)
+    sections = parse_patch([*map(str, get(described, "git_patch", kind=list))])
+    files = {s.name or s.lines[0]: "\n".join(s.lines) for s in sections}
+    return {**described, "git_patch": files} if described else {}
 
 
-def describe_surroundings(record: Record) -> Record:
+def _describe_surroundings(record: Record) -> Record:
     """The part of the environment in which two runs could differ to some effect."""
-    environment = _pick(record.get("environment"), _ENVIRONMENT_THAT_COUNTS)
-    always = _pattern(_ALWAYS_DIFFERENT)
-    variables = _items(environment.pop("environment_variables", None))
-    kept = {k: v for k, v in variables if v is not None and not always.match(k)}
-    rank = {k: v for k, v in _items(environment.pop("rank", None)) if k != "job"}
+    environment = pick(record.get("environment"), _ENVIRONMENT_THAT_COUNTS)
+    variables = get(environment, "environment_variables", kind=dict)
+    is_always_different = pattern(_ALWAYS_DIFFERENT).match
+    kept = {k: v for k, v in variables.items() if v is not None and not is_always_different(k)}
     # It may have been started as python, or as python3.
-    python = environment.get("python_executable")
-    environment["python_executable"] = (
-        os.path.dirname(python) if isinstance(python, str) else python
-    )
-    argv = forget_directory(environment.get("argv"), directory_of(record), cwd_of(record))
-    orig_argv = get(record, "environment", "orig_argv")
-    flags, _ = read_flags([*map(str, orig_argv)] if isinstance(orig_argv, list) else [])
-    changed = {"argv": argv, "flags": flags, "rank": rank, "environment_variables": kept}
-    return {**environment, **changed}
+    python = os.path.dirname(get(environment, "python_executable", kind=str))
+    argv = _forget_directory(environment.get("argv"), directory_of(record), cwd_of(record))
+    flags, _ = read_flags([*map(str, get(record, "environment", "orig_argv", kind=list))])
+    changed = {"argv": argv, "flags": flags, "python_executable": python}
+    return {**environment, **changed, "environment_variables": kept}
 
 
 def name_in_run(record: Record, entry: Record) -> str:
@@ -5766,6 +4985,9 @@ def name_in_run(record: Record, entry: Record) -> str:
     name: str = entry["name"]
     is_kept = "rerun_of" in record and name.startswith(f"{ELSEWHERE}/")
     return name[len(ELSEWHERE) :] if is_kept else name
+
+
+ELSEWHERE = "elsewhere"  # folder for what a rerun would have written outside its directory
 
 
 def describe_files(record: Record, kind: str) -> dict[str, Record]:
@@ -5790,7 +5012,7 @@ def diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str
             if any(sha256 in others for sha256, others in zip(hashes, contents)):
                 continue
         key = "sha256" if all(entry["sha256"] for entry in pair if entry) else "size"
-        x, y = (_ABSENT if entry is None else entry[key] for entry in pair)
+        x, y = (ABSENT if entry is None else entry[key] for entry in pair)
         if x != y:
             yield path, x, y
 
@@ -5810,21 +5032,21 @@ def list_uncompared(a: Record, b: Record) -> list[str]:
 
 def list_suppressed(a: Record, b: Record) -> list[str]:
     """The arguments of both runs that were too long for either's record."""
-    some, others = (dict(_items(get(run, "called_function", "parameters"))) for run in (a, b))
+    some, others = (
+        dict(get(run, "called_function", "parameters", kind=dict).items()) for run in (a, b)
+    )
     return [name for name, value in some.items() if value == SUPPRESSED == others.get(name)]
 
 
-def diff_values(a: Any, b: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
+def diff_values(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """The paths into two JSON values at which they differ, with what is there."""
+    steps, others = ({step: child for step, _, child in open_json(value)} for value in (a, b))
+    is_alike = isinstance(a, dict) or len(steps) == len(others)
     # Else a long key would stand in each of a thousand paths.
-    depth = DEPTH_LIMIT if len(path) > 500 else depth
-    if isinstance(a, dict) and isinstance(b, dict) and depth < DEPTH_LIMIT:
-        for key in sorted({**a, **b}):
-            below = f"{path}.{key}" if path else key
-            yield from diff_values(a.get(key, _ABSENT), b.get(key, _ABSENT), below, depth + 1)
-    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and depth < DEPTH_LIMIT:
-        for index, (one, other) in enumerate(zip(a, b)):
-            yield from diff_values(one, other, f"{path}[{index}]", depth + 1)
+    if type(a) is type(b) and isinstance(a, (dict, list)) and is_alike and len(path) <= 500:
+        for step in sorted({**steps, **others}) if isinstance(a, dict) else steps:
+            one, other = steps.get(step, ABSENT), others.get(step, ABSENT)
+            yield from diff_values(one, other, join_path(path, step))
     elif a != b or type(a) is not type(b):
         yield path, a, b
 
@@ -5836,7 +5058,7 @@ def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
     if kinds is not None and other_kinds is not None:
         for path in sorted(kinds.keys() | other_kinds.keys()):
             kind, other = (types.get(path, "plain") for types in (kinds, other_kinds))
-            name = _pattern(r"[^.\[{]*").match(path)[0]
+            name = pattern(r"[^.\[{]*").match(path)[0]
             if kind != other and name in values and name in others:
                 yield f"{path} (type)", kind, other
 
@@ -5844,15 +5066,15 @@ def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
 # What is compared of each run, and how.
 _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], Iterator[Any]]]] = {
     "function": (describe_function, diff_values),
-    "arguments": (describe_call, diff_arguments),
-    "code": (describe_code, diff_values),
-    "seed": (lambda run: run.get("seed", _ABSENT), diff_values),
+    "arguments": (_describe_call, diff_arguments),
+    "code": (_describe_code, diff_values),
+    "seed": (lambda run: run.get("seed", ABSENT), diff_values),
     "packages": (describe_packages, diff_values),
     "inputs": (lambda run: describe_files(run, "inputs"), diff_files),
     "outputs": (lambda run: describe_files(run, "outputs"), diff_files),
-    "result": (_result, diff_values),
-    "status": (_ending, diff_values),
-    "environment": (describe_surroundings, diff_values),
+    "result": (_describe_result, diff_values),
+    "status": (_describe_ending, diff_values),
+    "environment": (_describe_surroundings, diff_values),
 }
 
 
@@ -5860,12 +5082,12 @@ def count_commits_apart(a: Record, b: Record) -> tuple[int, int] | None:
     """How many commits each of two runs has that the other hasn't, where the repository is here."""
     commits = [str(get(r, "tracked_module", "git_commit_hash")) for r in (a, b)]
     folder = str(get(b, "tracked_module", "git_working_dir"))
-    if not os.path.isdir(folder) or not all(map(_pattern(r"[0-9a-f]{40,64}$").match, commits)):
+    if not os.path.isdir(folder) or not all(map(pattern(COMMIT).fullmatch, commits)):
         return None
+    count = ("rev-list", "--count", "--left-right", "...".join(commits))
     try:
-        count = ("rev-list", "--count", "--left-right", "...".join(commits))
         status, counts = run_git(folder, *count, timeout=LOOK_TIMEOUT)
-    except RecordError:
+    except Unavailable:
         return None
     left, _, right = counts.partition("\t")
     return (int(left), int(right)) if status == 0 else None
@@ -5894,7 +5116,7 @@ def trace_file(file: _StrPath, roots: _StrPath | Iterable[_StrPath] = ()) -> Rec
         of that run. Only where it holds: overwritten (True: that run began later than the one
         that read the file, and its inputs are not followed), made_again (True: it made the same
         content, after the one that read the file had ended), repeated (True: its inputs stand
-        elsewhere in the tree), cut (True: they are TRACE_LIMIT runs away).
+        elsewhere in the tree), cut (True: they are _TRACE_LIMIT runs away).
 
     Raises
     ------
@@ -5929,7 +5151,7 @@ class _Tracer(_Makers):
     def add_root(self, root: str) -> None:
         """Note what the runs below a folder made, and which files lie there."""
         for record in iterate_records(root):
-            run = (_start_of(record), record["record_path"], record["record_number"])
+            run = (start_of(record), record["record_path"], record["record_number"])
             for entry in entries_of(record, "outputs"):
                 # All empty files are the same, and made by nobody in particular.
                 if entry["sha256"] is not None and entry["size"]:
@@ -5939,7 +5161,7 @@ class _Tracer(_Makers):
 
     def trace(self, entry: Record, consumer: Record | None = None, depth: int = 0) -> Record:
         """One file's node of the tree; `consumer` is the run that read it."""
-        before = _start_of(consumer) if consumer else float("inf")
+        before = start_of(consumer) if consumer else float("inf")
         sha256, maker = entry["sha256"], self.find_maker(entry, before)
         if consumer is None and maker is None:
             maker = _find_maker_0_4(entry["path"])
@@ -5948,16 +5170,16 @@ class _Tracer(_Makers):
         if maker is None:
             return node
         node["run"] = describe_maker(maker, sha256)
-        start = _start_of(maker.record)
+        start = start_of(maker.record)
         # That run wrote the path only after it had been read: not what was read came from it.
         if not maker.made(sha256) and start >= before:
             return {**node, "overwritten": True}
-        if consumer and start >= _end_of(consumer):
+        if consumer and start >= end_of(consumer):
             node["made_again"] = True
         identity = f"{maker.record['record_path']}@{maker.record['record_number']}"
         if identity in self.seen:
             return {**node, "repeated": True}
-        if depth == TRACE_LIMIT:
+        if depth == _TRACE_LIMIT:
             return {**node, "cut": True}
         self.seen.add(identity)
         inputs = self.find_inputs(maker.record)
@@ -5981,7 +5203,7 @@ class _Tracer(_Makers):
     def find_inputs(self, record: Record) -> list[Record]:
         """A run's inputs, and those of the runs around it: where each is now, and its state."""
         entries: dict[str, Record] = {}
-        moved, seen = _Moved(record), set()
+        moved, seen = Moved(record), set()
         around: Record | None = record
         while around is not None and id(around) not in seen:
             seen.add(id(around))
@@ -5992,7 +5214,7 @@ class _Tracer(_Makers):
         judge_files([*entries.values()])
         return [*entries.values()]
 
-    def locate(self, entry: Record, moved: _Moved) -> str:
+    def locate(self, entry: Record, moved: Moved) -> str:
         """Where an input is now: at its place, moved with its record, or below a root."""
         path = moved.find(entry)
         size, sha256 = entry["size"], entry["sha256"]
@@ -6024,7 +5246,7 @@ def is_as_recorded(entry: Record, path: str) -> bool:
     return is_alike and entry["sha256"] is not None and hash_file(path) == entry["sha256"]
 
 
-class _Moved:
+class Moved:
     """Where the inputs of a record are that moved together with it, if it did.
 
     Only the same content counts, and nothing that the run itself has made.
@@ -6034,14 +5256,14 @@ class _Moved:
         path = os.path.abspath(str(record.get("record_path")))
         then, now = directory_of(record), os.path.dirname(path)
         # The folders that the record was moved from, and to.
-        tail = _count_equal(then.split(os.sep)[::-1], now.split(os.sep)[::-1])
+        tail = len(os.path.commonprefix([p.split(os.sep)[::-1] for p in (then, now)]))
         self.then, self.now = (os.sep.join(p.split(os.sep)[: -tail or None]) for p in (then, now))
         self.made = {entry["path"] for entry in entries_of(record, "outputs")}
         # The names in each folder above, nearest first.
         self.above: dict[str, set[str]] = {}
-        if _attempt(os.path.realpath, then) != os.path.realpath(now):
-            above = [*_folders_above(path)][:12]
-            self.above = {folder: {e.name for e in _scan_folder(folder)} for folder in above}
+        if attempt(os.path.realpath, then) != os.path.realpath(now):
+            above = [*folders_above(path)][:12]
+            self.above = {folder: {e.name for e in scan_folder(folder)} for folder in above}
 
     def find(self, entry: Record) -> str:
         """The path of an entry's file now, or the recorded one where it isn't found."""
@@ -6064,46 +5286,21 @@ class _Moved:
 # ------------------------------------------------------------------------------
 # Running again
 # ------------------------------------------------------------------------------
-# `plan_rerun` makes a plan of a record and executes nothing; `carry_out` has a
+# `plan_rerun` makes a `Plan` of a record and executes nothing; `carry_out` has a
 # child interpreter execute it. What the run could write to gets a copy below the
 # plan's `root`, under the same path: /home/ada/proj becomes ROOT/home/ada/proj,
 # so that relative paths still lead from one to the other.
 
-
-class _Rerun:
-    """In the child of a rerun: the plan, and the functions that loading the code has tracked."""
-
-    def __init__(self, plan: Record) -> None:
-        self.plan = plan
-        self.loading = True
-        self.found: dict[tuple[str, str], tuple[_Tracker, Callable[..., Any]]] = {}
-        self.target: _Tracker | None = None
-        self.run: _Run | None = None
-
-    def note(self, tracker: _Tracker, wrapped: Callable[..., Any]) -> None:
-        """Note a function that is being decorated."""
-        self.found[os.path.realpath(tracker.source_file or ""), tracker.name] = tracker, wrapped
-
-    def choose(self, source: str, name: str) -> Callable[..., Any] | None:
-        """Make a function the one that is run again; None if there is no such function."""
-        self.target, wrapped = self.found.get((os.path.realpath(source), name), (None, None))
-        return wrapped
-
-    def claim(self, run: _Run) -> Record | None:
-        """The plan, for the one run that it is for; while code is loaded, no tracked call runs."""
-        if self.loading:
-            raise _Reached
-        if run.tracker is not self.target:
-            return None
-        self.target, self.run = None, run
-        return self.plan
-
-
-class _Reached(BaseException):
-    """Code that is being loaded calls a tracked function: it has defined what is needed."""
-
-
-_rerun: _Rerun | None = None
+_ARGUMENT_LIMIT = 50_000  # values in the arguments of a call that is run again
+_LIBRARY_LIMIT = 20  # other repositories that are compared with what a record says of them
+_COMPARE_LIMIT = 64 * 2**20  # bytes of an output of which a rerun tells where it differs
+_COPY_LIMIT = 2**30  # bytes of a folder that is copied where it can't be protected
+_SOCKET_FOLDER_LENGTH = 70  # of the 104 characters of a socket's path, 34 are multiprocessing's
+_COPY_SIZE = 2**17  # bytes that a copy of this file has at least
+_CHECKOUT_TIMEOUT = 600.0  # seconds, for the repository of a rerun
+_RERUN_PREFIX = "pycrumbs-rerun-"
+_KEPT_PREFIX = "pycrumbs-kept-"
+_MADE_PREFIX = "pycrumbs-made-"
 
 
 def rerun_record(
@@ -6146,98 +5343,159 @@ def rerun_record(
     return carry_out(plan_rerun(record, repository), record, directory, keep)
 
 
+class Plan(types.SimpleNamespace):
+    """What a rerun is to do, as JSON can hold it; paths are those of the first run."""
+
+    uuid: str
+    span: tuple[float, float]  # when the run began and ended
+    # The code: the repository as it was and is, its commit and patch, and the function's file.
+    top: str
+    repository: str
+    alias: str | None  # the other name by which its folder was known
+    remotes: dict[str, str]
+    commit: str
+    patch: list[str]
+    left_out: dict[str, str]  # files that are not in the patch, by their hash
+    ignored: list[str]  # sources that git ignores
+    source: str
+    # The call.
+    module: str
+    qualname: str
+    run_as: str
+    directory: str
+    arguments: Record
+    kinds: dict[str, str]
+    # Its surroundings.
+    seed: int
+    argv: list[str]
+    flags: list[str]
+    main: str
+    variables: dict[str, str | None]
+    unset: list[str]  # recorded variables that a rerun doesn't set
+    cwd: str
+    python_path: list[str]
+    # Its files.
+    inputs: list[Record]
+    outputs: list[Record]
+    moved: list[str]  # what the rerun finds copies of
+    listed: list[str]
+    notes: list[str]
+    # Where it is carried out.
+    root: str
+    protected: list[str]
+    writable: list[str]
+    made_in: str
+
+    def relocate(self, path: str) -> str:
+        """Where an absolute path of the first run is in the rerun."""
+        inside = path == self.root or is_below(path, self.root)
+        return path if inside else self.root + path
+
+    def map_path(self, text: str) -> str:
+        """A text; the path that it is, or that follows its first '=', then leads to the copy."""
+        for start in (0, text.find("=") + 1):
+            path = os.path.normpath(text[start:])
+            if any(path == moved or is_below(path, moved) for moved in self.moved):
+                return text[:start] + self.relocate(path) + os.sep * text.endswith(os.sep)
+        return text
+
+    def map_import(self, path: str) -> str:
+        """Where something importable is in the rerun: what is the interpreter's stays, wherever."""
+        own = [folder for folder in interpreter_folders() if not is_below(self.top, folder)]
+        if path.startswith(tuple(own)):
+            return path
+        # Where the repository has moved, what is installed from it may have followed.
+        is_moved = path == self.repository or is_below(path, self.repository)
+        return self.map_path(self.top + path[len(self.repository) :] if is_moved else path)
+
+
 def plan_rerun(
     record: Record,
     repository: _StrPath | None = None,
     on_progress: Callable[[int], object] | None = None,
-) -> Record:
+) -> Plan:
     """What a rerun would execute; RecordError where the record doesn't tell enough."""
     if "pycrumbs" not in record:
         raise RecordError("pycrumbs 0.4 wrote this record, which is not enough to run it again")
     if not isinstance(record.get("tracked_module"), dict):
         raise RecordError("the record names no commit (git tracking was off): no code to run")
-    # One of many processes can't be repeated without the others.
-    ranks = get(record, "environment", "rank", "world_size") or 1
-    if ranks != 1:
-        raise RecordError(f"the run was one of {ranks} processes: start it again as they were")
-    plan = {
-        "uuid": _take(record, str, "uuid"),
-        "span": (_start_of(record), _seconds(get(record, "timing", "end_time"))),
-        **plan_code(record, repository),
-        **plan_call(record),
-        **plan_surroundings(record),
-        "outputs": [
+    # One of many processes can't be repeated without the others. 0.5 recorded the variables only.
+    variables = get(record, "environment", "environment_variables", kind=dict)
+    rank = get(record, "environment", "rank") or read_rank(variables)
+    if rank:
+        size = get(rank, "world_size")
+        raise RecordError(f"the run was one of {size} processes: start it again as they were")
+    plan = Plan(
+        uuid=require(record, str, "uuid"),
+        span=(start_of(record), parse_time(get(record, "timing", "end_time"))),
+        outputs=[
             {**entry, "name": name_in_run(record, entry)} for entry in entries_of(record, "outputs")
         ],
-    }
-    plan["moved"] = list_moved(plan)
-    plan["inputs"] = check_inputs(record, plan, on_progress)
-    plan["listed"] = find_listed_folders(record, plan)
-    plan["notes"] = list(list_doubts(record, plan))
+        **_plan_code(record, repository),
+        **_plan_call(record),
+        **_plan_surroundings(record),
+    )
+    plan.variables, plan.unset = _select_variables(variables, _read_named_variables(plan))
+    plan.moved = _list_moved(plan)
+    plan.inputs = _check_inputs(record, plan, on_progress)
+    plan.listed = _find_listed_folders(record, plan)
+    plan.notes = list(_list_doubts(record, plan))
     return plan
 
 
-def _take(record: Record, kind: type, *keys: str, default: Any = None) -> Any:
-    """What a record holds under nested keys; RecordError if that isn't of the kind it must be."""
-    value = get(record, *keys)
-    value = default if value is None else value
-    texts = value if isinstance(value, list) else [value]
-    if not isinstance(value, kind) or any(isinstance(t, str) and not _is_text(t) for t in texts):
-        raise RecordError(f"the record's {'.'.join(keys)} is missing, or not what a record holds")
-    return value
-
-
-def _is_text(text: str) -> bool:
-    """Whether a text from JSON can be passed to a system, if perhaps not to one of this locale."""
-    try:
-        return b"\0" not in text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-
-
-def _take_texts(record: Record, *keys: str) -> list[str]:
+def _require_texts(record: Record, *keys: str) -> list[str]:
     """A list of texts in a record; RecordError if it is something else."""
-    texts: list[str] = _take(record, list, *keys, default=[])
+    texts: list[str] = require(record, list, *keys, default=[])
     if not all(isinstance(text, str) for text in texts):
         raise RecordError(f"the record's {'.'.join(keys)} is no list of texts")
     return texts
 
 
-def _take_folder(record: Record, *keys: str) -> str:
+def _require_folder(record: Record, *keys: str) -> str:
     """An absolute path in a record; RecordError if it is something else."""
-    path: str = _take(record, str, *keys)
+    path: str = require(record, str, *keys)
     if not os.path.isabs(path) or len(path) > PATH_LIMIT:
         raise RecordError(f"the record's {'.'.join(keys)} is no absolute path, but {path!r}")
     return os.path.normpath(path)
 
 
+def _git(folder: str, *arguments: str, timeout: float = LOOK_TIMEOUT) -> tuple[int, str]:
+    """Run git; its exit status and what it printed. RecordError if it doesn't end."""
+    try:
+        return run_git(folder, *arguments, timeout=timeout)
+    except Unavailable as error:
+        raise RecordError(str(error)) from None
+
+
 # -- the plan: code
 
 
-def plan_code(record: Record, repository: _StrPath | None) -> Record:
+def _plan_code(record: Record, repository: _StrPath | None) -> Record:
     """The code of a plan: a commit, the patch to it, and the function's file."""
     module = record["tracked_module"]
-    top = _take_folder(record, "tracked_module", "git_working_dir")
-    commit = _take(record, str, "tracked_module", "git_commit_hash", default="")
+    top = _require_folder(record, "tracked_module", "git_working_dir")
+    commit = require(record, str, "tracked_module", "git_commit_hash", default="")
     patch = [] if module.get("git_patch") is None else module["git_patch"]
-    check_patch(patch)
-    check_patch_is_whole(module)
-    source, alias = locate_source(_take_folder(record, "tracked_module", "module_path"), top)
+    _check_patch(patch)
+    source, alias = _locate_source(_require_folder(record, "tracked_module", "module_path"), top)
     repository = os.path.abspath(os.fspath(repository or top))
-    check_commit(repository, commit)
+    left_out = _check_patch_is_whole(module, repository)
+    _check_commit(repository, commit)
+    remotes = get(module, "git_remotes", kind=dict).items()
     return {
         "repository": repository,
         "top": top,
         "alias": alias,
-        "remotes": {n: u for n, u in _items(module.get("git_remotes")) if _is_text(f"{n}{u}")},
+        "remotes": {name: url for name, url in remotes if is_text(f"{name}{url}")},
         "commit": commit,
         "patch": patch,
+        "left_out": left_out,
         "ignored": [part for part in list_omitted(module) if part.startswith(_IGNORED)],
         "source": source,
     }
 
 
-def locate_source(path: str, top: str) -> tuple[str, str | None]:
+def _locate_source(path: str, top: str) -> tuple[str, str | None]:
     """A source file relative to its repository, and the other name by which that was known."""
     real_top = os.path.realpath(top)
     pairs = ((path, top), (os.path.realpath(path), real_top))
@@ -6248,108 +5506,81 @@ def locate_source(path: str, top: str) -> tuple[str, str | None]:
     return source, None if alias == top else alias
 
 
-def check_commit(repository: str, commit: str) -> None:
+def _check_commit(repository: str, commit: str) -> None:
     """Make sure that the repository is there and has the commit."""
     if not commit:
         raise RecordError("the record names no commit: its repository had none yet")
-    if not _pattern(_COMMIT).fullmatch(commit):
+    if not pattern(COMMIT).fullmatch(commit):
         raise RecordError(f"the record names no commit, but {commit!r}")
     advice = "name a clone that has it with --repo"
     if not os.path.isdir(repository):
         raise RecordError(f"the repository {repository} is not there any more; {advice}")
-    look = ("cat-file", "-e", f"{commit}^{{commit}}")
-    status, said = run_git(repository, *look, timeout=LOOK_TIMEOUT)
+    status, said = _git(repository, "cat-file", "-e", f"{commit}^{{commit}}")
     if status != 0:
         reason = "" if "Not a valid object name" in said else f" ({said})"
         raise RecordError(f"{repository} has no commit {commit}{reason}; fetch it, or {advice}")
 
 
-_COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
+def _check_patch_is_whole(module: Record, repository: str) -> dict[str, str]:
+    """The files that a patch lacks, by their hash, as far as they are still the same.
 
-
-def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple[int, str]:
-    """Run git to its end; its exit status, and what it printed, complaints included."""
-    try:
-        process = _start_git(folder, *arguments)
-        ended = process.read(timeout)
-        if ended is None:
-            raise _Unavailable(process.abandon())
-    except _Unavailable as error:
-        raise RecordError(str(error)) from None
-    return ended[0], os.fsdecode(ended[1]).strip() or ended[2]
-
-
-def check_patch_is_whole(module: Record) -> None:
-    """Refuse a patch of which parts were left out, or that should be there and isn't."""
+    RecordError if others were left out, or the patch should be there and isn't.
+    """
     parts = list_omitted(module)
-    missing = [part for part in parts if not part.startswith((*_HARMLESS, *_DOUBTFUL))]
+    found, missing = {}, []
+    for part in parts:
+        named = pattern(_LEFT_OUT).fullmatch(part)
+        path = os.path.join(repository, named[1]) if named else ""
+        if named and named[2] in (hash_file(path), hash_file(__file__)):
+            found[named[1]] = named[2]
+        elif not part.startswith((*_HARMLESS, *_DOUBTFUL)):
+            missing.append(part)
     if missing:
         problem = f"the record's patch is not whole; left out: {'; '.join(missing)}"
         raise RecordError(f"{problem}; {_COMMIT_FIRST}")
     if module.get("git_is_dirty") and not parts and module.get("git_patch") is None:
         raise RecordError("the record tells of uncommitted changes, and does not hold them")
-
-
-def list_omitted(module: Record) -> list[str]:
-    """What a patch lacks, as its record tells."""
-    text = str(module.get("git_patch_omitted") or "").replace("left out: ", "")
-    return [part for part in text.split("; ") if part]
+    return found
 
 
 _COMMIT_FIRST = "what is committed before a run can always be run again"
+_LEFT_OUT = r"(.+?) \(.*, sha256 ([0-9a-f]{64})\)"
 _IGNORED = "the ignored "  # sources, which are then used as they are now
 _HARMLESS = (_IGNORED, "the record ", "the submodule ")  # a submodule's commit is in the patch
 _DOUBTFUL = ("changed file modes", "what may be ")
 
 
-# In hashes git takes whatever is no longer than one.
-_SECTION_MODE = (
-    r"(?m)^(?:(?:old|new|deleted file|new file) mode |index [^.\n]{0,64}\.\.[^ \n]{0,64} )(.*)$"
-)
-
-
-def check_patch(patch: object) -> None:
+def _check_patch(patch: object) -> None:
     """Refuse a patch that git would not have made of a tree, or that leads out of it."""
     if not isinstance(patch, list) or not all(isinstance(line, str) for line in patch):
         raise RecordError("the record's tracked_module.git_patch is no list of texts")
-    text = "\n".join(patch)
-    first, *sections = _pattern(_SECTION).split(text)
+    # A line of a record may hold several.
+    lines = "\n".join(patch).split("\n")
+    is_whole = not patch or lines[0].startswith("diff --git ")
+    sections = parse_patch(lines)
     # git takes a file for text if its zero bytes come late; names have none.
-    headers = "".join(section.partition("\n@@ ")[0] for section in sections)
-    if first.strip() or "\0" in headers or not _is_text(text.replace("\0", "")):
+    headers = "".join("\n".join(s.lines).partition("\n@@ ")[0] for s in sections)
+    if not is_whole or "\0" in headers or not is_text("".join(lines).replace("\0", "")):
         raise RecordError("the record's patch is none that git makes")
     for section in sections:
-        header = section.partition("\n")[0]
-        name = read_name(header)
-        parts = name.lower().split("/")
+        parts = section.name.lower().split("/")
         if "" in parts or {".git", ".."} & set(parts):
-            raise RecordError(f"the record's patch leads elsewhere: {header}")
-        modes = set(_pattern(_SECTION_MODE).findall(section))
-        if not modes <= {"100644", "100755", "120000", "160000"}:
-            raise RecordError(f"the record's patch sets a mode that git never does: {name}")
-        if "120000" in modes:
-            check_link(name, section)
+            raise RecordError(f"the record's patch leads elsewhere: {section.lines[0]}")
+        if not section.modes <= {"100644", "100755", "120000", "160000"}:
+            raise RecordError(f"the record's patch sets a mode that git never does: {section.name}")
+        if "120000" in section.modes:
+            _check_link(section)
 
 
-def read_name(header: str) -> str:
-    """The name that a header `diff --git a/NAME b/NAME` gives twice; '' if it is none of that."""
-    twice = header.partition("diff --git ")[2]
-    quote = '"' if twice.startswith('"') else ""
-    half = len(twice) // 2
-    name = twice[len(f"{quote}a/") : half - len(quote)]
-    if header != f"diff --git {quote}a/{name}{quote} {quote}b/{name}{quote}":
-        return ""
-    return os.fsdecode(_unquote(name)) if quote else name
-
-
-def check_link(name: str, section: str) -> None:
+def _check_link(section: FilePatch) -> None:
     """Refuse a section of a patch that makes a symbolic link to outside the repository."""
-    targets = _pattern(r"(?m)^\+(?!\+\+ )(.*)$").findall(section)
+    name, text = section.name, "\n".join(section.lines)
+    targets = pattern(r"(?m)^\+(?!\+\+ )(.*)$").findall(text)
     leads = [os.path.normpath(os.path.join(os.path.dirname(name), target)) for target in targets]
     climbs = any(os.path.isabs(path) or path.split(os.sep)[0] == ".." for path in leads)
     # Behind another link, `..` leads elsewhere than it seems to.
     turns = any(".." in target.lstrip("./").split("/") for target in targets)
-    if climbs or turns or len(targets) > 1 or "\nGIT binary patch" in section:
+    if climbs or turns or len(targets) > 1 or "\nGIT binary patch" in text:
         problem = f"the record's patch plants a link that leads elsewhere: {name}"
         raise RecordError(f"{problem}; {_COMMIT_FIRST}")
 
@@ -6357,30 +5588,30 @@ def check_link(name: str, section: str) -> None:
 # -- the plan: the call and its surroundings
 
 
-def plan_call(record: Record) -> Record:
+def _plan_call(record: Record) -> Record:
     """The call of a plan: the function's names, its arguments and the directory."""
     called = ("called_function",)
-    name = _take(record, str, *called, "qualname")
-    module = _take(record, str, *called, "module").replace("__mp_main__", "__main__")
-    run_as = _take(record, str, *called, "run_as", default="")
-    if not _pattern(_MODULE_NAME).fullmatch(name if run_as == "module" else module):
+    name = require(record, str, *called, "qualname")
+    module = require(record, str, *called, "module").replace("__mp_main__", "__main__")
+    run_as = require(record, str, *called, "run_as", default="")
+    if not pattern(_MODULE_NAME).fullmatch(name if run_as == "module" else module):
         raise RecordError(f"the function's module {module!r} is no module's name")
     if "<locals>" in name:
         raise RecordError(f"{name}() is defined inside another function and cannot be reached")
-    arguments = _take(record, dict, *called, "parameters", default={})
-    kinds = _take(record, dict, *called, "parameter_types", default={})
+    arguments = require(record, dict, *called, "parameters", default={})
+    kinds = require(record, dict, *called, "parameter_types", default={})
     if any(len(str(kind)) > PATH_LIMIT for kind in kinds.values()):
         raise RecordError("the record's called_function.parameter_types are no names of classes")
-    walk = walk_arguments(arguments, kinds)
-    if any(n >= ARGUMENT_LIMIT or len(path) > PATH_LIMIT for n, (path, *_) in enumerate(walk)):
+    walk = _walk_arguments(arguments, kinds)
+    if any(n >= _ARGUMENT_LIMIT or len(path) > PATH_LIMIT for n, (path, *_) in enumerate(walk)):
         raise RecordError("the record's called_function.parameters are more than a record holds")
-    unknown = list_unrebuildable(arguments, kinds)
+    unknown = _list_unrebuildable(arguments, kinds)
     if unknown:
         advice = "plain values, paths, functions and dataclasses can be given back"
         if any(REDACTED in name for name in unknown):
             advice = "secrets aren't recorded: have the function read them from the environment"
         raise RecordError(f"the record cannot give back {', '.join(unknown)}; {advice}")
-    directory = _take_folder(record, *called, "directory")
+    directory = _require_folder(record, *called, "directory")
     call = {"module": module, "qualname": name, "run_as": run_as, "directory": directory}
     return {**call, "arguments": arguments, "kinds": kinds}
 
@@ -6388,11 +5619,11 @@ def plan_call(record: Record) -> Record:
 _MODULE_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 
 
-def plan_surroundings(record: Record) -> Record:
+def _plan_surroundings(record: Record) -> Record:
     """The surroundings of a plan: how the interpreter was started, where, and the seed."""
-    argv = _take_texts(record, "environment", "argv") or [""]
-    flags, main = read_flags(_take_texts(record, "environment", "orig_argv"))
-    variables = _take(record, dict, "environment", "environment_variables", default={})
+    argv = _require_texts(record, "environment", "argv") or [""]
+    flags, main = read_flags(_require_texts(record, "environment", "orig_argv"))
+    require(record, dict, "environment", "environment_variables", default={})
     try:
         seed = check_seed(record.get("seed"))
     except (TypeError, ValueError) as error:
@@ -6402,9 +5633,8 @@ def plan_surroundings(record: Record) -> Record:
         "argv": argv,
         "flags": flags,
         "main": main,
-        "variables": select_variables(variables),
-        "cwd": _take_folder(record, "environment", "cwd"),
-        "python_path": _take_texts(record, "environment", "python_path"),
+        "cwd": _require_folder(record, "environment", "cwd"),
+        "python_path": _require_texts(record, "environment", "python_path"),
     }
 
 
@@ -6414,11 +5644,11 @@ def read_flags(orig_argv: Sequence[str]) -> tuple[list[str], str]:
     words = iter(orig_argv[1:])
     for option in words:
         word = option + next(words, "") if option in ("-X", "-W", "-m") else option
-        if word.startswith("-m") and _pattern(_MODULE_NAME).fullmatch(word[2:]):
+        if word.startswith("-m") and pattern(_MODULE_NAME).fullmatch(word[2:]):
             return flags, word[2:]
         if not word.startswith("-") or word == "-" or word.startswith("-c"):
             break
-        if _pattern(_FLAGS_RESTORED).fullmatch(word):
+        if pattern(_FLAGS_RESTORED).fullmatch(word):
             flags.append(word)
     return flags, ""
 
@@ -6429,30 +5659,87 @@ _FLAGS_RESTORED = (
 )
 
 
-def select_variables(recorded: Record) -> dict[str, str | None]:
-    """The environment variables to set as they were, and those to unset (None).
+def _select_variables(
+    recorded: Record, named: Container[str]
+) -> tuple[dict[str, str | None], list[str]]:
+    """The environment variables to set as they were, or to unset (None); and those left alone.
 
-    Those that results may depend on, and those that the function asked to be recorded; none that
-    could have another program run, or another library loaded.
+    Set are those that results may depend on, and those that the function's own decorator names;
+    none that could have another program run, or another library loaded.
     """
-    known = {*_VARIABLES, *_VARIABLES_IF_SET}
-    chosen: dict[str, str | None] = dict.fromkeys(_VARIABLES_RESTORED)
+    chosen: dict[str, str | None] = dict.fromkeys(RESTORED_VARIABLES)
+    left_alone = []
     for name, value in recorded.items():
-        asked_for = name not in known and _pattern(r"[A-Za-z_]\w*").fullmatch(name)
-        if asked_for and _pattern(_VARIABLES_NEVER_SET).match(name):
-            continue
-        if (asked_for or name in chosen) and value != REDACTED:
-            chosen[name] = value if isinstance(value, str) and _is_text(value) else None
-    return chosen
+        is_safe = is_restorable(name) and value != REDACTED
+        if name in chosen or (name in named and is_safe):
+            chosen[name] = value if isinstance(value, str) and is_text(value) else None
+        elif is_asked_for(name) and value is not None:
+            left_alone.append(name)
+    return {n: v for n, v in chosen.items() if v != REDACTED}, left_alone
 
 
-# They choose programs, libraries and code; a record from elsewhere must not.
-_VARIABLES_NEVER_SET = (
-    "(?i)LD_|DYLD_|PYTHON|GIT_|SLURM|(?:PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|EDITOR|PAGER)$"
+def is_restorable(name: str) -> bool:
+    """Whether a rerun may set a variable: none that chooses programs, libraries or code."""
+    return pattern(r"[A-Za-z_]\w*").fullmatch(name) and not pattern(_NEVER_SET).match(name)
+
+
+_NEVER_SET = (
+    r"(?i)LD_|DYLD_|PYTHON|GIT_|SLURM|PERL|RUBY|NODE_|JAVA|_JAVA|JDK_|BASH|ZDOTDIR|XDG_|CUDA_CACHE"
+    r"|.*(?:PATH|HOME|SHELL|IFS|ENV|TMPDIR|TEMP|TMP|EDITOR|PAGER|BROWSER|DISPLAY|OPTIONS|OPTS?"
+    r"|FLAGS|BACKEND|PLUGINS?|PROXY|ENDPOINT|URL|RANK|WORLD_SIZE|PRELOAD|STARTUP)$"
 )
 
 
-def list_moved(plan: Record) -> list[str]:
+def _read_named_variables(plan: Plan) -> set[str]:
+    """The variables that the function's own decorator names, as literals, in the recorded source."""
+    import ast
+
+    try:
+        tree = ast.parse(_read_source(plan))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return set()
+    lists = [
+        keyword.value
+        for function in _find_definitions(tree, plan.qualname.split("."))
+        for call in function.decorator_list
+        for keyword in getattr(call, "keywords", ())
+        if keyword.arg == "extra_environment_variables"
+    ]
+    items = [item for found in lists for item in getattr(found, "elts", ())]
+    return {item.value for item in items if isinstance(getattr(item, "value", None), str)}
+
+
+def _find_definitions(node: Any, names: Sequence[str]) -> Iterator[Any]:
+    """The definitions of a function in a parsed source, by its qualified name."""
+    import ast
+
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield from _find_definitions(child, names)
+        elif child.name == names[0] and not isinstance(child, ast.ClassDef) and not names[1:]:
+            yield child
+        elif child.name == names[0] and isinstance(child, ast.ClassDef) and names[1:]:
+            yield from _find_definitions(child, names[1:])
+
+
+def _read_source(plan: Plan) -> bytes:
+    """The function's source file at the recorded commit, with its patch; nothing is executed."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix=_RERUN_PREFIX) as folder:
+        file, patch = os.path.join(folder, plan.source), os.path.join(folder, ".patch")
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        status, text = _git(plan.repository, "show", f"{plan.commit}:./{plan.source}")
+        if status == 0:
+            replace_file(file, f"{text}\n", durable=False)
+        own = [line for s in parse_patch(plan.patch) if s.name == plan.source for line in s.lines]
+        if own:
+            replace_file(patch, "\n".join([*own, ""]), durable=False)
+            _git(folder, "apply", "--whitespace=nowarn", patch)
+        return read_bytes(file) if os.path.isfile(file) else b""
+
+
+def _list_moved(plan: Plan) -> list[str]:
     """The folders and files of the first run that the rerun finds copies of.
 
     The repository, the record's directory, and what was written elsewhere: an argument that
@@ -6460,43 +5747,28 @@ def list_moved(plan: Record) -> list[str]:
     """
     import bisect
 
-    names = (entry["name"] for entry in plan["outputs"])
+    names = (entry["name"] for entry in plan.outputs)
     elsewhere = sorted(os.path.normpath(name) for name in names if os.path.isabs(name))
     folders = set()
-    for path in map(os.path.normpath, find_paths(plan)):
+    for path in map(os.path.normpath, _find_paths(plan)):
         start = bisect.bisect(elsewhere, os.path.join(path, ""))
         if any(is_below(output, path) for output in elsewhere[start : start + 1]):
             folders.add(path)
-    alias = [plan["alias"]] if plan["alias"] else []
-    return [plan["top"], *alias, plan["directory"], *sorted(folders), *elsewhere]
+    alias = [plan.alias] if plan.alias else []
+    return [plan.top, *alias, plan.directory, *sorted(folders), *elsewhere]
 
 
-def find_paths(plan: Record) -> Iterator[str]:
+def _find_paths(plan: Plan) -> Iterator[str]:
     """What could be a path among the arguments."""
-    for _, value, kind in walk_arguments(plan["arguments"], plan["kinds"]):
+    for _, value, kind in _walk_arguments(plan.arguments, plan.kinds):
         if isinstance(value, str) and kind in _PATHS:
-            yield str(evaluate(value, lambda _: os.path.join))
+            yield str(_evaluate(value, lambda _: os.path.join))
         elif isinstance(value, str):
             yield value
 
 
-def relocate(path: str, plan: Record) -> str:
-    """Where an absolute path of the first run is in the rerun."""
-    inside = path == plan["root"] or is_below(path, plan["root"])
-    return path if inside else plan["root"] + path
-
-
-def map_path(text: str, plan: Record) -> str:
-    """A text; the path that it is, or that follows its first '=', then leads to the copy."""
-    for start in (0, text.find("=") + 1):
-        path = os.path.normpath(text[start:])
-        if any(path == moved or is_below(path, moved) for moved in plan["moved"]):
-            return text[:start] + relocate(path, plan) + os.sep * text.endswith(os.sep)
-    return text
-
-
-def check_inputs(
-    record: Record, plan: Record, on_progress: Callable[[int], object] | None = None
+def _check_inputs(
+    record: Record, plan: Plan, on_progress: Callable[[int], object] | None = None
 ) -> list[Record]:
     """A run's inputs, with where each is found as it was; RecordError if one can't be.
 
@@ -6504,48 +5776,45 @@ def check_inputs(
     """
     entries = [entry for entry in entries_of(record, "inputs") if entry.get("size") is not None]
     judge_files(entries, on_progress)
-    made = {entry["path"] for entry in plan["outputs"]}
-    displaced = _Moved(record)
+    made = {entry["path"] for entry in plan.outputs}
+    displaced = Moved(record)
     inputs = []
     for entry in entries:
         path, sha256 = entry["path"], entry.get("sha256")
         places = [path] if entry["state"] in ("ok", "unhashed") else []
         if sha256 and not places:
-            moved = os.path.join(plan["repository"], os.path.relpath(path, plan["top"]))
+            moved = os.path.join(plan.repository, os.path.relpath(path, plan.top))
             others = (moved, displaced.find(entry))
             places = [other for other in others if is_as_recorded(entry, other)]
         found = {"found": places[0] if places else None, "made": path in made}
-        inputs.append({**_pick(entry, ("path", "size", "sha256", "state")), **found})
+        inputs.append({**pick(entry, ("path", "size", "sha256", "state")), **found})
         if places and places[0] != path:
-            plan["moved"].append(path)
+            plan.moved.append(path)
     lost = [entry for entry in inputs if not entry["found"]]
-    known = find_in_code([entry["path"] for entry in lost], plan)
+    known = _find_in_code([entry["path"] for entry in lost], plan)
     for entry in lost:
         if entry["path"] not in known:
             _require_input(entry)
     return inputs
 
 
-def find_listed_folders(record: Record, plan: Record) -> list[str]:
+def _find_listed_folders(record: Record, plan: Plan) -> list[str]:
     """The folders among the arguments of which the record lists every file, as was declared."""
     entries = entries_of(record, "inputs") if "inputs_omitted" not in record else []
     declared = [entry["path"] for entry in entries if entry.get("found") == "declared"]
-    folders = (os.path.normpath(os.path.join(plan["cwd"], path)) for path in find_paths(plan))
+    folders = (os.path.normpath(os.path.join(plan.cwd, path)) for path in _find_paths(plan))
     return [path for path in folders if any(is_below(file, path) for file in declared)]
 
 
-def find_in_code(paths: Iterable[str], plan: Record) -> set[str]:
+def _find_in_code(paths: Iterable[str], plan: Plan) -> set[str]:
     """Which files the commit or its patch has, with whatever content."""
-    top = plan["top"]
-    names = sorted({os.path.relpath(path, top) for path in paths if is_below(path, top)})
-    found = [read_name(line) for line in plan["patch"] if line.startswith("diff --git ")]
-    for start in range(0, len(names), 100):
-        # One process for each name would take long, one for all a line without end.
-        look = ("ls-tree", "--full-tree", "--name-only", "-z", plan["commit"], "--")
-        chunk = names[start : start + 100]
-        status, listed = run_git(plan["repository"], *look, *chunk, timeout=LOOK_TIMEOUT)
+    names = sorted({os.path.relpath(path, plan.top) for path in paths if is_below(path, plan.top)})
+    found = [section.name for section in parse_patch(plan.patch)]
+    for batch in in_batches(names):
+        look = ("ls-tree", "--full-tree", "--name-only", "-z", plan.commit, "--")
+        status, listed = _git(plan.repository, *look, *batch)
         found += listed.split("\0") if status == 0 else []
-    return {os.path.join(top, name) for name in found}
+    return {os.path.join(plan.top, name) for name in found}
 
 
 def _require_input(entry: Record) -> None:
@@ -6555,24 +5824,24 @@ def _require_input(entry: Record) -> None:
         raise RecordError(f"the input {format_path(entry['path'])} {state}; put it back as it was")
 
 
-def list_doubts(record: Record, plan: Record) -> Iterator[str]:
+def _list_doubts(record: Record, plan: Plan) -> Iterator[str]:
     """What could make a rerun come out differently, as far as the record tells."""
     if judge_status(record) != "completed":
         yield f"the first run did not complete: {judge_status(record)}"
-    yield from list_doubts_about_code(record, plan)
-    for entry in plan["inputs"]:
+    yield from _list_doubts_about_code(record, plan)
+    for entry in plan.inputs:
         if entry["made"] and not entry["found"]:
             yield f"the run overwrote {entry['path']}: what it read there is lost"
         elif entry["state"] == "unhashed":
             yield f"the record has no hash of {entry['path']}: it is used as it is now"
-    if REDACTED in "".join(plan["argv"]):
+    if REDACTED in "".join(plan.argv):
         yield "the command line held a secret, which the record does not"
     for kind in ("inputs", "outputs"):
         if record.get(f"{kind}_omitted"):
             yield f"the record does not list all {kind}: {record[f'{kind}_omitted']}"
 
 
-def list_doubts_about_code(record: Record, plan: Record) -> Iterator[str]:
+def _list_doubts_about_code(record: Record, plan: Plan) -> Iterator[str]:
     """What code the rerun could run that the first run didn't."""
     module = record["tracked_module"]
     for part in list_omitted(module):
@@ -6580,35 +5849,32 @@ def list_doubts_about_code(record: Record, plan: Record) -> Iterator[str]:
             yield f"the record's patch does not hold {part}"
     if module.get("source_edited_after_import"):
         yield "the source was edited after it had been imported: what ran is not in git"
-    yield from list_doubts_about_libraries(record, plan["top"])
+    yield from _list_doubts_about_libraries(record, plan.top)
 
 
-def list_doubts_about_libraries(record: Record, own: str) -> Iterator[str]:
+def _list_doubts_about_libraries(record: Record, own: str) -> Iterator[str]:
     """Which of the other repositories that the run took code from aren't as they were."""
     states: Record = {}
     for kind in ("extra_tracked_modules", "package_origins"):
-        for name, state in _items(record.get(kind)):
+        for name, state in get(record, kind, kind=dict).items():
             top = get(state, "git_working_dir")
             if top is not None and top != own:
                 # Of several packages in one repository, the first has its patch.
                 states.setdefault(str(top), (name, state))
     since = time.monotonic()
     for number, (top, (name, then)) in enumerate(states.items()):
-        is_looked_at = number < LIBRARY_LIMIT and os.path.isabs(top)
-        change = describe_move(then, _attempt(read_library, top, since) if is_looked_at else None)
+        now = None
+        if number < _LIBRARY_LIMIT and os.path.isabs(top):
+            now = attempt(lambda top=top: GitProbe(top, top, since).describe(allow_dirty=True))
+        change = _describe_move(then, now)
         if change is not None:
             yield f"{name} is used as it is now, not as it was: {top}{change}"
 
 
-def read_library(top: str, since: float) -> Record:
-    """The state of a repository; `since` is when the look at the first of them began."""
-    return _GitProbe(top, top, since).describe(allow_dirty=True)
-
-
-def describe_move(then: Record, now: object) -> str | None:
+def _describe_move(then: Record, now: object) -> str | None:
     """How a repository has changed since a run, as far as that can be told; None if it hasn't."""
     commits = [str(get(state, "git_commit_hash")) for state in (then, now)]
-    if not all(map(_pattern(_COMMIT).fullmatch, commits)):
+    if not all(map(pattern(COMMIT).fullmatch, commits)):
         return ""
     if commits[0] != commits[1]:
         return f" (commit {commits[0][:12]} -> {commits[1][:12]})"
@@ -6620,45 +5886,41 @@ def describe_move(then: Record, now: object) -> str | None:
 # -- arguments from their descriptions
 
 _PATHS = {f"pathlib.{kind}Path" for kind in ("Posix", "Windows", "PurePosix", "PureWindows")}
-_REPRS = {  # types whose repr is a literal, or a call that makes them again
+REPRS = {  # types whose repr is a literal, or a call that makes them again
     *("bytes", "bytearray", "complex", "range", "slice"),
     *("datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta"),
     *("datetime.timezone", "decimal.Decimal", "fractions.Fraction", "uuid.UUID", "torch.device"),
     *_PATHS,
 }
-# Floats that JSON has no number for.
-_NUMBERS = ("nan", "inf", "-inf")
 
 
-def walk_arguments(
-    value: Any, kinds: Mapping[str, Any], path: str = "", inherited: str = ""
+def _walk_arguments(
+    value: Any, kinds: Mapping[str, Any], path: str = ""
 ) -> Iterator[tuple[str, Any, str]]:
     """All values in described arguments, containers included: their paths, values and types."""
-    kind = _normal_kind(kinds.get(path, inherited))
-    yield path, value, kind
-    if isinstance(value, dict):
-        for name, child in value.items():
-            yield from walk_arguments(child, kinds, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            yield from walk_arguments(child, kinds, f"{path}[{index}]", _inner_kind(kind))
+    yield path, value, _kind_at(path, kinds)
+    for step, _, child in open_json(value):
+        yield from _walk_arguments(child, kinds, join_path(path, step))
 
 
-def _inner_kind(kind: str) -> str:
-    """The type of a set's elements, which is told with its own: 'set[int]'."""
-    return kind.partition("[")[2][:-1]
+def _kind_at(path: str, kinds: Mapping[str, Any]) -> str:
+    """The type of the value at a path, '' for plain JSON; a set tells that of its elements."""
+    if path in kinds:
+        return normal_kind(kinds[path])
+    holder = normal_kind(kinds.get(path.rpartition("[")[0], "")) if path.endswith("]") else ""
+    return holder.partition("[")[2][:-1]
 
 
-def _normal_kind(kind: object) -> str:
+def normal_kind(kind: object) -> str:
     """The name of a type as it is written now."""
     # Python 3.13 alone calls them that; multiprocessing's children call the script that.
     return str(kind).replace("pathlib._local.", "pathlib.").replace("__mp_main__.", "__main__.")
 
 
-def list_unrebuildable(arguments: Record, kinds: Mapping[str, Any]) -> list[str]:
+def _list_unrebuildable(arguments: Record, kinds: Mapping[str, Any]) -> list[str]:
     """The arguments, by path, that their description doesn't suffice to make again."""
     found, seen = [], set()
-    for path, value, kind in walk_arguments(arguments, kinds):
+    for path, value, kind in _walk_arguments(arguments, kinds):
         # Keys with a dot or bracket make the paths of two values the same.
         if path in seen and path in kinds:
             found.append(f"{path} (one of two values has the type {kind})")
@@ -6667,14 +5929,11 @@ def list_unrebuildable(arguments: Record, kinds: Mapping[str, Any]) -> list[str]
         has_odd_keys = f"{path}{{}}" in kinds
         if isinstance(value, dict):
             has_odd_keys |= any(REDACTED in name for name in value)
-        is_mixed = " | " in kind or "<locals>" in kind or kind in _WALKED_ONLY
+        # Of a deque isn't told how long it may get.
+        is_mixed = " | " in kind or "<locals>" in kind or kind == "collections.deque"
         if has_odd_keys or is_mixed or (isinstance(value, str) and not _tells_all(value, kind)):
             found.append(f"{path} ({kind or value})")
     return found
-
-
-# Of a deque isn't told how long it may get, and views aren't made by calling a class.
-_WALKED_ONLY = ("collections.deque", "dict_keys", "dict_values")
 
 
 def _tells_all(text: str, kind: str) -> bool:
@@ -6683,46 +5942,42 @@ def _tells_all(text: str, kind: str) -> bool:
         return False
     if not kind:
         return True
+    if kind in REPRS:
+        # Made by stand-ins of these types: a path is joined of texts, others of anything.
+        stand_in = os.path.join if kind in _PATHS else lambda *values, **named: None
+        return not isinstance(attempt(_evaluate, text, lambda _: stand_in), Missing)
     name = kind.rpartition(".")[2]
-    if kind in _REPRS:
-        try:
-            evaluate(text, lambda _: lambda *values, **named: None)
-        except ValueError:
-            return False
-        return True
-    is_object = _pattern(r"<(?:class '[\w.]+'|function [\w.]+)>").fullmatch(text)
+    is_object = pattern(r"<(?:class '[\w.]+'|function [\w.]+)>").fullmatch(text)
     start = f"<{name}."
-    is_member = text.startswith(start) and _pattern(r"\w+: .*>").fullmatch(text, len(start))
+    is_member = text.startswith(start) and pattern(r"\w+: .*>").fullmatch(text, len(start))
     return bool(is_object or is_member) or not text.startswith(("<", f"{name}(", "functools."))
 
 
-def rebuild(
-    value: Any, kinds: Mapping[str, Any], path: str, plan: Record, inherited: str = ""
-) -> Any:
-    """Make a value again from its description; paths of the first run lead to their copies."""
-    kind = _normal_kind(kinds.get(path, inherited))
-    if isinstance(value, dict):
-        below = f"{path}." if path else ""
-        value = {name: rebuild(v, kinds, f"{below}{name}", plan) for name, v in value.items()}
-    elif isinstance(value, list):
-        inner, kind = _inner_kind(kind), kind.partition("[")[0]
-        value = [rebuild(v, kinds, f"{path}[{i}]", plan, inner) for i, v in enumerate(value)]
-    # Of a set with a NaN the others, which JSON can hold, aren't told to be floats.
-    if not kind or value is None or (kind == "float" and value not in _NUMBERS):
-        # The types tell of what the run itself has put there, as a drawn seed.
-        return map_path(value, plan) if isinstance(value, str) else value
-    try:
-        made = evaluate(value, find_object) if kind in _REPRS else remake(value, kind)
-        if _normal_kind(_type_name(made)) != kind:
-            raise TypeError("its text does not tell all of it")
-    except Exception as error:
-        raise RecordError(f"{path} ({kind}) cannot be made again: {error}") from None
-    return type(made)(map_path(str(made), plan)) if kind in _PATHS else made
+def _rebuild(value: Any, name: str, plan: Plan) -> Any:
+    """Make an argument again from its description; paths of the first run lead to their copies."""
+
+    def make(value: Any, path: str) -> Any:
+        kind = _kind_at(path, plan.kinds)
+        if isinstance(value, list):
+            kind = kind.partition("[")[0]
+        # Of a set with a NaN the others, which JSON can hold, aren't told to be floats.
+        if not kind or value is None or (kind == "float" and value not in NUMBERS):
+            # The types tell of what the run itself has put there, as a drawn seed.
+            return plan.map_path(value) if isinstance(value, str) else value
+        try:
+            made = _evaluate(value, find_object) if kind in REPRS else remake(value, kind)
+            if normal_kind(type_name(made)) != kind:
+                raise TypeError("its text does not tell all of it")
+        except Exception as error:
+            raise RecordError(f"{path} ({kind}) cannot be made again: {error}") from None
+        return type(made)(plan.map_path(str(made))) if kind in _PATHS else made
+
+    return map_json(value, make, name)
 
 
 def remake(value: Any, kind: str) -> Any:
     """An instance of a class from what describes it: its fields, items, name, text or number."""
-    named = _pattern(r"<(?:class|function) '?([\w.]+)'?>").fullmatch(str(value))
+    named = pattern(r"<(?:class|function) '?([\w.]+)'?>").fullmatch(str(value))
     if named:
         return find_object(named[1])
     cls = find_object(kind)
@@ -6735,7 +5990,7 @@ def remake(value: Any, kind: str) -> Any:
         return cls[value.partition(".")[2].partition(":")[0]]
     if isinstance(value, str) and "str" in bases:
         return cls(value)
-    is_number = isinstance(value, (int, float)) or value in _NUMBERS
+    is_number = isinstance(value, (int, float)) or value in NUMBERS
     if is_number and {"int", "float", "generic"} & set(bases):
         return cls(float(value) if isinstance(value, str) else value)
     package = kind.partition(".")[0]
@@ -6746,7 +6001,7 @@ def remake(value: Any, kind: str) -> Any:
 def _remake_object(cls: Any, bases: Sequence[str], fields: Record) -> Any:
     """An object with these fields: a mapping, a namespace, or of a class that lists its fields."""
     if list_fields(cls) is None:
-        if _is_mapping(cls):
+        if is_mapping(cls):
             return cls(fields)
         if not {"Namespace", "SimpleNamespace"} & set(bases):
             raise TypeError("it is no class of plain data")
@@ -6790,15 +6045,15 @@ def find_object(name: str) -> Any:
     return getattr(builtins, name)
 
 
-def evaluate(text: str, find: Callable[[str], Any]) -> Any:
-    """The value of a repr: literals, and calls of the types in `_REPRS`, which `find` finds.
+def _evaluate(text: str, find: Callable[[str], Any]) -> Any:
+    """The value of a repr: literals, and calls of the types in `REPRS`, which `find` finds.
 
     ValueError for everything else.
     """
     import ast
     import warnings
 
-    kinds = {kind.rpartition(".")[2]: kind for kind in _REPRS}
+    kinds = {kind.rpartition(".")[2]: kind for kind in REPRS}
 
     def value_of(node: Any) -> Any:
         if isinstance(node, ast.Call):
@@ -6815,7 +6070,7 @@ def evaluate(text: str, find: Callable[[str], Any]) -> Any:
             warnings.simplefilter("ignore")
             parsed = ast.parse(text[: TEXT_LIMIT + 1], mode="eval")
         return value_of(parsed.body)
-    except (SyntaxError, LookupError, TypeError, RecursionError, MemoryError) as error:
+    except Exception as error:
         raise ValueError(f"{clean(text, 80)} is no value's text: {error}") from None
 
 
@@ -6823,39 +6078,39 @@ def evaluate(text: str, find: Callable[[str], Any]) -> Any:
 
 
 def carry_out(
-    plan: Record,
+    plan: Plan,
     record: Record,
     directory: _StrPath | None = None,
     keep: bool = False,
-    on_step: Callable[[str], object] = lambda step: None,
+    on_step: Callable[[str], object] = bool,
 ) -> Record:
     """Check the code out, run the function in a child, compare, and leave the rest as it was."""
     import tempfile
 
     target = None if directory is None else check_target(os.path.abspath(os.fspath(directory)))
     # Before making another: what a killed rerun left may be large.
-    sweep_reruns()
-    prefix = KEPT_PREFIX if keep else f"{RERUN_PREFIX}{_owner()}-"
+    _sweep_reruns()
+    prefix = _KEPT_PREFIX if keep else f"{_RERUN_PREFIX}{owner()}-"
     # Before the work, which would be lost if it couldn't be put there.
     created = create_directories(target, parents=True) if target else []
     work = os.path.realpath(tempfile.mkdtemp(prefix=prefix))
     try:
-        on_step(f"checking out commit {plan['commit'][:12]}")
-        lay_out(plan, work)
-        on_step(f"running {plan['qualname']}()")
-        made = find_rerun(plan, run_child(plan, work), work)
-        result = {"verdicts": judge_rerun(plan, record, made), "notes": plan["notes"]}
+        on_step(f"checking out commit {plan.commit[:12]}")
+        _lay_out(plan, work)
+        on_step(f"running {plan.qualname}()")
+        made = _find_rerun(plan, _run_child(plan, work), work)
+        result: Record = {"verdicts": judge_rerun(plan, record, made), "notes": plan.notes}
         result["notes"] += list_hints(made)
-        target = target or tempfile.mkdtemp(prefix=MADE_PREFIX)
+        target = target or tempfile.mkdtemp(prefix=_MADE_PREFIX)
         collect_outputs(plan, made, target)
     except BaseException:
-        _remove_directories(created)
+        remove_directories(created)
         raise
     finally:
         if not keep:
             _remove_tree(work)
     result.update(record=made, directory=target)
-    return {**result, "checkout": relocate(plan["top"], plan)} if keep else result
+    return {**result, "checkout": plan.relocate(plan.top)} if keep else result
 
 
 def check_target(path: str) -> str:
@@ -6871,7 +6126,7 @@ def _remove_tree(path: str) -> None:
 
     shutil.rmtree(path, ignore_errors=True)
     if os.path.isdir(path):
-        _attempt(_make_writable, path)
+        attempt(_make_writable, path)
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -6882,39 +6137,53 @@ def _make_writable(path: str) -> None:
         os.fchmod(descriptor, 0o700)
 
 
-def sweep_reruns() -> None:
+def _sweep_reruns() -> None:
     """Remove the working folders of this machine's reruns that were killed."""
     import tempfile
 
-    machine = _owner().partition("-")[0]
-    for entry in _scan_folder(tempfile.gettempdir()):
-        found = _pattern(rf"{RERUN_PREFIX}{machine}-(\d+)-(\d+)-").match(entry.name)
-        if found and str(_read_start_time(found[1])) != found[2]:
+    machine = owner().partition("-")[0]
+    for entry in scan_folder(tempfile.gettempdir()):
+        found = pattern(rf"{_RERUN_PREFIX}{machine}-(\d+)-(\d+)-").match(entry.name)
+        if found and is_gone(found[1], found[2]):
             # Fails where it is another user's.
             _remove_tree(os.path.join(tempfile.gettempdir(), entry.name))
 
 
-def lay_out(plan: Record, work: str) -> None:
+def _lay_out(plan: Plan, work: str) -> None:
     """Make the copies: the repository with the patch, the inputs, and the folders around them."""
-    plan["root"] = os.path.join(work, "root")
-    code = relocate(plan["top"], plan)
-    check_out(plan["repository"], plan["commit"], code, plan["patch"])
-    set_remotes(code, plan["remotes"])
-    source = os.path.join(code, plan["source"])
+    plan.root = os.path.join(work, "root")
+    code = plan.relocate(plan.top)
+    _check_out(plan.repository, plan.commit, code, plan.patch)
+    _place_left_out(plan, code)
+    set_remotes(code, plan.remotes)
+    source = os.path.join(code, plan.source)
     if not os.path.isfile(source):
-        raise RecordError(f"commit {plan['commit']} and its patch hold no {plan['source']}")
-    alias = relocate(plan["alias"], plan) if plan["alias"] else ""
-    if alias and make_folder(os.path.dirname(alias), plan):
+        raise RecordError(f"commit {plan.commit} and its patch hold no {plan.source}")
+    alias = plan.relocate(plan.alias) if plan.alias else ""
+    if alias and _make_folder(os.path.dirname(alias), plan):
         os.symlink(code, alias)
-    for folder in (plan["cwd"], *map(os.path.dirname, plan["moved"])):
-        make_folder(relocate(folder, plan), plan)
-    for entry in plan["inputs"]:
-        place_input(entry, relocate(entry["path"], plan), plan)
-    place_unrecorded(plan)
-    plan["protected"] = list_protected(plan, work)
+    for folder in (plan.cwd, *map(os.path.dirname, plan.moved)):
+        _make_folder(plan.relocate(folder), plan)
+    for entry in plan.inputs:
+        _place_input(entry, plan.relocate(entry["path"]), plan)
+    _place_unrecorded(plan)
+    # Before the record's variables are set, which could name other folders.
+    plan.protected, plan.writable = list_protected(plan, work), list_writable()
 
 
-def check_out(repository: str, commit: str, code: str, patch: Sequence[str] = ()) -> None:
+def _place_left_out(plan: Plan, code: str) -> None:
+    """Copy the files that are not in the patch, and are still what they were."""
+    import shutil
+
+    for name, sha256 in plan.left_out.items():
+        places = (os.path.join(plan.repository, name), os.path.abspath(__file__))
+        source = next((place for place in places if hash_file(place) == sha256), None)
+        target = os.path.join(code, name)
+        if source and _make_folder(os.path.dirname(target), plan):
+            shutil.copy2(source, target)
+
+
+def _check_out(repository: str, commit: str, code: str, patch: Sequence[str] = ()) -> None:
     """Check a commit out into a clone that shares the repository's objects; submodules, too."""
     os.makedirs(code, exist_ok=True)
     shared = ("clone", "--quiet", "--shared", "--no-checkout", "--template=")
@@ -6932,8 +6201,8 @@ def check_out(repository: str, commit: str, code: str, patch: Sequence[str] = ()
     for folder, needed in list_submodules(code, patch):
         submodule = os.path.join(repository, folder)
         if os.path.exists(os.path.join(submodule, ".git")):
-            check_commit(submodule, needed)
-            check_out(submodule, needed, os.path.join(code, folder))
+            _check_commit(submodule, needed)
+            _check_out(submodule, needed, os.path.join(code, folder))
 
 
 def set_remotes(code: str, remotes: Mapping[str, Any]) -> None:
@@ -6952,7 +6221,7 @@ _NO_LFS = (
 
 def _require_git(folder: str, *arguments: str) -> str:
     """Run git; RecordError if it fails."""
-    status, said = run_git(folder, *arguments, timeout=CHECKOUT_TIMEOUT)
+    status, said = _git(folder, *arguments, timeout=_CHECKOUT_TIMEOUT)
     if status != 0:
         raise RecordError(f"git could not check the commit out: {said}")
     return said
@@ -6962,7 +6231,7 @@ def list_submodules(code: str, patch: Sequence[str]) -> Iterator[tuple[str, str]
     """A checkout's submodules, and the commits that its patch, else its index, leads to."""
     if not os.path.isfile(os.path.join(code, ".gitmodules")):
         return
-    moved = dict(_pattern(_SUBMODULE_MOVE).findall("\n".join(patch)))
+    moved = dict(pattern(_SUBMODULE_MOVE).findall("\n".join(patch)))
     for entry in _require_git(code, "ls-files", "--stage", "-z").split("\0"):
         facts, _, path = entry.partition("\t")
         if facts.startswith("160000 "):
@@ -6973,22 +6242,22 @@ def list_submodules(code: str, patch: Sequence[str]) -> Iterator[tuple[str, str]
 _SUBMODULE_MOVE = r"(?m)^\+\+\+ b/(.*?)\t?\n@@.*\n(?:-.*\n)?\+Subproject commit ([0-9a-f]+)$"
 
 
-def is_in_copies(path: str, plan: Record) -> bool:
+def _is_in_copies(path: str, plan: Plan) -> bool:
     """Whether a path really leads into the copies: a link that is in the commit may lead out."""
-    real, root = os.path.realpath(path), os.path.realpath(plan["root"])
+    real, root = os.path.realpath(path), os.path.realpath(plan.root)
     return real == root or is_below(real, root)
 
 
-def make_folder(path: str, plan: Record) -> bool:
+def _make_folder(path: str, plan: Plan) -> bool:
     """Make a folder, unless it would lie outside the copies; tell whether it lies inside."""
-    is_inside = is_in_copies(path, plan)
+    is_inside = _is_in_copies(path, plan)
     if is_inside:
         # A link may lead to what git ignores, and isn't there yet.
         os.makedirs(os.path.realpath(path), exist_ok=True)
     return is_inside
 
 
-def place_input(entry: Record, place: str, plan: Record) -> None:
+def _place_input(entry: Record, place: str, plan: Plan) -> None:
     """Put an input where the function will look for it, unless it came with the repository."""
     import shutil
 
@@ -6998,7 +6267,7 @@ def place_input(entry: Record, place: str, plan: Record) -> None:
     if not entry["found"]:
         _require_input(entry)
         return
-    if not make_folder(os.path.dirname(place), plan):
+    if not _make_folder(os.path.dirname(place), plan):
         why = "is not what it was, and lies behind a link to outside that is in the repository"
         raise RecordError(f"the input {format_path(entry['path'])} {why}; put it back as it was")
     if os.path.lexists(place):
@@ -7010,130 +6279,96 @@ def place_input(entry: Record, place: str, plan: Record) -> None:
         shutil.copy2(entry["found"], place)
 
 
-def place_unrecorded(plan: Record) -> None:
+def _place_unrecorded(plan: Plan) -> None:
     """Link to what is needed of the user's tree and neither git nor the record holds.
 
     That is what arguments name, and the sources that git ignores.
     """
-    known = {entry["path"] for entry in (*plan["outputs"], *plan["inputs"])}
-    known |= {_output_path(entry, plan) for entry in plan["outputs"]}
-    known |= list_brought(plan) | list_later(plan)
-    sources = [os.path.join(plan["top"], part[len(_IGNORED) :]) for part in plan["ignored"]]
-    for text in filter(None, (*sources, *find_paths(plan))):
-        path = os.path.normpath(os.path.join(plan["cwd"], text))
-        if path in plan["listed"] or not os.path.exists(path):
+    known = {entry["path"] for entry in (*plan.outputs, *plan.inputs)} | {plan.directory}
+    known |= {_output_path(entry, plan) for entry in plan.outputs}
+    sources = [os.path.join(plan.top, part[len(_IGNORED) :]) for part in plan.ignored]
+    for text in filter(None, (*sources, *_find_paths(plan))):
+        path = os.path.normpath(os.path.join(plan.cwd, text))
+        place = plan.relocate(path)
+        is_ours = os.path.isdir(path) or sign_file(path) is not None
+        if path in known or path in plan.listed or not is_ours or _is_made(path, plan):
             continue
-        if os.path.isabs(text) and map_path(path, plan) == path:
-            # It is where it was. Of most single files the record says what they held.
-            is_used = os.path.isdir(path) or (path not in known and sign_file(path) is not None)
-        else:
-            room = [LINK_LIMIT]
-            is_used = link_missing(path, relocate(path, plan), known, plan, room)
-            for file in list_ignored(path, plan):
-                is_used |= link_missing(file, relocate(file, plan), known, plan, room)
-        if is_used:
-            problem = f"neither git nor the record holds {path}"
-            plan["notes"].append(f"{problem}: it is used as it is now")
+        if not os.path.isabs(text) or plan.map_path(path) != path:
+            if os.path.lexists(place):
+                plan.notes += _list_absent(path, place)
+                continue
+            if _make_folder(os.path.dirname(place), plan):
+                _link_whole(path, place)
+        plan.notes.append(f"neither git nor the record holds {path}: it is used as it is now")
 
 
-def list_ignored(path: str, plan: Record) -> list[str]:
-    """The files in a folder of the repository that git ignores: data beside what it tracks."""
-    if not is_below(path, plan["top"]) or not os.path.isdir(path):
-        return []
-    below = os.path.relpath(path, plan["top"])
-    ignored = ("--others", "--ignored", "--exclude-standard", "-z")
-    status, names = run_git(
-        plan["top"], "--literal-pathspecs", "ls-files", *ignored, "--", below, timeout=LOOK_TIMEOUT
-    )
-    files = [os.path.join(plan["top"], name) for name in names.split("\0")[:-1]]
-    return files if status == 0 and len(files) <= LINK_LIMIT else []
+def _is_made(path: str, plan: Plan) -> bool:
+    """Whether a file was changed while the run went on, which then has made it."""
+    signature, (start, end) = sign_file(path), plan.span
+    return signature is not None and start <= signature[0] / 1e9 <= end
 
 
-def list_brought(plan: Record) -> set[str]:
-    """The folders of the repository that the checkout has brought, with all that belongs there."""
-    names = _require_git(relocate(plan["top"], plan), "ls-files", "-z").split("\0")
-    names += [read_name(line) for line in plan["patch"] if line.startswith("diff --git ")]
-    # Not those that are kept by a .gitkeep only.
-    files = (name for name in names if not os.path.basename(name).startswith(".git"))
-    folders = {folder for folder in map(os.path.dirname, files) if folder}
-    return {os.path.join(plan["top"], folder) for folder in folders}
+def _list_absent(path: str, place: str) -> Iterator[str]:
+    """What a folder holds that its copy doesn't."""
+    if os.path.isdir(path) and os.path.isdir(place):
+        names = {entry.name for entry in scan_folder(path)}
+        absent = sorted(names - {entry.name for entry in scan_folder(place)})
+        if absent:
+            told = ", ".join(limit_texts(absent, 5))
+            yield f"of {path} the rerun has what git and the record hold, and not {told}"
 
 
-def list_later(plan: Record) -> set[str]:
-    """The files in the run's own directory that came after it had begun."""
-    files = scan_tree(plan["directory"])[0].items()
-    return {
-        os.path.join(plan["directory"], path)
-        for path, signature in files
-        if signature[0] >= plan["span"][0] * 1e9
-    }
+def _link_whole(path: str, place: str) -> None:
+    """Link to a file or folder of the user's; where the system can't protect it, copy it."""
+    import shutil
+
+    if find_landlock() >= 2:
+        os.symlink(path, place)
+        return
+    files, is_all = scan_tree(path)
+    size = sum(signature[2] for signature in files.values()) or size_of(path)
+    if not is_all or size > _COPY_LIMIT:
+        raise RecordError(
+            f"neither git nor the record holds {path}, which is too large to be copied "
+            f"({format_size(size)}), and can't be protected from the function on this system"
+        )
+    copy = shutil.copytree if os.path.isdir(path) else shutil.copy2
+    copy(path, place)
 
 
-def link_missing(
-    path: str, place: str, known: Container[str], plan: Record, room: list[int]
-) -> bool:
-    """Link to a file, or to those in a folder, that aren't known; tell whether there are any.
-
-    The folders are real ones, so that the function may write new files there; unless there are
-    more entries than there is `room` for. What changed in the span of the run, it has made.
-    """
-    if not is_in_copies(place, plan):
-        return True
-    place = os.path.realpath(place)
-    room[0] -= 1
-    signature, span = sign_file(path), plan["span"]
-    is_made = signature is not None and span[0] <= signature[0] / 1e9 <= span[1]
-    if path in known or is_made or is_record(path):
-        return False
-    if os.path.isdir(path) and (room[0] > 0 or os.path.isdir(place)):
-        names = [name for name in _list_folder(path) if not name.startswith(".git")]
-        pairs = [(os.path.join(path, name), os.path.join(place, name)) for name in names]
-        is_needed = sum(link_missing(*pair, known, plan, room) for pair in pairs) > 0
-        # In its own directory, the function makes its folders itself.
-        is_old = not names and os.stat(path).st_mtime < span[0]
-        if is_old or not is_below(path, plan["directory"]):
-            os.makedirs(place, exist_ok=True)
-        return is_needed
-    if os.path.lexists(place):
-        return False
-    os.makedirs(os.path.dirname(place), exist_ok=True)
-    os.symlink(path, place)
-    return True
-
-
-def list_protected(plan: Record, work: str) -> list[str]:
+def list_protected(plan: Plan, work: str) -> list[str]:
     """The files and folders, without links on the way, that a rerun must not write to."""
-    inputs = [entry["found"] for entry in plan["inputs"] if entry["found"]]
-    named = [os.path.normpath(os.path.join(plan["cwd"], path)) for path in find_paths(plan) if path]
+    inputs = [entry["found"] for entry in plan.inputs if entry["found"]]
+    named = [os.path.normpath(os.path.join(plan.cwd, path)) for path in _find_paths(plan) if path]
     named = [path for path in named if os.path.isdir(path) or sign_file(path)]
     others = [path for path in map(os.path.realpath, (*inputs, *named)) if not is_below(work, path)]
-    shared = os.path.join(relocate(plan["top"], plan), ".git", "objects", "info", "alternates")
-    objects = os.fsdecode(_read_bytes(shared)).splitlines() if os.path.isfile(shared) else ()
+    shared = os.path.join(plan.relocate(plan.top), ".git", "objects", "info", "alternates")
+    objects = os.fsdecode(read_bytes(shared)).splitlines() if os.path.isfile(shared) else ()
     # A worktree's objects lie elsewhere, and are shared with all the others.
-    own = (plan["repository"], *map(os.path.dirname, objects), *plan["moved"])
+    own = (plan.repository, *map(os.path.dirname, objects), *plan.moved)
     real = {*map(os.path.realpath, own), *others} - {os.sep}
     return sorted(path for path in real if not any(is_below(path, other) for other in real))
 
 
-def run_child(plan: Record, work: str) -> int:
+def _run_child(plan: Plan, work: str) -> int:
     """Run the plan in a child interpreter, its output on our stderr; return its exit status."""
     import json
     import subprocess
 
     path, temporary = os.path.join(work, "plan.json"), os.path.join(work, "tmp")
-    replace_file(path, json.dumps(plan), durable=False)
+    replace_file(path, json.dumps(vars(plan)), durable=False)
     os.mkdir(temporary)
-    environment = {**os.environ, **plan["variables"]}
-    if len(temporary) < SOCKET_FOLDER_LENGTH:
+    environment = {**os.environ, **plan.variables}
+    if len(temporary) < _SOCKET_FOLDER_LENGTH:
         environment["TMPDIR"] = temporary
     if "PYTHONPATH" in environment:
         # For the interpreters that the function may start.
-        paths = environment["PYTHONPATH"].split(os.pathsep)
-        environment["PYTHONPATH"] = os.pathsep.join(map_path(path, plan) for path in paths)
-    command = [sys.executable, *plan["flags"], "-c", _START, os.path.abspath(__file__), path]
-    return subprocess.run(  # not a _Process: nothing is read from it, and it may take for ever
+        paths = (environment["PYTHONPATH"] or "").split(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join(map(plan.map_path, paths))
+    command = [sys.executable, *plan.flags, "-c", _START, os.path.abspath(__file__), path]
+    return subprocess.run(  # not a Program: nothing is read from it, and it may take for ever
         command,
-        cwd=relocate(plan["cwd"], plan),
+        cwd=plan.relocate(plan.cwd),
         env={name: value for name, value in environment.items() if value is not None},
         stdin=subprocess.DEVNULL,
         stdout=2,
@@ -7155,33 +6390,33 @@ pycrumbs.execute_plan(sys.argv[2])
 """
 
 
-def find_rerun(plan: Record, status: int, work: str) -> Record:
+def _find_rerun(plan: Plan, status: int, work: str) -> Record:
     """The record that the child left."""
-    plan["made_in"] = os.path.normpath(_read_left("directory", plan, work) or plan["directory"])
-    folder = relocate(plan["made_in"], plan)
-    records = _attempt_list(records_in, folder) if os.path.isdir(folder) else []
-    found = [record for record in records if record.get("rerun_of") == plan["uuid"]]
+    plan.made_in = os.path.normpath(_read_left("directory", plan, work) or plan.directory)
+    folder = plan.relocate(plan.made_in)
+    records = attempt_records_in(folder) if os.path.isdir(folder) else []
+    found = [record for record in records if record.get("rerun_of") == plan.uuid]
     if not found:
         reason = _read_left("problem", plan, work) or f"status {status}"
-        raise RecordError(f"{plan['qualname']}() could not be called: {reason}")
+        raise RecordError(f"{plan.qualname}() could not be called: {reason}")
     if found[-1].get("status") == "running":
         ended = f"signal {-status}" if status < 0 else f"status {status}"
-        raise RecordError(f"{plan['qualname']}() did not end; its process did, with {ended}")
-    return bring_back(found[-1], plan)
+        raise RecordError(f"{plan.qualname}() did not end; its process did, with {ended}")
+    return _bring_back(found[-1], plan)
 
 
-def _read_left(name: str, plan: Record, work: str) -> str:
+def _read_left(name: str, plan: Plan, work: str) -> str:
     """What the child has left under that name, its paths those of the first run; or ''."""
-    left = _attempt(_read_bytes, os.path.join(work, name))
+    left = attempt(read_bytes, os.path.join(work, name))
     text = left.decode("utf-8", "surrogateescape") if isinstance(left, bytes) else ""
-    return text.replace(plan["root"], "")
+    return text.replace(plan.root, "")
 
 
-def bring_back(record: Record, plan: Record) -> Record:
+def _bring_back(record: Record, plan: Plan) -> Record:
     """A record of the rerun, its paths those of the first run again: the copies won't stay."""
     import json
 
-    root = json.dumps(plan["root"])[1:-1]
+    root = json.dumps(plan.root)[1:-1]
     returned: Record = json.loads(json.dumps(record).replace(root, ""))
     return returned
 
@@ -7189,37 +6424,99 @@ def bring_back(record: Record, plan: Record) -> Record:
 # -- in the child
 
 
+class _RerunCall(Call):
+    """The recorded call: its seed and its directory are the plan's."""
+
+    def __init__(self, plan: Plan, tracker: Tracker, args: Any, kwargs: Any) -> None:
+        super().__init__(tracker, args, kwargs)
+        self.plan, self.rerun_of, self.create_parents = plan, plan.uuid, True
+
+    def draw_seed(self) -> int:
+        return self.plan.seed
+
+    def read_base(self) -> str:
+        return self.plan.relocate(super().read_base())
+
+    def create_target(self, target: str) -> str:
+        # With the suffix that it had.
+        return self.plan.relocate(self.plan.directory)
+
+
+class _Rerun:
+    """In the child: begins the calls of tracked functions in the place of `Tracker.start`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.is_loading = True
+        # The function that is run again, until it is called.
+        self.target: tuple[str, str] | None = None
+        self.run: Run | None = None
+
+    def start(self, tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
+        """Begin a call: the recorded one as it was, those within it as ever."""
+        if self.is_loading:
+            raise _Reached
+        if self.target != (os.path.realpath(tracker.source_file or ""), tracker.name):
+            call = Call(tracker, args, kwargs)
+        else:
+            self.target, call = None, _RerunCall(self.plan, tracker, args, kwargs)
+        call.locate = self.locate
+        run = Run(call)
+        self.run = self.run or run
+        return run
+
+    def locate(self, path: str) -> str:
+        """Where a path leads in the rerun; the checkout stands for the repository."""
+        return self.plan.map_import(os.path.realpath(path))
+
+    def find_function(self, source: str, name: str) -> Callable[..., Any]:
+        """The function to run again, among those that loading the code has tracked."""
+        self.target = (os.path.realpath(source), name)
+        for (file, qualname), found in tracked_functions.items():
+            if (os.path.realpath(file or ""), qualname) == self.target and found():
+                return found()  # type: ignore[no-any-return]
+        advice = "define it at the top level, before anything tracked is called"
+        problem = f"loading {self.plan.source} defines no tracked {name}()"
+        raise RecordError(f"{problem}; {advice}")
+
+
+class _Reached(BaseException):
+    """Code that is being loaded calls a tracked function: it has defined what is needed."""
+
+
 def execute_plan(path: str) -> None:
     """Load the code, make the arguments again, and call the function."""
     import json
 
-    global _rerun
-    plan = json.loads(_read_bytes(path))
-    _rerun = _Rerun(plan)
-    sys.argv = [map_path(argument, plan) for argument in plan["argv"]]
-    sys.path[:] = find_import_paths(plan)
+    plan = Plan(**json.loads(read_bytes(path)))
+    rerun = _Rerun(plan)
+    Tracker.start = lambda *call: rerun.start(*call)  # type: ignore[method-assign]
+    sys.argv = [plan.map_path(argument) for argument in plan.argv]
+    sys.path[:] = _find_import_paths(plan)
     sys.meta_path.insert(0, _Redirected(plan))
     # The hook gives Python code a clear error; what it can't see, the system stops.
-    sys.addaudithook(_Guard(plan["protected"], os.path.dirname(path)))
-    forbid_writing(plan["protected"], os.path.dirname(path))
+    sys.addaudithook(_Guard(plan, os.path.dirname(path)))
+    _forbid_writing(plan, os.path.dirname(path))
     try:
-        function = load_function(plan)
-        arguments = rebuild_arguments(function, plan)
+        _load_code(plan)
+        source = plan.relocate(os.path.join(plan.top, plan.source))
+        function = rerun.find_function(source, plan.qualname)
+        arguments = _rebuild_arguments(function, plan)
         # The code may have gone elsewhere while it was loaded, as it had then.
-        os.chdir(relocate(plan["cwd"], plan))
-        _rerun.loading = False
+        os.chdir(plan.relocate(plan.cwd))
+        rerun.is_loading = False
         call_again(function, arguments)
     except RecordError as error:
         _leave_problem(str(error), path)
     except Exception as error:
         print(*format_traceback(error), sep="\n", file=sys.stderr)
-        _leave_problem(_describe_briefly(error), path)
+        _leave_problem(describe_briefly(error), path)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     finally:
-        if _rerun.run:
+        if rerun.run and hasattr(rerun.run, "file"):
             # The function may have renamed it.
-            _leave("directory", _rerun.run.directory, path)
+            _leave("directory", os.path.dirname(rerun.run.file.path), path)
 
 
 def _leave_problem(problem: str, path: str) -> None:
@@ -7233,27 +6530,17 @@ def _leave(name: str, text: str, path: str) -> None:
     replace_file(os.path.join(os.path.dirname(path), name), text, durable=False)
 
 
-def find_import_paths(plan: Record) -> list[str]:
+def _find_import_paths(plan: Plan) -> list[str]:
     """`sys.path`: what the first run had of the repository, the module's root, what is here."""
-    source = relocate(os.path.join(plan["top"], plan["source"]), plan)
+    source = plan.relocate(os.path.join(plan.top, plan.source))
     levels = 0
-    if plan["module"] != "__main__":
-        levels = plan["module"].count(".") + source.endswith("__init__.py")
+    if plan.module != "__main__":
+        levels = plan.module.count(".") + source.endswith("__init__.py")
     root = os.path.normpath(os.path.join(os.path.dirname(source), *[".."] * levels))
-    recorded = [map_path(os.path.join(plan["cwd"], path), plan) for path in plan["python_path"]]
-    here = [_map_import(path, plan) for path in sys.path]
-    inside = [path for path in recorded if is_below(path, plan["root"])]
+    recorded = [plan.map_path(os.path.join(plan.cwd, path)) for path in plan.python_path]
+    here = [plan.map_import(path) for path in sys.path]
+    inside = [path for path in recorded if is_below(path, plan.root)]
     return list(dict.fromkeys([*inside, root, *here]))
-
-
-def _map_import(path: str, plan: Record) -> str:
-    """Where something importable is in the rerun: what is the interpreter's stays, wherever."""
-    own = [folder for folder in _interpreter_folders() if not is_below(plan["top"], folder)]
-    if path.startswith(tuple(own)):
-        return path
-    # Where the repository has moved, what is installed from it may have followed.
-    is_moved = path == plan["repository"] or is_below(path, plan["repository"])
-    return map_path(plan["top"] + path[len(plan["repository"]) :] if is_moved else path, plan)
 
 
 class _Redirected:
@@ -7262,7 +6549,7 @@ class _Redirected:
     That is what is installed in editable mode. And each copy of this module is this one.
     """
 
-    def __init__(self, plan: Record) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
@@ -7281,7 +6568,7 @@ class _Redirected:
             return spec
         if _is_this_module(spec.origin):
             return importlib.util.spec_from_loader(spec.name, self)  # type: ignore[arg-type]
-        origin = _map_import(spec.origin, self.plan)
+        origin = self.plan.map_import(spec.origin)
         if origin == spec.origin:
             return spec
         if not os.path.isfile(origin):
@@ -7301,8 +6588,8 @@ class _Redirected:
 def _is_this_module(path: str) -> bool:
     """Whether a source file is a copy of this one, of whatever name and version."""
     # Most are too short for it, and needn't be read.
-    is_long = path.endswith(".py") and _size_of(path) > COPY_SIZE
-    return is_long and b"\nclass _Redirected:" in _read_bytes(path)
+    is_long = path.endswith(".py") and size_of(path) > _COPY_SIZE
+    return is_long and b"\nclass _Redirected:" in read_bytes(path)
 
 
 _WRITING_EVENTS = {  # audit events, and which of their arguments are paths that change
@@ -7325,9 +6612,8 @@ def list_writable() -> list[str]:
 class _Guard:
     """An audit hook that stops Python code that would write to the first run's files, or others."""
 
-    def __init__(self, protected: Sequence[str], work: str) -> None:
-        self.protected, self.work = protected, work
-        self.writable = list_writable()
+    def __init__(self, plan: Plan, work: str) -> None:
+        self.protected, self.writable, self.work = plan.protected, plan.writable, work
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -7352,83 +6638,90 @@ class _Guard:
             raise PermissionError(f"a rerun writes into its own folder only, not to {real}")
 
 
-def forbid_writing(protected: Sequence[str], work: str) -> None:
-    """Have the system stop what Python doesn't see: C libraries and child processes.
+def find_landlock() -> int:
+    """The version of Landlock (landlock(7), Linux 5.13) that this system has; 0 for none.
 
-    Landlock (Linux 5.19, for everyone) is told what to allow. Where it is missing, `_Guard` has to
-    do.
+    It lets a process give up the right to write to files, for good and for its children, too.
     """
     if sys.platform != "linux":
+        return 0
+    import ctypes
+
+    is_version = 1
+    return max(0, int(ctypes.CDLL(None).syscall(_LANDLOCK_CREATE, None, 0, is_version)))
+
+
+# The numbers of Landlock's system calls, the same on all architectures.
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
+
+
+def _forbid_writing(plan: Plan, work: str) -> None:
+    """Have the system stop what Python doesn't see: C libraries and child processes.
+
+    Landlock is told what to allow. Where it is missing, or in its first version, which forbids all
+    renaming between folders, `_Guard` has to do.
+    """
+    version = find_landlock()
+    if version < 2:
         return
     import ctypes
 
     system, prctl = ctypes.CDLL(None).syscall, ctypes.CDLL(None).prctl
-    create, add, restrict, is_version, is_path = 444, 445, 446, 1, 1
-    version = system(create, None, 0, is_version)
-    if version < 2:
-        # There is no Landlock; or its first version, which forbids all renaming between folders.
-        return
     # LANDLOCK_ACCESS_FS_*: write, make, remove ...
-    rights = 0x7FF2 if version > 2 else 0x3FF2
-    rules = system(create, rights.to_bytes(8, sys.byteorder), 8, 0)
-    for path in [*list_unprotected(protected, list_writable()), work]:
+    rights, is_path = 0x7FF2 if version > 2 else 0x3FF2, 1
+    rules = system(_LANDLOCK_CREATE, rights.to_bytes(8, sys.byteorder), 8, 0)
+    for path in [*list_unprotected(plan.protected, plan.writable), work]:
         # A file can only be written and truncated.
         granted = rights if os.path.isdir(path) else rights & 0x4002
-        descriptor = _attempt(os.open, path, os.O_PATH | os.O_CLOEXEC)
-        if isinstance(descriptor, str):
+        descriptor = attempt(os.open, path, os.O_PATH | os.O_CLOEXEC)
+        if isinstance(descriptor, Missing):
             # It has been removed meanwhile.
             continue
         rule = granted.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder)
-        system(add, rules, is_path, rule, 0)
+        system(_LANDLOCK_ADD, rules, is_path, rule, 0)
         os.close(descriptor)
     # Landlock asks for PR_SET_NO_NEW_PRIVS.
     prctl(38, 1, 0, 0, 0)
-    system(restrict, rules, 0)
+    system(_LANDLOCK_RESTRICT, rules, 0)
     os.close(rules)
 
 
 def list_unprotected(protected: Sequence[str], writable: Sequence[str]) -> Iterator[str]:
     """What lies in the writable folders, beside the protected paths and the folders above them."""
-    above = {folder for path in protected for folder in _folders_above(path)}
+    above = {folder for path in protected for folder in folders_above(path)}
     for top in writable:
         if top not in above:
             yield from [] if any(top == p or is_below(top, p) for p in protected) else [top]
             continue
         for folder in (folder for folder in above if folder == top or is_below(folder, top)):
-            for entry in _scan_folder(folder):
+            for entry in scan_folder(folder):
                 path = os.path.join(folder, entry.name)
                 if path not in above and path not in protected and not os.path.islink(path):
                     yield path
 
 
-def load_function(plan: Record) -> Callable[..., Any]:
-    """Load the code up to the first call of a tracked function, and take the function from it."""
-    assert _rerun is not None
-    source = relocate(os.path.join(plan["top"], plan["source"]), plan)
-    name = plan["qualname"]
-    if plan["run_as"]:
-        make_script(source, name if plan["run_as"] == "module" else None, literal_directory=".")
-    elif plan["module"] != "__main__":
-        load_module(plan)
+def _load_code(plan: Plan) -> None:
+    """Load the code up to the first call of a tracked function."""
+    source = plan.relocate(os.path.join(plan.top, plan.source))
+    if plan.run_as:
+        module = plan.qualname if plan.run_as == "module" else None
+        make_script(source, module, literal_directory=".")
+    elif plan.module != "__main__":
+        _load_module(plan)
     else:
-        load_main(source, plan["main"])
-    function = _rerun.choose(source, name)
-    if function is None:
-        advice = "define it at the top level, before anything tracked is called"
-        raise RecordError(f"loading {plan['source']} defines no tracked {name}(); {advice}")
-    return function
+        load_main(source, plan.main)
 
 
-def load_module(plan: Record) -> None:
+def _load_module(plan: Plan) -> None:
     """Import the function's module; its caller's too, if an argument's class is from there."""
     import importlib
 
-    script = relocate(os.path.join(plan["cwd"], plan["argv"][0]), plan)
-    kinds = [str(kind) for kind in plan["kinds"].values()]
+    script = plan.relocate(os.path.join(plan.cwd, plan.argv[0]))
+    kinds = [str(kind) for kind in plan.kinds.values()]
     if any(kind.startswith("__main__.") for kind in kinds) and os.path.isfile(script):
-        load_main(script, plan["main"])
+        load_main(script, plan.main)
     try:
-        importlib.import_module(plan["module"])
+        importlib.import_module(plan.module)
     except _Reached:
         return
 
@@ -7455,14 +6748,13 @@ def load_main(source: str, name: str) -> None:
         importlib.import_module(module.__package__)
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
     try:
-        exec(compile(_read_bytes(source), source, "exec", dont_inherit=True), module.__dict__)
+        exec(compile(read_bytes(source), source, "exec", dont_inherit=True), module.__dict__)
     except _Reached:
         return
     finally:
         module.__name__ = "__main__"
         # What click makes a command of, it hides.
-        found = _rerun.found.values() if _rerun else ()
-        functions = [f for tracker, wrapped in found for f in (tracker.function, wrapped)]
+        functions = [found() for found in tracked_functions.values()]
         _rename_module([*vars(module).values(), *functions], set())
         if "logging" in sys.modules:
             _rename_logger(sys.modules["logging"].root.manager.loggerDict)
@@ -7489,20 +6781,17 @@ def _rename_module(values: Iterable[Any], seen: set[int]) -> None:
             _rename_module([value.__wrapped__], seen)
 
 
-def rebuild_arguments(function: Callable[..., Any], plan: Record) -> inspect.BoundArguments:
+def _rebuild_arguments(function: Callable[..., Any], plan: Plan) -> inspect.BoundArguments:
     """The call's arguments, made again from their descriptions."""
     import collections
     import inspect
 
     signature = inspect.signature(function)
-    unknown = set(plan["arguments"]) - set(signature.parameters)
+    unknown = set(plan.arguments) - set(signature.parameters)
     if unknown:
-        raise RecordError(f"{plan['qualname']}() has no parameter {', '.join(sorted(unknown))}")
-    arguments = collections.OrderedDict(
-        (name, rebuild(value, plan["kinds"], name, plan))
-        for name, value in plan["arguments"].items()
-    )
-    return inspect.BoundArguments(signature, arguments)
+        raise RecordError(f"{plan.qualname}() has no parameter {', '.join(sorted(unknown))}")
+    made = ((name, _rebuild(value, name, plan)) for name, value in plan.arguments.items())
+    return inspect.BoundArguments(signature, collections.OrderedDict(made))
 
 
 def call_again(function: Callable[..., Any], arguments: inspect.BoundArguments) -> None:
@@ -7529,9 +6818,9 @@ def call_again(function: Callable[..., Any], arguments: inspect.BoundArguments) 
 # -- comparing what was made
 
 
-def judge_rerun(plan: Record, record: Record, made: Record) -> list[Record]:
+def judge_rerun(plan: Plan, record: Record, made: Record) -> list[Record]:
     """One verdict per output, and for the result and the way the run ended."""
-    before = {_output_path(entry, plan): entry for entry in plan["outputs"]}
+    before = {_output_path(entry, plan): entry for entry in plan.outputs}
     after = {_output_path(entry, plan): entry for entry in entries_of(made, "outputs")}
     verdicts = []
     for path in sorted({*before, *after}):
@@ -7543,7 +6832,7 @@ def judge_rerun(plan: Record, record: Record, made: Record) -> list[Record]:
         one, other = record.get(key), made.get(key)
         if key == "error":
             # Tracebacks name other folders.
-            one, other = (_pick(error, ("type", "message")) or None for error in (one, other))
+            one, other = (pick(error, ("type", "message")) or None for error in (one, other))
         if one is not None or other is not None:
             detail = "" if one == other else f"{clean(one, 200)} -> {clean(other, 200)}"
             verdict = {"verdict": "identical" if one == other else "differs", "detail": detail}
@@ -7565,14 +6854,14 @@ def list_hints(made: Record) -> list[str]:
     return [hint] if hint else []
 
 
-def _output_path(entry: Record, plan: Record) -> str:
+def _output_path(entry: Record, plan: Plan) -> str:
     """Where an output lay in the first run, or would have."""
-    return os.path.normpath(os.path.join(plan["directory"], entry["name"]))
+    return os.path.normpath(os.path.join(plan.directory, entry["name"]))
 
 
-def _made_path(name: str, plan: Record) -> str:
+def _made_path(name: str, plan: Plan) -> str:
     """Where an output of the rerun lies."""
-    return relocate(os.path.normpath(os.path.join(plan["made_in"], name)), plan)
+    return plan.relocate(os.path.normpath(os.path.join(plan.made_in, name)))
 
 
 def compare_outputs(old: Record | None, new: Record | None, path: str) -> Record:
@@ -7585,18 +6874,18 @@ def compare_outputs(old: Record | None, new: Record | None, path: str) -> Record
         return {"verdict": "identical", "detail": ""}
     if hash_file(old["path"]) != old["sha256"]:
         return {"verdict": "differs", "detail": "the first run's file is not there to compare"}
-    return {"verdict": "differs", "detail": _attempt(describe_difference, old["path"], path)}
+    return {"verdict": "differs", "detail": attempt(describe_difference, old["path"], path)}
 
 
 def describe_difference(a: str, b: str) -> str:
     """Where two files first differ, in words: numbers by their largest difference, else by line."""
     sizes = f"{os.path.getsize(a):,} and {os.path.getsize(b):,} bytes"
-    if max(os.path.getsize(a), os.path.getsize(b)) > COMPARE_LIMIT:
+    if max(os.path.getsize(a), os.path.getsize(b)) > _COMPARE_LIMIT:
         return sizes
     if a.endswith(".npy"):
         return compare_arrays(a, b)
     try:
-        lines = [_read_bytes(path).decode("utf-8").split("\n") for path in (a, b)]
+        lines = [read_bytes(path).decode("utf-8").split("\n") for path in (a, b)]
     except UnicodeDecodeError:
         return sizes
     largest = find_largest_difference(*lines) if a.endswith(".csv") else None
@@ -7644,7 +6933,7 @@ def find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float | None:
     return largest
 
 
-def collect_outputs(plan: Record, made: Record, target: str) -> None:
+def collect_outputs(plan: Plan, made: Record, target: str) -> None:
     """Take what the rerun made, and its records, to the folder where they are to stay."""
     import shutil
 
@@ -7655,24 +6944,24 @@ def collect_outputs(plan: Record, made: Record, target: str) -> None:
         os.makedirs(os.path.dirname(os.path.join(target, entry["path"])), exist_ok=True)
         if os.path.isfile(place):
             folder = os.path.dirname(place)
-            if not os.access(folder, os.W_OK) and is_in_copies(folder, plan):
+            if not os.access(folder, os.W_OK) and _is_in_copies(folder, plan):
                 _make_writable(folder)
             shutil.move(place, os.path.join(target, entry["path"]))
     for record in [*find_nested(plan, made), made]:
-        name = os.path.relpath(record["record_path"], plan["made_in"])
+        name = os.path.relpath(record["record_path"], plan.made_in)
         record["record_path"] = os.path.join(target, name)
         os.makedirs(os.path.dirname(record["record_path"]), exist_ok=True)
         kept = {k: v for k, v in record.items() if k not in ("record_path", "record_number")}
         write_record(record["record_path"], kept)
 
 
-def find_nested(plan: Record, made: Record) -> Iterator[Record]:
+def find_nested(plan: Plan, made: Record) -> Iterator[Record]:
     """The records of the tracked runs inside the rerun, as far as they lie in its directory."""
     uuids = {made["uuid"]}
-    for record in sorted(iterate_records(relocate(plan["made_in"], plan)), key=_start_of):
+    for record in sorted(iterate_records(plan.relocate(plan.made_in)), key=start_of):
         if record.get("parent") in uuids:
             uuids.add(record.get("uuid"))
-            yield bring_back(record, plan)
+            yield _bring_back(record, plan)
 
 
 # ------------------------------------------------------------------------------
@@ -7682,60 +6971,9 @@ def find_nested(plan: Record, made: Record) -> Iterator[Record]:
 # reach a terminal.
 
 
-def clean(value: object, limit: int = 500) -> str:
-    """A value as one line of text without control characters, escape sequences or bidi marks."""
-    import json
-
-    text, encoder = "", json.JSONEncoder(ensure_ascii=False)
-    chunks: Iterable[str]
-    if isinstance(value, str):
-        chunks = [value]
-    elif _holds_few(value):
-        # In one go, which takes a twentieth of the time, if it is deep.
-        chunks = [encoder.encode(value)]
-    else:
-        chunks = encoder.iterencode(value)
-    for chunk in chunks:
-        text += chunk
-        if len(text) > limit:
-            # The rest of a long value isn't even turned into text.
-            break
-    text = text if len(text) <= limit else f"{text[:limit]}..."
-    return str(_pattern(_UNPRINTABLE).sub(_escape, text))
-
-
-def _holds_few(value: object) -> bool:
-    """Whether a value from JSON holds no more than a few hundred others."""
-    items = [value]
-    for item in items:
-        if isinstance(item, (dict, list)):
-            if len(items) + len(item) > 500:
-                return False
-            items += item.values() if isinstance(item, dict) else item
-    return True
-
-
-_UNPRINTABLE = (  # control characters, marks without a shape, halves of characters
-    "[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
-
-
-def _escape(match: Any) -> str:
-    return str(match[0].encode("unicode_escape").decode())
-
-
-def format_path(path: object) -> str:
-    """A path for people: relative to the working directory where it lies below that."""
-    if not isinstance(path, str):
-        return clean(path)
-    here = os.path.join(_attempt(os.getcwd), "")
-    return clean(path[len(here) :] if path.startswith(here) else path.removeprefix("./"))
-
-
 def format_value(value: object, limit: int = 500) -> str:
     """An argument's value; a text in quotes where it could be taken for something else."""
-    is_quoted = isinstance(value, str) and _pattern(_AMBIGUOUS).match(value)
+    is_quoted = isinstance(value, str) and pattern(_AMBIGUOUS).match(value)
     return clean(f'"{value}"' if is_quoted else value, limit)
 
 
@@ -7743,19 +6981,11 @@ def format_value(value: object, limit: int = 500) -> str:
 _AMBIGUOUS = r'(?s)$|(?:true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)$|[\[{"]|.*\s'
 
 
-def format_size(size: int) -> str:
-    """A number of bytes for people: '4.0 MiB'."""
-    amount, units = float(min(size, 2**70)), ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while amount >= 1024 and len(units) > 1:
-        amount, units = amount / 1024, units[1:]
-    return f"{size} bytes" if units[0] == "bytes" else f"{amount:.1f} {units[0]}"
-
-
 def format_duration(text: object) -> str:
     """A recorded run time for people: '0.04 s', '41.2 s', '2:05:03'."""
     if not isinstance(text, str):
         return ""
-    found = _pattern(r"0:00:(\d\d(?:\.\d+)?)$").match(text)
+    found = pattern(r"0:00:(\d\d(?:\.\d+)?)$").match(text)
     if not found:
         return clean(text).partition(".")[0]
     seconds = float(found[1])
@@ -7775,7 +7005,7 @@ _COLORS = {
 }
 
 
-class _Style:
+class Style:
     """How text may look where it is printed: its width, and whether it has colours."""
 
     def __init__(self, width: int = 80, color: bool = False) -> None:
@@ -7786,54 +7016,24 @@ class _Style:
         code = _COLORS.get(word or text.split(" ")[0].strip(",")) if text else None
         return f"\033[{code}m{text}\033[0m" if self.color and code else text
 
-    def cut(self, text: str, width: int | None = None) -> str:
-        """As much of a text as fits into a line, or into so many columns."""
-        import itertools
-
-        width = max(0, self.width if width is None else width)
-        if count_columns(text) <= width:
-            return text
-        ends = itertools.accumulate(map(count_columns, text))
-        end = sum(1 for _ in itertools.takewhile(max(0, width - 3).__ge__, ends))
-        return text[:end] + "..."[:width]
-
     def join(self, cells: Sequence[str], widths: Sequence[int], words: Mapping[int, str]) -> str:
         """A line of a table; `words` say how to paint some of its cells."""
         line, room = "", self.width
         for index, (cell, width) in enumerate(zip(cells, widths)):
-            text = self.cut(cell, min(width, room))
+            text = shorten(cell, min(width, room))
             blank = " " * min(width + 2 - count_columns(text), room - count_columns(text))
             room -= count_columns(text) + len(blank)
             line += self.paint(text, words.get(index, "-")) + blank
         return line.rstrip(" ")
 
 
-def shorten(text: str, width: int) -> str:
-    """A text with its middle left out where it is too wide; its end tells most."""
-    width = max(width, 20)
-    if count_columns(text) <= width:
-        return text
-    start = width // 3
-    return f"{text[:start]}...{text[start + 3 - width :]}"
-
-
-def count_columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    import unicodedata
-
-    widths = ((unicodedata.east_asian_width(c) in "WF") + 1 for c in text)
-    return sum(width for c, width in zip(text, widths) if not unicodedata.combining(c))
-
-
-def format_summary(record: Record, style: _Style) -> str:
+def format_summary(record: Record, style: Style) -> str:
     """A record in a screenful: what ran, when, where, on which code, and what is unusual."""
     lines = []
     for name, texts in summarize(record).items():
         for number, text in enumerate(texts):
             label = f"{'' if number else name:9}"
-            lines.append(style.paint(label, name) + style.cut(text, style.width - 9))
+            lines.append(style.paint(label, name) + shorten(text, style.width - 9))
     return "\n".join(lines)
 
 
@@ -7861,14 +7061,11 @@ def summarize(record: Record) -> dict[str, list[str]]:
     return {**summary, "argument": limit_texts(_assignments(parameters), max(room, 3))}
 
 
-def limit_texts(texts: Sequence[str], limit: int) -> list[str]:
-    """The first few texts, and how many more there are; never more than `limit + 1` in all."""
-    more = [f"... and {len(texts) - limit:,} more"] if len(texts) > limit + 1 else []
-    return [*texts[: limit if more else limit + 1], *more]
-
-
 def _assignments(parameters: object) -> list[str]:
-    return [f"{clean(name)} = {format_value(value)}" for name, value in _items(parameters)]
+    return [
+        f"{clean(name)} = {format_value(value)}"
+        for name, value in get(parameters, kind=dict).items()
+    ]
 
 
 def summarize_function(record: Record) -> str:
@@ -7900,7 +7097,7 @@ def summarize_place(record: Record) -> str:
     text = f"{clean(get(environment, 'user'))} on {clean(get(environment, 'hostname'))}"
     gpus = get(environment, "gpus")
     if isinstance(gpus, list) and gpus:
-        names = [clean(get(gpu, "name")) for gpu in gpus[:LIST_LIMIT]]
+        names = [clean(get(gpu, "name")) for gpu in gpus[:_ITEM_LIMIT]]
         text += ", " + ", ".join(f"{names.count(name)} x {name}" for name in sorted(set(names)))
     return f"{text}, Python {python}, in {clean(get(environment, 'cwd'))}"
 
@@ -7932,8 +7129,8 @@ def list_unusual(record: Record) -> Iterator[str]:
     if status not in ("completed", "running"):
         yield f"the run did not complete: {clean(status)}"
     modules = [("the code", record.get("tracked_module"))]
-    modules += _items(record.get("extra_tracked_modules"))
-    modules += _items(record.get("package_origins"))
+    modules += get(record.get("extra_tracked_modules"), kind=dict).items()
+    modules += get(record.get("package_origins"), kind=dict).items()
     for name, module in modules:
         if get(module, "git_is_dirty"):
             yield f"{clean(name)} had uncommitted changes"
@@ -7953,83 +7150,43 @@ def list_unusual(record: Record) -> Iterator[str]:
 
 
 def format_requirements(record: Record) -> str:
-    """The packages as pip's requirements; those from elsewhere by their origin (PEP 508)."""
-    origins = record.get("package_origins")
+    """The packages as pip's requirements (PEP 508); a comment for what no index or URL has."""
+    origins = get(record, "package_origins", kind=dict)
     lines = []
-    for name, version in _items(record.get("package_inventory")):
-        origin = complete_origin(get(origins, name) or {}, record)
-        line = format_requirement(name, str(version), origin)
-        is_safe = _pattern(_REQUIREMENT).match(line) and REDACTED not in line
+    for name, version in get(record, "package_inventory", kind=dict).items():
+        line = _format_requirement(name, str(version), get(origins, name, kind=dict))
+        is_safe = pattern(_REQUIREMENT).match(line) and REDACTED not in line
         lines.append(line if is_safe else f"# left out: {clean(name)} {clean(version)}")
     return "\n".join(lines)
 
 
-def complete_origin(origin: Any, record: Record) -> Any:
-    """A package's origin with its repository's state, where a module of the run has that."""
-    top = get(origin, "git_working_dir")
-    states: list[Any] = [record.get("tracked_module")]
-    states += [state for _, state in _items(record.get("extra_tracked_modules"))]
-    same = [state for state in states if top and get(state, "git_working_dir") == top]
-    return {**same[0], **origin} if same else origin
-
-
-def format_requirement(name: str, version: str, origin: object) -> str:
+def _format_requirement(name: str, version: str, origin: Record) -> str:
     """One line of a requirements file."""
     url = str(get(origin, "url") or "").replace(f"{REDACTED}@", "")
-    commit = get(origin, "commit")
-    fragments = [f"subdirectory={folder}" for folder in [get(origin, "subdirectory")] if folder]
     if get(origin, "editable"):
-        return f"-e {format_editable(name, url, origin)}"
-    if commit:
-        url = f"{get(origin, 'vcs') or 'git'}+{url}@{commit}"
+        where = f"editable, in {url}, at {get(origin, 'git_commit_hash') or 'no known commit'}"
+        return f"# left out: {clean(name)} {clean(version)} ({clean(where)})"
+    fragments = [f"subdirectory={folder}" for folder in [get(origin, "subdirectory")] if folder]
+    if get(origin, "commit"):
+        url = f"{get(origin, 'vcs') or 'git'}+{url}@{get(origin, 'commit')}"
     elif get(origin, "hash"):
         fragments.append(str(get(origin, "hash")))
     if url:
         return f"{name} @ {'#'.join([url, *(['&'.join(fragments)] if fragments else [])])}"
-    is_usual = len(version) < 100 and _pattern(_VERSION).match(version.lower())
-    return f"{name}{'==' if is_usual else '==='}{version}"
-
-
-def format_editable(name: str, url: str, origin: object) -> str:
-    """Where pip finds an editable package: its repository's remote, else the folder it was in."""
-    remotes = dict(_items(get(origin, "git_remotes")))
-    remote = str(remotes.get("origin") or next(iter(remotes.values()), ""))
-    place = _to_url(remote.replace(f"{REDACTED}@", ""))
-    commit = str(get(origin, "git_commit_hash"))
-    if not place or not _pattern("[0-9a-f]{40,64}$").match(commit):
-        return url
-    top = _to_url(str(get(origin, "git_working_dir")))
-    below = url[len(top) :].strip("/") if url.startswith(f"{top}/") else ""
-    return f"git+{place}@{commit}#egg={name}" + (f"&subdirectory={below}" if below else "")
-
-
-def _to_url(remote: str) -> str:
-    """A remote, or a folder, as a URL: git's short form `user@host:path` isn't one."""
-    from urllib.parse import quote
-
-    if "://" in remote:
-        return remote
-    if remote.startswith("/"):
-        return f"file://{quote(remote, errors='surrogatepass')}"
-    host, colon, path = remote.partition(":")
-    return f"ssh://{host}/{path.lstrip('/')}" if colon else ""
+    return f"{name}=={version}"
 
 
 # One requirement and nothing else: a record from elsewhere could give pip options.
-_REQUIREMENT = r"(?:-e (?!-)|[A-Za-z0-9][\w.-]*(?: @ |===?(?!=)))[\w.+!:/@#&=%~,?*()\[\]-]+\Z"
-_VERSION = (  # of PEP 440; others can only be asked for to the letter
-    r"v?(\d+!)?\d+(\.\d+)*([-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?"
-    r"(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?([-_.]?dev[-_.]?\d*)?(\+[a-z0-9]+([-_.][a-z0-9]+)*)?$"
-)
+_REQUIREMENT = r"(?:# |[A-Za-z0-9][\w.-]*(?: @ |==(?!=)))[\w.+!:/@#&=%~,?*()\[\] -]+\Z"
 
 
 def format_checksums(record: Record) -> str:
     """The hashes of inputs and outputs, where they are now, as `sha256sum -c` reads them."""
-    lines, moved = [], _Moved(record)
+    lines, moved = [], Moved(record)
     for kind in ("inputs", "outputs"):
         for entry in entries_of(record, kind):
             sha256 = entry["sha256"]
-            if sha256 and _pattern(r"[0-9a-f]{64}\Z").match(sha256):
+            if sha256 and pattern(r"[0-9a-f]{64}\Z").match(sha256):
                 place = moved.find(entry) if kind == "inputs" else entry["path"]
                 path = place.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
                 escaped = "" if path == place else "\\"
@@ -8059,7 +7216,7 @@ def summarize_run(record: Record) -> Record:
     }
 
 
-def format_log(runs: Sequence[Record], style: _Style) -> str:
+def format_log(runs: Sequence[Record], style: Style) -> str:
     """A table of runs, with the arguments in which the runs of one function vary."""
     if not runs:
         return ""
@@ -8080,7 +7237,7 @@ def format_log(runs: Sequence[Record], style: _Style) -> str:
     widths = [min(limit, max(map(count_columns, column))) for column, limit in zip(columns, limits)]
     # Of a target, all is needed, and its end most.
     widths[4] = min(widths[4], max(20, style.width - sum(widths[:4]) - 8))
-    rows = [(*row[:4], shorten(row[4], widths[4]), row[5]) for row in rows]
+    rows = [(*row[:4], shorten(row[4], widths[4], keep_end=True), row[5]) for row in rows]
     return "\n".join(style.join(row, widths, {1: row[1].split(" ")[0]}) for row in rows)
 
 
@@ -8131,17 +7288,19 @@ def _flatten(value: Any, path: str, levels: int = 3) -> Iterator[tuple[str, Any,
     import json
 
     text = json.dumps(value)
-    is_long = isinstance(value, (dict, list)) and len(text) > 40 and len(value) <= LIST_LIMIT
+    is_long = isinstance(value, (dict, list)) and len(text) > 40 and len(value) <= _ITEM_LIMIT
     if not (is_long and levels):
         yield path, value, text
         return
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        below = f"{path}.{key}" if isinstance(value, dict) else f"{path}[{key}]"
-        yield from _flatten(item, below, levels - 1)
+    for step, _, item in open_json(value):
+        yield from _flatten(item, path + step, levels - 1)
+
+
+_ITEM_LIMIT = 1000  # of an argument that is shown item by item, and GPUs that are counted
 
 
 def format_differences(
-    differences: Sequence[Record], apart: tuple[int, int] | None, style: _Style
+    differences: Sequence[Record], apart: tuple[int, int] | None, style: Style
 ) -> str:
     """What differs between two runs, section by section."""
     lines, section = [], ""
@@ -8152,7 +7311,7 @@ def format_differences(
             if section == "code" and apart and any(apart):
                 lines[-1] += f" ({apart[0]} and {apart[1]} commits apart)"
         path = clean(difference["path"] or section)
-        lines.append(style.cut(f"  {path}: {_format_change(difference)}"))
+        lines.append(shorten(f"  {path}: {_format_change(difference)}", style.width))
     return "\n".join(lines)
 
 
@@ -8175,18 +7334,18 @@ def _format_side(difference: Record, side: str) -> str:
     if "git_patch." in difference["path"] and isinstance(value, str):
         return f"{len(value.splitlines())} lines"
     text = format_value(value, 10_000)
-    return str(_pattern(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b").sub(r"\1", text))
+    return str(pattern(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b").sub(r"\1", text))
 
 
-def format_trace(node: Record, style: _Style) -> str:
+def format_trace(node: Record, style: Style) -> str:
     """A file's history as a tree: each file, the run that made it, and below, that run's inputs."""
-    return "\n".join(style.cut(line) for line in _draw_trace(node, style.width, "", ""))
+    return "\n".join(shorten(line, style.width) for line in _draw_trace(node, style.width, "", ""))
 
 
 def _draw_trace(node: Record, width: int, first: str, others: str) -> Iterator[str]:
     """The lines of one node; the first and the others begin with what joins them to the tree."""
     path, told = format_path(node["path"]), describe_maker_of(node)
-    yield first + shorten(path, width - count_columns(first + told)) + told
+    yield first + shorten(path, max(20, width - count_columns(first + told)), keep_end=True) + told
     sources = [child for child in node["inputs"] if child["run"] is None]
     # Those that aren't as they were go before the others.
     sources.sort(key=lambda child: child["state"] not in ("changed", "missing"))
@@ -8247,50 +7406,55 @@ def format_dot(node: Record) -> str:
     return "digraph trace {\n" + "\n".join(lines) + "\n}"
 
 
-def format_plan(plan: Record, record: Record) -> str:
+def format_plan(plan: Plan, record: Record) -> str:
     """What a rerun is about to execute, and in which other surroundings; never cut short."""
-    count = sum(line.startswith("diff --git ") for line in plan["patch"])
+    count = len(parse_patch(plan.patch))
     files = "1 file" if count == 1 else f"{count} files"
-    patch = f", with a patch of {len(plan['patch'])} lines to {files}" if count else ""
-    texts = [text for text in plan["argv"][1:] if plan["run_as"] or plan["module"] == "__main__"]
+    patch = f", with a patch of {len(plan.patch)} lines to {files}" if count else ""
+    texts = [text for text in plan.argv[1:] if plan.run_as or plan.module == "__main__"]
     rows = [
-        ("execute", f"{clean(plan['qualname'])}() of {clean(plan['source'])}"),
-        ("code", f"commit {plan['commit'][:12]} of {clean(plan['repository'])}{patch}"),
-        ("directory", f"{format_path(plan['directory'])} (of which the rerun makes a copy)"),
-        *[("argument", text) for text in _assignments(plan["arguments"])],
-        *[("class", f"{clean(path)} is one of {clean(kind)}") for path, kind in list_classes(plan)],
+        ("execute", f"{clean(plan.qualname)}() of {clean(plan.source)}"),
+        ("code", f"commit {plan.commit[:12]} of {clean(plan.repository)}{patch}"),
+        ("directory", f"{format_path(plan.directory)} (of which the rerun makes a copy)"),
+        *[("argument", text) for text in _assignments(plan.arguments)],
+        *[
+            ("class", f"{clean(path)} is one of {clean(kind)}")
+            for path, kind in _list_classes(plan)
+        ],
         *[("argv", clean(" ".join(texts)))][: len(texts)],
-        ("seed", str(plan["seed"])),
-        *_limit_rows("changed", list(list_changes(plan, record))),
-        *_limit_rows("note", [clean(note) for note in plan["notes"]]),
+        ("seed", str(plan.seed)),
+        *[("variable", text) for text in _list_variables(plan)],
+        *[("changed", text) for text in limit_texts([*_list_changes(record)], 12)],
+        *[("note", text) for text in limit_texts([clean(note) for note in plan.notes], 12)],
     ]
     return "\n".join(f"{name:10}{text}" for name, text in rows)
 
 
-def list_classes(plan: Record) -> list[tuple[str, str]]:
+def _list_classes(plan: Plan) -> list[tuple[str, str]]:
     """The arguments, by path, that are made again by calling a class of some module."""
-    kinds = [(path, _normal_kind(kind)) for path, kind in plan["kinds"].items()]
-    return [(path, kind) for path, kind in kinds if "." in kind and kind not in _REPRS]
+    kinds = [(path, normal_kind(kind)) for path, kind in plan.kinds.items()]
+    return [(path, kind) for path, kind in kinds if "." in kind and kind not in REPRS]
 
 
-def _limit_rows(name: str, texts: Sequence[str], limit: int = 12) -> list[tuple[str, str]]:
-    """The first few texts as rows of that name."""
-    return [(name, text) for text in limit_texts(texts, limit)]
+def _list_variables(plan: Plan) -> Iterator[str]:
+    """Which environment variables the rerun sets, unsets, or leaves alone though the run had them."""
+    for name, value in sorted(plan.variables.items()):
+        if value != os.environ.get(name):
+            yield f"{clean(name)} is set to {clean(value)}" if value else f"{name} is unset"
+    for name in plan.unset:
+        yield f"{clean(name)} is not set: only what the decorator names literally is"
 
 
-def list_changes(plan: Record, record: Record) -> Iterator[str]:
-    """How the surroundings differ here from those of the first run, and what will be set."""
+def _list_changes(record: Record) -> Iterator[str]:
+    """How the surroundings differ here from those of the first run."""
     then, now = record.get("environment"), get_environment_info()
-    pairs = [(_pick(then, _SURROUNDINGS_OF_RERUN), _pick(now, _SURROUNDINGS_OF_RERUN))]
+    pairs = [(pick(then, _SURROUNDINGS_OF_RERUN), pick(now, _SURROUNDINGS_OF_RERUN))]
     if isinstance(record.get("package_inventory"), dict):
         pairs.append((record["package_inventory"], get_installed_packages()))
     for old, new in pairs:
         for path, a, b in diff_values(old, new):
-            change = {k: v for k, v in (("path", path), ("a", a), ("b", b)) if v is not _ABSENT}
+            change = {k: v for k, v in (("path", path), ("a", a), ("b", b)) if v is not ABSENT}
             yield f"{clean(path)}: {_format_change(change)}"
-    for name, value in sorted(plan["variables"].items()):
-        if value != os.environ.get(name):
-            yield f"{clean(name)} is set to {clean(value, 80)}" if value else f"{name} is unset"
 
 
 _SURROUNDINGS_OF_RERUN = (
@@ -8298,7 +7462,7 @@ _SURROUNDINGS_OF_RERUN = (
 )
 
 
-def format_rerun(result: Record, style: _Style) -> str:
+def format_rerun(result: Record, style: Style) -> str:
     """A rerun's verdicts."""
     lines = [
         f"{style.paint(v['verdict'])}  {clean(v['name'])}"
@@ -8314,7 +7478,7 @@ def format_rerun(result: Record, style: _Style) -> str:
     return "\n".join([*lines, counts or "nothing to compare", *places])
 
 
-def format_verdicts(verdicts: Sequence[Record], style: _Style) -> str:
+def format_verdicts(verdicts: Sequence[Record], style: Style) -> str:
     """Files that aren't what the record says, and a count of all."""
     states = [verdict["state"] for verdict in verdicts]
     lines = [
@@ -8371,7 +7535,7 @@ def _cmd_log(arguments: Any) -> int:
     """
     records = iterate_records(arguments.directory, _complain)
     runs = [summarize_run(record) for record in records]
-    runs.sort(key=lambda run: _seconds(run["start_time"]), reverse=True)
+    runs.sort(key=lambda run: parse_time(run["start_time"]), reverse=True)
     if arguments.json:
         return _print_json(runs)
     return _print(format_log(runs, _make_style()) or "no runs below this folder")
@@ -8421,7 +7585,7 @@ def _cmd_verify(arguments: Any) -> int:
     problems: list[str] = []
     found = (record for target in arguments.targets for record in list_records(target, problems))
     records = [
-        {**_pick(record, kept), "called_function": {"directory": directory_of(record)}}
+        {**pick(record, kept), "called_function": {"directory": directory_of(record)}}
         for record in found
     ]
     with _Progress("hashed") as progress:
@@ -8471,17 +7635,28 @@ def _cmd_rerun(arguments: Any) -> int:
 
 
 class _EndingAsByCtrlC:
-    """A context that the signals by which a program is ended leave as Ctrl-C does: tidily."""
+    """Turns SIGTERM and SIGHUP into KeyboardInterrupt, so that all is tidied up."""
 
     def __enter__(self) -> None:
-        numbers = _ENDING if _in_main_thread() else []
-        self.numbers = [n for n in numbers if _signal.getsignal(n) == _signal.SIG_DFL]
-        for number in self.numbers:
-            _signal.signal(number, _signal.default_int_handler)
+        import signal
+
+        names = ("SIGTERM", "SIGHUP")
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        try:
+            self.before = {number: signal.getsignal(number) for number in numbers}
+            for number, handler in self.before.items():
+                if handler == signal.SIG_DFL:
+                    signal.signal(number, signal.default_int_handler)
+        except ValueError:
+            # In another thread than the main one.
+            self.before = {}
 
     def __exit__(self, *error: object) -> None:
-        for number in self.numbers:
-            _signal.signal(number, _signal.SIG_DFL)
+        import signal
+
+        for number, handler in self.before.items():
+            if handler == signal.SIG_DFL:
+                signal.signal(number, handler)
 
 
 def _ask_to_execute() -> None:
@@ -8553,16 +7728,13 @@ def _cmd_run(arguments: Any) -> int:
     try:
         script(*redact_argv(argv), seed=arguments.seed)
     except BaseException as error:
-        if not _program_started and isinstance(error, Exception):
+        if not program_started and isinstance(error, Exception):
             text = str(getattr(error, "strerror", None) or error)
             text = text.replace(_GIT_ADVICE, "put it into one, or pass --no-git")
             raise RecordError(text) from None
         sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
         raise
     return 0
-
-
-_program_started: list[bool] = []  # from then on, what is raised is the program's affair
 
 
 def find_program(program: str, is_module: bool) -> str:
@@ -8597,41 +7769,6 @@ def find_module(name: str) -> str | None:
     if spec and spec.submodule_search_locations is not None:
         spec = PathFinder.find_spec(f"{name}.__main__", spec.submodule_search_locations)
     return spec.origin if spec else None
-
-
-def make_script(path: str, module: str | None, **options: Any) -> Callable[..., None]:
-    """A tracked function that executes a script (or a module, by its name) as `__main__`."""
-    # What the script imports is this very module.
-    sys.modules["pycrumbs"] = sys.modules[__name__]
-
-    def script(*argv: str, seed: int | None = None) -> None:
-        _program_started.append(True)
-        sys.modules["__main__"] = main = types.ModuleType("__main__")
-        vars(main).update(__annotations__={}, __builtins__=sys.modules["builtins"])
-        if module is None:
-            _execute_script(path, main)
-        else:
-            import runpy
-
-            runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # as `python -m` does
-
-    name = module or os.path.splitext(os.path.basename(path))[0]
-    script.__name__, script.__qualname__, script.__module__ = name, name, "__main__"
-    given = dict(tracked.__kwdefaults__ or {}, seed_parameter="seed", create_parents=True)
-    given.update(capture_files=True, run_as="module" if module else "script")
-    given["source_file"] = _absolute(path)
-    wrapped: Callable[..., None] = _wrap(script, _Options(**{**given, **options}))
-    return wrapped
-
-
-def _execute_script(path: str, main: types.ModuleType) -> None:
-    """Execute a script in the module `__main__`, which has what `python SCRIPT` gives it."""
-    from importlib.machinery import SourceFileLoader
-
-    loader = SourceFileLoader("__main__", path)
-    vars(main).update(__cached__=None, __file__=path, __loader__=loader)
-    code = compile(_read_bytes(path), path, "exec", dont_inherit=True)
-    exec(code, vars(main))
 
 
 def _print_without_our_frames(
@@ -8674,7 +7811,7 @@ class _Progress:
         self.text = text
 
 
-def _make_style() -> _Style:
+def _make_style() -> Style:
     """The style of standard output: https://no-color.org, https://force-color.org."""
     import shutil
 
@@ -8685,7 +7822,7 @@ def _make_style() -> _Style:
     if os.environ.get("NO_COLOR"):
         color = False
     known_width = terminal or os.environ.get("COLUMNS")
-    return _Style(shutil.get_terminal_size().columns if known_width else 10_000, color)
+    return Style(shutil.get_terminal_size().columns if known_width else 10_000, color)
 
 
 def _is_terminal(stream: Any) -> bool:
@@ -8708,7 +7845,7 @@ def _print_exactly(text: str) -> int:
         return 0
     if _is_terminal(sys.stdout) or not hasattr(sys.stdout, "buffer"):
         return _print("\n".join(clean(line, TEXT_LIMIT) for line in text.split("\n")))
-    text = _pattern(_HALVES_OF_NO_BYTE).sub("?", text)
+    text = pattern(_HALVES_OF_NO_BYTE).sub("?", text)
     sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
     return 0
 
@@ -8717,39 +7854,19 @@ _HALVES_OF_NO_BYTE = "[\ud800-\udc7f\udd00-\udfff]"  # other surrogates stand fo
 
 
 def _print_json(value: Any) -> int:
-    """Print a value as JSON."""
-    import itertools
+    """Print a value as JSON; of a list, item by item, as all of it may take much memory."""
+    if not isinstance(value, list) or not value:
+        return _print(_escape_delete(format_record(value)))
+    for number, item in enumerate(value):
+        before = "," if number else "["
+        text = format_record(item).replace("\n", "\n    ")
+        _print(f"{before}\n    {_escape_delete(text)}", end="")
+    return _print("\n]")
 
-    chunks = iterate_json(value)
-    while text := "".join(itertools.islice(chunks, 1000)):
-        # Part by part, as the whole text may take more memory than the records.
-        _print(text.replace("\x7f", "\\u007f"), end="")
-    return _print("")
 
-
-def iterate_json(value: Any, indent: str = "\n", levels: int = 3) -> Iterator[str]:
-    """The JSON text of a value in parts: those of its first levels.
-
-    The json module's own parts would come from as many levels as there are, one through the other.
-    """
-    import json
-
-    quote, deeper = json.encoder.encode_basestring_ascii, f"{indent}    "
-    if not isinstance(value, (dict, list)) or not value:
-        yield _format_json(value, indent, quote)
-        return
-    is_dict = isinstance(value, dict)
-    before, end = ("{", "}") if is_dict else ("[", "]")
-    pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, item in pairs:
-        start = f"{before}{deeper}{quote(key)}: " if is_dict else f"{before}{deeper}"
-        if levels > 1 and isinstance(item, (dict, list)):
-            yield start
-            yield from iterate_json(item, deeper, levels - 1)
-        else:
-            yield start + _format_json(item, deeper, quote)
-        before = ","
-    yield f"{indent}{end}"
+def _escape_delete(text: str) -> str:
+    """A JSON text without the one control character that JSON leaves as it is."""
+    return text.replace("\x7f", "\\u007f")
 
 
 _TARGET = "a record, a directory, or any file a run made; PATH@N: the N-th run of a chained record"
@@ -8855,7 +7972,7 @@ def _report(error: BaseException) -> int:
 
 def _complain(problem: str) -> None:
     """Tell in one line what isn't as it should be."""
-    _say(clean(problem, TEXT_LIMIT))
+    say(clean(problem, TEXT_LIMIT))
 
 
 _USAGE = {"run": "pycrumbs run [-o DIR] [-s SEED] [--no-git] (-m MODULE | SCRIPT) [ARG...]"}
@@ -8897,18 +8014,469 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = make_parser().parse_args(argv)
         status = int(arguments.command(arguments))
-        if sys.stdout is not None and not _program_started:
+        if sys.stdout is not None and not program_started:
             sys.stdout.flush()
         return status
     except SystemExit as ended:
         # argparse exits after --help and --version.
-        if _program_started:
+        if program_started:
             raise
         return int(ended.code or 0)
     except (RecordError, OSError, KeyboardInterrupt) as error:
-        if _program_started:
+        if program_started:
             raise
         return _report(error)
+
+
+# ------------------------------------------------------------------------------
+# Running programs
+# ------------------------------------------------------------------------------
+# Every program is started by `Program`, and git by `start_git` alone: hardened
+# against what the environment and a repository's own settings could make it do,
+# taking no locks, writing no index.
+
+
+class Unavailable(Exception):
+    """A program gave no answer; the message says why."""
+
+
+class Program:
+    """A program that is started now and asked for its output later."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        import subprocess
+
+        self.name = os.path.basename(command[0])
+        self.started = time.monotonic()
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            self.popen = subprocess.Popen(
+                command, env=env, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True
+            )
+        except (OSError, RuntimeError) as error:
+            # A subinterpreter may start no process, nor may one that is ending.
+            reason = getattr(error, "strerror", None) or error
+            raise Unavailable(f"{self.name} could not be started: {reason}") from None
+
+    def read(self, timeout: float) -> tuple[int, bytes, str] | None:
+        """Exit status, output and error text; None if it hasn't ended within `timeout` s."""
+        import subprocess
+
+        try:
+            # Without any time communicate() wouldn't even look at what is there.
+            out, err = self.popen.communicate(timeout=max(timeout, 0.02))
+        except subprocess.TimeoutExpired:
+            return None
+        return self.popen.returncode, out, err.decode("utf-8", "replace").strip()
+
+    def wait(self, timeout: float) -> tuple[int, bytes, str]:
+        """The same; Unavailable if it is late, or was killed."""
+        ended = self.read(timeout)
+        if ended is None:
+            raise Unavailable(self.abandon())
+        if ended[0] < 0:
+            raise Unavailable(f"{self.name} was killed by signal {-ended[0]}")
+        return ended
+
+    def abandon(self) -> str:
+        """Kill it and its children without waiting for what can't be killed; say how it ended."""
+        import signal
+
+        try:
+            if self.popen.returncode is None and hasattr(os, "killpg"):
+                # The whole group, which start_new_session made: a child of its own may hold the
+                # pipes.
+                os.killpg(self.popen.pid, signal.SIGKILL)
+            else:
+                self.popen.kill()
+        except OSError:
+            pass
+        if self.read(0.05) is None:
+            # Nothing can kill it, or a grandchild has the pipes.
+            self.popen.poll()
+            for pipe in filter(None, (self.popen.stdout, self.popen.stderr)):
+                pipe.close()
+        return f"{self.name} did not answer within {time.monotonic() - self.started:.1f} s"
+
+
+# Whatever else begins with GIT_ could point to another repository or change the output.
+_GIT_KEPT_VARIABLES = (
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_EXEC_PATH",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+)
+_GIT_VARIABLES = {
+    # Its messages are recognized by their text, and a terminal that nobody looks at isn't asked.
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+}
+# Both name programs that git would run while it only looks.
+_GIT_SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+
+
+def start_git(folder: str, *arguments: str, since: float | None = None) -> Program:
+    """Start a hardened git in a folder; `since` is when the wait for it and others began."""
+    env = {
+        name: value
+        for name, value in copy_environment().items()
+        if not name.startswith("GIT_") or name in _GIT_KEPT_VARIABLES
+    }
+    env.update(_GIT_VARIABLES)
+    # A partial clone would fetch what it lacks, through a program of the repository's choice.
+    env["GIT_ALLOW_PROTOCOL"] = "file" if arguments[:1] == ("clone",) else ""
+    program = Program(["git", *_GIT_SETTINGS, "-C", folder, *arguments], env)
+    program.started = since or program.started
+    return program
+
+
+def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple[int, str]:
+    """Run git to its end; its exit status, and what it printed, complaints included.
+
+    Unavailable if it can't be started, or doesn't end.
+    """
+    code, output, complaint = start_git(folder, *arguments).wait(timeout)
+    return code, os.fsdecode(output).strip() or complaint
+
+
+def in_batches(paths: Iterable[str], room: int = 20_000) -> Iterator[list[str]]:
+    """The paths in parts that a command line has room for, also on Windows."""
+    batch: list[str] = []
+    length = 0
+    for path in paths:
+        length += len(path) + 3
+        if batch and length > room:
+            yield batch
+            batch, length = [], len(path) + 3
+        batch.append(path)
+    if batch:
+        yield batch
+
+
+def copy_environment() -> dict[str, str]:
+    """All environment variables, also while another thread changes them."""
+    # `os.environ` looks each up anew; its own dictionary, of bytes, is copied in one step.
+    data = dict(getattr(os.environ, "_data", os.environ))
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in data.items()}
+
+
+# ------------------------------------------------------------------------------
+# Small tools
+# ------------------------------------------------------------------------------
+# What several sections use: they know nothing of runs and records.
+
+_patterns: dict[str, Any] = {}
+
+
+def pattern(text: str) -> Any:
+    """A compiled pattern, compiled when first needed."""
+    import re
+
+    if text not in _patterns:
+        _patterns[text] = re.compile(text)
+    return _patterns[text]
+
+
+# -- files and paths
+
+
+class OwnPath(str):
+    """A path that pycrumbs itself opens, and no run."""
+
+
+def open_quietly(path: str, flags: int) -> int:
+    """A descriptor of a file, opened for no run; new files get the umask's permissions."""
+    return os.open(OwnPath(path), flags | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def read_bytes(path: str, limit: int = -1) -> bytes:
+    """The content of a file, or its beginning."""
+    with os.fdopen(open_quietly(path, os.O_RDONLY), "rb") as file:
+        return file.read(limit)
+
+
+def size_of(path: str) -> int:
+    """A file's size; 0 if there is none."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def absolute(path: str) -> str:
+    """An absolute path; a relative one as it is where the working directory is gone."""
+    try:
+        plain = os.path.abspath(path)
+    except FileNotFoundError:
+        return path
+    # Behind a link `..` leads elsewhere than it seems to.
+    is_plain = os.pardir not in path.split(os.sep)
+    real = plain if is_plain else os.path.realpath(path)
+    return plain if is_plain or os.path.realpath(plain) == real else real
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path leads into a folder; both are absolute."""
+    return path.startswith(os.path.join(folder, ""))
+
+
+def folders_above(path: str) -> Iterator[str]:
+    """The folder that a path is in, and those above it."""
+    import itertools
+    import pathlib
+
+    # From the top down, as below a folder that isn't there none is looked for.
+    above = reversed(pathlib.PurePath(path).parents)
+    folders = itertools.takewhile(os.path.isdir, map(str, above))
+    yield from reversed([*folders])
+
+
+def number_names(start: str, end: str = "") -> Iterator[str]:
+    """Names to try one after another: `x.json`, `x_2.json`, `x_3.json` and so on."""
+    import itertools
+
+    yield start + end
+    for number in itertools.count(2):
+        yield f"{start}_{number}{end}"
+
+
+# -- this process, and others
+
+
+def draw_uuid() -> str:
+    """A random UUID (RFC 9562, version 4), drawn from the OS; importing `uuid` would take 2 ms."""
+    text = os.urandom(16).hex()
+    variant = "89ab"[int(text[16], 16) % 4]
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+
+
+def read_hostname() -> str:
+    """The name of this machine in its network."""
+    import platform
+
+    return platform.node()
+
+
+def identify_process() -> Record:
+    """What tells this process from every other one, also of later boots and other containers.
+
+    `start_time` counts clock ticks since the boot (proc(5), field 22 of /proc/<pid>/stat).
+    """
+    pid = os.getpid()
+    if pid not in _identities:
+        identity: Record = {"pid": pid}
+        try:
+            # Only Linux tells, unless /proc is hidden.
+            identity["start_time"] = _read_start_time(pid)
+            identity["boot_id"] = read_bytes("/proc/sys/kernel/random/boot_id").decode().strip()
+            identity["pid_namespace"] = os.readlink("/proc/self/ns/pid")
+        except OSError:
+            pass
+        # Not that of the process that has forked this one.
+        _identities.clear()
+        _identities[pid] = without_none(identity)
+    return dict(_identities[pid])
+
+
+_identities: dict[int, Record] = {}
+
+
+def _read_start_time(pid: object) -> int | None:
+    """When a process started, in clock ticks since the boot; None if there is none.
+
+    -1 for a zombie.
+    """
+    try:
+        # The name in brackets may hold spaces and brackets itself; the last one ends it.
+        fields = read_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        return -1 if fields[0] in (b"Z", b"X") else int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def is_gone(pid: Any, start: object) -> bool:
+    """Whether a process of this machine has ended; never so where that can't be known.
+
+    Where /proc hides the processes of others (hidepid), `kill` tells.
+    """
+    found = _read_start_time(pid)
+    if found is not None:
+        return str(found) != str(start)
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return False
+
+
+def module_attributes() -> list[Record]:
+    """The attributes of the loaded modules; asked in a way that doesn't wake lazy ones.
+
+    `sys.modules` also holds None for modules that must not be imported, and odd objects.
+    """
+    modules = [m for m in list(sys.modules.values()) if issubclass(type(m), types.ModuleType)]
+    return [object.__getattribute__(module, "__dict__") for module in modules]
+
+
+# -- messages
+
+
+def warn(message: str) -> None:
+    """Warn once, at the caller's line; where that can't be, print: recording must not raise."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and is_own(frame.f_code.co_filename):
+        frame, level = frame.f_back, level + 1
+    try:
+        import warnings
+
+        warnings.warn(f"pycrumbs: {message}", RuntimeWarning, stacklevel=level)
+    except Exception:
+        # The user has warnings raise, or has closed stderr.
+        say(message)
+
+
+def is_own(file: str) -> bool:
+    """Whether code is from this file, which in a frozen program is called otherwise, or nothing."""
+    return file == is_own.__code__.co_filename
+
+
+def say(message: str) -> None:
+    """Print on stderr, if that can be: whoever started the program may have closed it."""
+    try:
+        if sys.stderr is not None:
+            print(f"pycrumbs: {message}", file=sys.stderr)
+    except Exception:
+        return
+
+
+# -- values and texts
+
+
+def without_none(mapping: Mapping[str, Any]) -> Record:
+    """A mapping without the keys that have no value."""
+    return {key: value for key, value in mapping.items() if value is not None}
+
+
+def is_text(text: str) -> bool:
+    """Whether a text from JSON can be passed to a system, if perhaps not to one of this locale."""
+    try:
+        return b"\0" not in text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written in UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def format_time(seconds: float) -> str:
+    """Seconds since the epoch as local time with its UTC offset; in UTC where that is no zone's."""
+    import datetime
+
+    utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    try:
+        return utc.astimezone().isoformat(" ", "microseconds")
+    except ValueError:
+        # TZ can say anything, also a zone that is more than a day away.
+        return utc.isoformat(" ", "microseconds")
+
+
+def parse_time(text: object) -> float:
+    """A recorded time in seconds since the epoch; 0 if it is none."""
+    import datetime
+
+    try:
+        return datetime.datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+
+
+def format_span(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds: '0:00:50.005000'."""
+    import datetime
+
+    return str(datetime.timedelta(seconds=seconds))
+
+
+def format_size(size: int) -> str:
+    """A number of bytes for people: '4.0 MiB'."""
+    amount, units = float(min(size, 2**70)), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while amount >= 1024 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{size} bytes" if units[0] == "bytes" else f"{amount:.1f} {units[0]}"
+
+
+def clean(value: object, limit: int = 500) -> str:
+    """A value as one line of text without control characters, escape sequences or bidi marks."""
+    import json
+
+    text = value if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        for chunk in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+            text += chunk
+            if len(text) > limit:
+                # The rest of a long value isn't even turned into text.
+                break
+    text = text if len(text) <= limit else f"{text[:limit]}..."
+    return str(pattern(_UNPRINTABLE).sub(_escape, text))
+
+
+_UNPRINTABLE = (  # control characters, marks without a shape, halves of characters
+    "[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def _escape(match: Any) -> str:
+    return str(match[0].encode("unicode_escape").decode())
+
+
+def format_path(path: object) -> str:
+    """A path for people: relative to the working directory where it lies below that."""
+    if not isinstance(path, str):
+        return clean(path)
+    here = os.path.join(attempt(os.getcwd), "")
+    return clean(path[len(here) :] if path.startswith(here) else path.removeprefix("./"))
+
+
+def count_columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    widths = ((unicodedata.east_asian_width(c) in "WF") + 1 for c in text)
+    return sum(width for c, width in zip(text, widths) if not unicodedata.combining(c))
+
+
+def shorten(text: str, width: int, keep_end: bool = False) -> str:
+    """A text that takes no more columns than that: without its end, or without its middle."""
+    if count_columns(text) <= width:
+        return text
+    import itertools
+
+    room = max(0, width - 3)
+    end = text[2 * room // -3 :] if keep_end and room > 2 else ""
+    room -= count_columns(end)
+    columns = itertools.accumulate(map(count_columns, text))
+    start = sum(1 for _ in itertools.takewhile(room.__ge__, columns))
+    return text[:start] + "..."[: max(0, width)] + end
+
+
+def limit_texts(texts: Sequence[str], limit: int) -> list[str]:
+    """The first few texts, and how many more there are; never more than `limit + 1` in all."""
+    more = [f"... and {len(texts) - limit:,} more"] if len(texts) > limit + 1 else []
+    return [*texts[: limit if more else limit + 1], *more]
 
 
 if __name__ == "__main__":
