@@ -38,7 +38,6 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` wraps it, at ten times the cost
 import _thread
-import _weakref
 import contextvars
 import errno
 import os
@@ -399,12 +398,12 @@ def _wrap(function: Any, options: _Options) -> Any:
     if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
         # A generator that can be awaited (types.coroutine).
         wrapped = types.coroutine(wrapped)
-    tracked_functions[tracker.source_file, tracker.name] = _weakref.ref(wrapped)
+    tracked_functions[tracker.source_file, tracker.name] = wrapped
     return wrapped
 
 
 # By source file and qualified name: a rerun finds here what other decorators hide.
-tracked_functions: dict[tuple[str | None, str], Any] = {}
+tracked_functions: dict[tuple[str | None, str], Callable[..., Any]] = {}
 
 
 def _name_of(thing: object) -> str:
@@ -673,9 +672,8 @@ class Call:
             self.create(target)
             base, target = target, os.path.join(target, self.read_subdirectory())
             if not is_below(os.path.realpath(target), os.path.realpath(base)):
-                raise OSError(
-                    errno.ELOOP, f"{self.tracker.name}(): a link leads {target} out of {base}"
-                )
+                problem = f"cannot create the directory {target}: a link leads out of {base}"
+                raise OSError(errno.ELOOP, f"{self.tracker.name}(): {problem}")
         if options.include_uuid:
             target += f"_{self.uuid}"
         if options.include_timestamp:
@@ -978,7 +976,8 @@ class _Endings:
         self.runs: dict[str, Run] = {}  # by uuid
         self.is_registered = False
         self.guarded: set[str] = set()  # the runs of the main thread
-        self.before: dict[int, Any] = {}  # the handlers that ours stands in for
+        # The handlers that ours stands in for, also where code puts it back after the last run.
+        self.before: dict[int, Any] = {}
         self.depth = 0
         self.waiting: list[tuple[int, types.FrameType | None]] = []
         self.raised: tuple[BaseException | None, Record] = (None, {})
@@ -1036,7 +1035,7 @@ class _Endings:
         """Put our handler in the place of those that are there."""
         for number in _ENDING:
             handler = _signal.getsignal(number)
-            if _is_left(handler):
+            if handler == self.handle or _is_left(handler):
                 continue
             # Noted first: ours asks for it from the moment that it is in place.
             self.before[number] = handler
@@ -1051,11 +1050,11 @@ class _Endings:
         for number, handler in self.before.items():
             if _signal.getsignal(number) == self.handle:
                 _signal.signal(number, handler)
-        self.before, self.raised = {}, (None, {})
+        self.raised = (None, {})
 
     def before_fork(self) -> None:
         """Hold the signals back: CPython forgets what a child gets before it has seen the fork."""
-        if self.before:
+        if self.guarded:
             mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, [*self.before])
             self.masks[_thread.get_ident()] = mask
 
@@ -1835,7 +1834,8 @@ class GitProbe:
         size = size_of(full)
         known = hash_file(full) if size <= _OMITTED_HASH_LIMIT else None
         content = f", sha256 {known}" if known else ""
-        self.omitted.append(f"{path} ({reason}, {format_size(size)}{content})")
+        told = f"{format_size(size)}{content}" if os.path.lexists(full) else "deleted"
+        self.omitted.append(f"{path} ({reason}, {told})")
 
     def list_diffs(
         self, commit: str, paths: Mapping[str, str], old: Container[str]
@@ -2670,11 +2670,11 @@ def walk_tree(
     while folders:
         folder, around = folders.pop()
         if links:
-            identity = attempt(_identify_folder, f"{root}{os.sep}{folder}")
+            identity = attempt(_identify_folder, os.path.join(root, folder))
             if identity in around:
                 continue
             around = (*around, identity)
-        for entry in scan_folder(f"{root}{os.sep}{folder}", on_error):
+        for entry in scan_folder(os.path.join(root, folder), on_error):
             path = folder + entry.name
             yield path, entry
             try:
@@ -2702,7 +2702,7 @@ def scan_folder(
         with os.scandir(path if descriptor is None else descriptor) as entries:
             yield from entries
     except OSError as error:
-        error.filename = path
+        error.filename = path.rstrip(os.sep)
         on_error(error)
     finally:
         if descriptor is not None:
@@ -3988,7 +3988,7 @@ def _is_stray(path: str, name: str) -> bool:
     age = time.time() - os.lstat(path).st_mtime
     if name.endswith(".claim"):
         records = attempt_records(path)
-        return age > _CLAIM_LIFE and not any(map(is_in_progress, records))
+        return not is_in_progress(records[0]) if records else age > _CLAIM_LIFE
     machine, _, process = name.rsplit(".", 3)[1].partition("-")
     if machine == owner().partition("-")[0] and sys.platform != "win32":
         return name.endswith(".tmp") and is_gone(*process.partition("-")[::2])
@@ -4227,7 +4227,7 @@ PATH_LIMIT = 4096  # characters of a recorded path or of a class's name, as long
 # A record begins with its version; of pycrumbs 0.4 with the uuid, as other files may, and the
 # times; sorted by another program, with the function.
 RECORD_START = (
-    r'\s*\[?\s*\{\s*"(?:pycrumbs"\s*:\s*"|uuid"\s*:\s*"[0-9a-f-]{36}"\s*,\s*"timing"\s*:'
+    r'\s*\[?\s*\{\s*"(?:pycrumbs"\s*:\s*"|uuid"\s*:\s*"[^"]{1,64}"\s*,\s*"timing"\s*:'
     r'|called_function"\s*:\s*\{)'
 )
 
@@ -5435,7 +5435,7 @@ def plan_rerun(
         **_plan_call(record),
         **_plan_surroundings(record),
     )
-    plan.variables, plan.unset = _select_variables(variables, _read_named_variables(plan))
+    plan.variables, plan.unset = _select_variables(variables, plan)
     plan.moved = _list_moved(plan)
     plan.inputs = _check_inputs(record, plan, on_progress)
     plan.listed = _find_listed_folders(record, plan)
@@ -5659,28 +5659,24 @@ _FLAGS_RESTORED = (
 )
 
 
-def _select_variables(
-    recorded: Record, named: Container[str]
-) -> tuple[dict[str, str | None], list[str]]:
+def _select_variables(recorded: Record, plan: Plan) -> tuple[dict[str, str | None], list[str]]:
     """The environment variables to set as they were, or to unset (None); and those left alone.
 
     Set are those that results may depend on, and those that the function's own decorator names;
     none that could have another program run, or another library loaded.
     """
-    chosen: dict[str, str | None] = dict.fromkeys(RESTORED_VARIABLES)
-    left_alone = []
-    for name, value in recorded.items():
-        is_safe = is_restorable(name) and value != REDACTED
-        if name in chosen or (name in named and is_safe):
-            chosen[name] = value if isinstance(value, str) and is_text(value) else None
-        elif is_asked_for(name) and value is not None:
-            left_alone.append(name)
-    return {n: v for n, v in chosen.items() if v != REDACTED}, left_alone
+    chosen: dict[str, Any] = {name: recorded.get(name) for name in RESTORED_VARIABLES}
+    others = {n: v for n, v in recorded.items() if is_asked_for(n) and v not in (None, REDACTED)}
+    named = _read_named_variables(plan) if any(map(_is_restorable, others)) else set()
+    chosen.update({n: v for n, v in others.items() if n in named and _is_restorable(n)})
+    texts = {n: v if isinstance(v, str) and is_text(v) else None for n, v in chosen.items()}
+    return {n: v for n, v in texts.items() if v != REDACTED}, sorted(others.keys() - texts.keys())
 
 
-def is_restorable(name: str) -> bool:
+def _is_restorable(name: str) -> bool:
     """Whether a rerun may set a variable: none that chooses programs, libraries or code."""
-    return pattern(r"[A-Za-z_]\w*").fullmatch(name) and not pattern(_NEVER_SET).match(name)
+    is_name = pattern(r"[A-Za-z_]\w*").fullmatch(name) is not None
+    return is_name and pattern(_NEVER_SET).match(name) is None
 
 
 _NEVER_SET = (
@@ -5722,21 +5718,23 @@ def _find_definitions(node: Any, names: Sequence[str]) -> Iterator[Any]:
             yield from _find_definitions(child, names[1:])
 
 
-def _read_source(plan: Plan) -> bytes:
+def _read_source(plan: Plan) -> str:
     """The function's source file at the recorded commit, with its patch; nothing is executed."""
+    status, text = _git(plan.repository, "show", f"{plan.commit}:{plan.source}")
+    text = f"{text}\n" if status == 0 else ""
+    own = [line for s in parse_patch(plan.patch) if s.name == plan.source for line in s.lines]
+    if not own:
+        return text
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix=_RERUN_PREFIX) as folder:
         file, patch = os.path.join(folder, plan.source), os.path.join(folder, ".patch")
         os.makedirs(os.path.dirname(file), exist_ok=True)
-        status, text = _git(plan.repository, "show", f"{plan.commit}:./{plan.source}")
-        if status == 0:
-            replace_file(file, f"{text}\n", durable=False)
-        own = [line for s in parse_patch(plan.patch) if s.name == plan.source for line in s.lines]
-        if own:
-            replace_file(patch, "\n".join([*own, ""]), durable=False)
-            _git(folder, "apply", "--whitespace=nowarn", patch)
-        return read_bytes(file) if os.path.isfile(file) else b""
+        if text:
+            replace_file(file, text, durable=False)
+        replace_file(patch, "\n".join([*own, ""]), durable=False)
+        _git(folder, "apply", "--whitespace=nowarn", patch)
+        return read_bytes(file).decode() if os.path.isfile(file) else ""
 
 
 def _list_moved(plan: Plan) -> list[str]:
@@ -6473,8 +6471,8 @@ class _Rerun:
         """The function to run again, among those that loading the code has tracked."""
         self.target = (os.path.realpath(source), name)
         for (file, qualname), found in tracked_functions.items():
-            if (os.path.realpath(file or ""), qualname) == self.target and found():
-                return found()  # type: ignore[no-any-return]
+            if (os.path.realpath(file or ""), qualname) == self.target:
+                return found
         advice = "define it at the top level, before anything tracked is called"
         problem = f"loading {self.plan.source} defines no tracked {name}()"
         raise RecordError(f"{problem}; {advice}")
@@ -6754,8 +6752,7 @@ def load_main(source: str, name: str) -> None:
     finally:
         module.__name__ = "__main__"
         # What click makes a command of, it hides.
-        functions = [found() for found in tracked_functions.values()]
-        _rename_module([*vars(module).values(), *functions], set())
+        _rename_module([*vars(module).values(), *tracked_functions.values()], set())
         if "logging" in sys.modules:
             _rename_logger(sys.modules["logging"].root.manager.loggerDict)
 
@@ -8255,9 +8252,11 @@ def draw_uuid() -> str:
 
 def read_hostname() -> str:
     """The name of this machine in its network."""
-    import platform
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import socket
 
-    return platform.node()
+    return socket.gethostname()
 
 
 def identify_process() -> Record:
