@@ -2,7 +2,7 @@
 """Benchmarks of pycrumbs, run by hand; no test depends on time.
 
     python3 .ci/bench.py                    the whole table, a few minutes
-    python3 .ci/bench.py --quick            fewer repeats, under two minutes
+    python3 .ci/bench.py --quick            fewer repeats, about three minutes
     python3 .ci/bench.py run-5 git-50k      some rows; --list names them all
 
 What is compared: `ours`, the pycrumbs.py of this checkout (or of --pycrumbs); `0.4`, the original
