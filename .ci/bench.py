@@ -2,7 +2,7 @@
 """Benchmarks of pycrumbs, run by hand; no test depends on time.
 
     python3 .ci/bench.py                    the whole table, a few minutes
-    python3 .ci/bench.py --quick            fewer repeats, under two minutes
+    python3 .ci/bench.py --quick            fewer repeats, about three minutes
     python3 .ci/bench.py run-5 git-50k      some rows; --list names them all
 
 What is compared: `ours`, the pycrumbs.py of this checkout (or of --pycrumbs); `0.4`, the original
@@ -11,6 +11,8 @@ pycrumbs from PyPI; makeprov and runprov from PyPI; and plain yardsticks such as
 ${XDG_CACHE_HOME:-~/.cache}/pycrumbs-bench, built at the first run (a few minutes, 2 GB: the `120`
 environments hold PyTorch) and kept. On Linux, PyPI's own torch wheel adds CUDA; where a
 PIP_EXTRA_INDEX_URL offers a CPU build, pip heeds it, as it does the rest of its configuration.
+Without PyPI ours is measured all the same, among made-up packages; a budget that compares it with
+what could not be installed says `needs …`.
 
 How to read it:
 
@@ -21,17 +23,21 @@ How to read it:
 - "Beyond" a baseline means the difference to its run in the same round, taken pair by pair:
     import     a process that imports the library, beyond one that does nothing
     run-*      a whole process that makes one tracked call, beyond one that calls the plain function
+    outputs-8k a call that writes 8,000 small files to memory, beyond the plain function's writing
     big-*      a call with ten million elements, beyond one with three
     hash       a call with large input files, beyond one with a tiny file; from the page cache. Many
                files should gain as much over one as `xargs -P` with sha256sum gains here
+- `run-5-source` imports a vendored copy that has no bytecode, with PYTHONDONTWRITEBYTECODE=1; what
+  0.4 needs besides its own files has its bytecode.
 - `call-*` is a later call in a warm process. `floor` there is what no recorder that survives a
   crash can go below: two atomic writes of the same bytes, the second with an fsync, and the seeding
   calls. 0.4 writes twice in place, without an fsync, and the floor alone can be more than
-  all of that. What the recorders cost besides shows in the lines `in memory` (/dev/shm); `0.4, our
-  writes` is 0.4 with the floor's writes in the place of its own. Neither has a budget.
+  all of that, so on disk 0.4 is no budget; `0.4, our writes` is 0.4 with the floor's writes in the
+  place of its own. What the recorders cost besides shows in the line `in memory` (/dev/shm).
 - `rerun-50k` checks out into memory (/dev/shm) where there is one, as does its `git worktree add`.
 - Processes start from a clean environment, with compiled bytecode, after warm-up runs.
 - `not there yet` says that this pycrumbs.py has no such option or command.
+- The last lines count the budgets that are met, missed, or could not be measured.
 """
 
 from __future__ import annotations
@@ -53,22 +59,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Callable
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pycrumbs-bench"
-RECIPE = "1"  # raise it to have everything below CACHE built anew
+RECIPE = "2"  # raise it to have everything below CACHE built anew
 
 # Environments by name: what pip installs, and how many packages there are in the end.
 COMPETITORS = {"0.4": "pycrumbs==0.4.0", "makeprov": "makeprov==0.8.0", "runprov": "runprov==0.9.0"}
 SMALL, LARGE = 5, 120
-SMALL_PADDING = ["iniconfig", "six", "toml", "zipp"]
 LARGE_STOCK = ["torch==2.13.0", "numpy", "pandas", "matplotlib", "scikit-learn", "jupyterlab"]
 
 FILES_IN_REPOSITORY = 50_000
 RECORDS = 10_000
+OUTPUTS = 8_000
+MODIFIED = 10  # files in the dirty repository
 MIB = 2**20
 
 # ------------------------------------------------------------------------------
@@ -95,7 +102,7 @@ class Budget:
     def describe(self, unit: str) -> str:
         if self.most is not None:
             return "≤ " + format_value(self.most, unit)
-        return f"≤ {self.ratio:g} ×" if self.ratio is not None else f"≥ {self.at_least:g} ×"
+        return f"≤ {self.ratio:.3g} ×" if self.ratio is not None else f"≥ {self.at_least:g} ×"
 
     def holds(self, ours: float, ratio: float | None) -> bool | None:
         if self.most is not None:
@@ -124,8 +131,12 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        holds = self.budget and self.budget.holds(statistics.median(self.ours), self.ratio)
-        return {True: "pass", False: "MISSED", None: "–"}[holds]
+        if self.budget is None:
+            return "–"
+        if statistics.median(self.ours) <= 0:  # a baseline that outweighs what lies beyond it
+            return "unclear"
+        holds = self.budget.holds(statistics.median(self.ours), self.ratio)
+        return {True: "met", False: "MISSED", None: f"needs {self.name}"}[holds]
 
 
 def percentile(samples: list[float], share: float) -> float:
@@ -177,19 +188,12 @@ def spawn(argv: list[Any], cwd: Path, environ: dict[str, str]) -> Finished:
     """Run a process and time it from its creation to its end, output going to files."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
-        process = subprocess.Popen(
-            [str(part) for part in argv],
-            cwd=cwd,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-        )
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": errors}
+        process = subprocess.Popen([str(part) for part in argv], cwd=cwd, env=environ, **streams)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
-        process.returncode = (
-            os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
-        )
+        exited = os.WIFEXITED(status)
+        process.returncode = os.WEXITSTATUS(status) if exited else -os.WTERMSIG(status)
         rss = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
         output.seek(0), errors.seek(0)
         texts = [stream.read().decode("utf-8", "replace") for stream in (output, errors)]
@@ -212,8 +216,8 @@ def checked(finished: Finished, what: str) -> Finished:
 def in_turns(
     measures: dict[str, Callable[[], Any]], rounds: int, warmups: int = 1
 ) -> dict[str, list[Any]]:
-    """Call each measure once per round, in an order that turns, and return what each gave."""
-    results: dict[str, list[Any]] = {name: [] for name in measures}
+    """What each measure gave, called once per round in an order that turns; [] for any other."""
+    results: dict[str, list[Any]] = collections.defaultdict(list)
     names = list(measures)
     for number in range(-warmups, rounds):
         for name in names:
@@ -270,24 +274,21 @@ def packages_of(folder: Path) -> Path:
 
 def pip_install(folder: Path, requirements: list[str]) -> None:
     if requirements:
-        quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
-        run_setup(python_of(folder), "-m", "pip", "install", *quiet, *requirements)
+        options = ["--quiet", "--disable-pip-version-check", "--no-input"]
+        options += ["--retries", "1", "--timeout", "15"]  # don't wait long where there is no PyPI
+        run_setup(python_of(folder), "-m", "pip", "install", *options, *requirements)
 
 
 def count_packages(folder: Path) -> int:
     return sum(1 for _ in packages_of(folder).glob("*.dist-info"))
 
 
-def build_small(requirements: list[str]) -> Callable[[Path], None]:
-    """pip itself, the requirements with what they need, and real packages up to SMALL."""
-
-    def build(folder: Path) -> None:
-        run_setup(sys.executable, "-m", "venv", folder)
-        pip_install(folder, requirements)
-        run_setup(python_of(folder), "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools")
-        pip_install(folder, SMALL_PADDING[: max(0, SMALL - count_packages(folder))])
-
-    return build
+def build_small(requirements: list[str], folder: Path) -> None:
+    """pip itself, the requirements with what they need, and made-up packages up to SMALL."""
+    run_setup(sys.executable, "-m", "venv", folder)
+    pip_install(folder, requirements)
+    run_setup(python_of(folder), "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools")
+    pad(folder, SMALL)
 
 
 def build_stock(folder: Path) -> None:
@@ -295,19 +296,29 @@ def build_stock(folder: Path) -> None:
     pip_install(folder, LARGE_STOCK)
 
 
-def build_large(requirements: list[str], size: int) -> Callable[[Path], None]:
+@cache
+def find_stock() -> Path | None:
+    """The environment with LARGE_STOCK; None, after one try, where it can't be had."""
+    try:
+        return kept("stock-120", key_of(LARGE_STOCK), build_stock)
+    except Failed as error:
+        say(f"no stock of large packages: {error}")
+        return None
+
+
+def build_large(requirements: list[str], size: int, stock: Path | None, folder: Path) -> None:
     """The stock (hard links), the requirements and their needs, made-up packages up to `size`."""
+    run_setup(sys.executable, "-m", "venv", "--without-pip", folder)
+    if stock:
+        source, target = packages_of(stock), packages_of(folder)
+        shutil.copytree(source, target, copy_function=link_or_copy, dirs_exist_ok=True)
+    pip_install(folder, requirements)
+    pad(folder, size)
 
-    def build(folder: Path) -> None:
-        stock = kept("stock-120", key_of(LARGE_STOCK), build_stock)
-        run_setup(sys.executable, "-m", "venv", "--without-pip", folder)
-        target = packages_of(folder)
-        shutil.copytree(packages_of(stock), target, copy_function=link_or_copy, dirs_exist_ok=True)
-        pip_install(folder, requirements)
-        for number in range(size - count_packages(folder)):
-            make_up_package(target, f"bench-padding-{number:03d}")
 
-    return build
+def pad(folder: Path, size: int) -> None:
+    for number in range(size - count_packages(folder)):
+        make_up_package(packages_of(folder), f"bench-padding-{number:03d}")
 
 
 def link_or_copy(source: str, target: str) -> None:
@@ -468,7 +479,10 @@ import measured
 
 start = time.perf_counter()
 info = pycrumbs.get_git_info(measured, allow_dirty=True)
-print(json.dumps({"seconds": time.perf_counter() - start, "dirty": info["git_is_dirty"]}))
+seconds = time.perf_counter() - start
+patch = "\\n".join(info.get("git_patch") or [])
+files = patch.count("diff --git ")
+print(json.dumps({"seconds": seconds, "dirty": info["git_is_dirty"], "files": files}))
 """
 
 SCRIPTS["hash.py"] = """
@@ -536,26 +550,51 @@ times = {"opens": [timed(opens) for _ in range(5)], "copies": [timed(copies) for
 print(json.dumps(times))
 """
 
+# In one process, in turns: the plain function, the tracked one, and sha256sum of what it left.
+SCRIPTS["outputs.py"] = """
+import json, os, shutil, subprocess, sys, time
+from pycrumbs import tracked
+
+count, rounds = map(int, sys.argv[1:])
+
+def write_files():
+    os.mkdir("out/files")
+    for number in range(count):
+        with open(f"out/files/{number:05d}.txt", "w") as file:
+            file.write(f"{number}\\n" * 20)
+
+def hash_files():
+    command = "find out/files -type f -print0 | xargs -0 sha256sum > /dev/null"
+    subprocess.run(command, shell=True, check=True)
+
+def timed(function):
+    if function is not hash_files:
+        shutil.rmtree("out/files")
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+job = tracked(literal_directory="out", record_filename="job_record")(write_files)
+job()
+times = {"plain": [], "ours": [], "sha256sum": []}
+for _ in range(rounds):
+    times["plain"].append(timed(write_files))
+    times["ours"].append(timed(job))
+    times["sha256sum"].append(timed(hash_files))
+with open("out/job_record.json") as file:
+    outputs = json.load(file).get("outputs", [])
+print(json.dumps({**times, "hashed": sum("sha256" in each for each in outputs)}))
+"""
+
 IGNORED = ["out", "prov", "provenance", "floor", "__pycache__"]
 
 
+GIT_SETTINGS = ["user.name=Bench", "user.email=bench@example.com", "init.defaultBranch=main"]
+GIT_SETTINGS += ["commit.gpgsign=false", "core.hooksPath=/dev/null", "core.autocrlf=false"]
+
+
 def git_setup(folder: Path, *arguments: str) -> None:
-    settings = [
-        "-c",
-        "user.name=Bench",
-        "-c",
-        "user.email=bench@example.com",
-        "-c",
-        "init.defaultBranch=main",
-    ]
-    settings += [
-        "-c",
-        "commit.gpgsign=false",
-        "-c",
-        "core.hooksPath=/dev/null",
-        "-c",
-        "core.autocrlf=false",
-    ]
+    settings = [part for setting in GIT_SETTINGS for part in ("-c", setting)]
     run_setup("git", *settings, "-C", folder, *arguments)
 
 
@@ -617,10 +656,15 @@ class Bench:
             try:
                 self._environments[key] = self._set_up(name, size)
             except Failed as error:
-                self.note(f"{name} could not be installed: {error}")
+                self.note(f"{name}, {size} packages, could not be installed: {error}")
                 self._environments[key] = None
         folder = self._environments[key]
         return folder and python_of(folder)
+
+    def pythons(self, *names: str, size: int = SMALL) -> dict[str, Path]:
+        """The interpreters of those of the names that could be installed."""
+        found = {name: self.python(name, size) for name in names}
+        return {name: python for name, python in found.items() if python}
 
     def ours(self, size: int = SMALL) -> Path:
         python = self.python("ours", size)
@@ -631,22 +675,23 @@ class Bench:
     def _set_up(self, name: str, size: int) -> Path:
         requirements = [COMPETITORS[name]] if name in COMPETITORS else []
         if size == SMALL:
-            folder = kept(
-                f"{name}-{size}", key_of(requirements, SMALL_PADDING), build_small(requirements)
-            )
+            build = partial(build_small, requirements)
+            folder = kept(f"{name}-{size}", key_of(requirements), build)
         else:
             if name == "ours" and self.python("0.4", size):  # as many as the original brings along
                 size = max(size, count_packages(self._environments[f"0.4-{size}"]))
+            stock = find_stock()
+            if requirements and not stock:
+                raise Failed("no large packages from PyPI to put it among")
             folder = kept(
-                f"{name}-{LARGE}",
+                f"{name}-{LARGE}" if stock else f"{name}-{LARGE}-made-up",
                 key_of(requirements, LARGE_STOCK, size),
-                build_large(requirements, size),
+                partial(build_large, requirements, size, stock),
             )
             made_up = len(list(packages_of(folder).glob("bench_padding_*.dist-info")))
             total = count_packages(folder)
-            self.note(
-                f"{name}, {total} packages: {total - made_up} real from PyPI, {made_up} made up"
-            )
+            real = total - made_up
+            self.note(f"{name}, {total} packages: {real} real from PyPI, {made_up} made up")
         if name == "ours":
             self._install_ours(folder)
         return folder
@@ -656,20 +701,20 @@ class Bench:
         shutil.copyfile(self.pycrumbs, target)
         run_setup(python_of(folder), "-m", "py_compile", target)
 
-    def run(self, *argv: Any, cwd: Path | None = None) -> Finished:
-        return checked(
-            spawn(list(argv), cwd or self.repository, self.environ), f"`{Path(str(argv[1])).name}`"
-        )
+    def run(self, *argv: Any, cwd: Path | None = None, **variables: str) -> Finished:
+        environ = {**self.environ, **variables}
+        finished = spawn(list(argv), cwd or self.repository, environ)
+        return checked(finished, f"`{Path(str(argv[1])).name}`")
 
-    def run_fresh(self, *argv: Any) -> Finished:
+    def run_fresh(self, *argv: Any, **variables: str) -> Finished:
         """Run in the small repository, with no output of an earlier run there."""
         for name in IGNORED:
             shutil.rmtree(self.repository / name, ignore_errors=True)
         (self.repository / "out").mkdir()
-        return self.run(*argv)
+        return self.run(*argv, **variables)
 
-    def seconds(self, *argv: Any) -> float:
-        return self.run_fresh(*argv).seconds
+    def seconds(self, *argv: Any, **variables: str) -> float:
+        return self.run_fresh(*argv, **variables).seconds
 
     def ask(self, *argv: Any) -> Any:
         """Run one of SCRIPTS that prints JSON, and return that."""
@@ -688,11 +733,8 @@ class Bench:
         return spawn([self.ours(), script, *argv], self.repository, environ)
 
     def large_repository(self) -> Path:
-        folder = kept(
-            "repository",
-            key_of(FILES_IN_REPOSITORY, SCRIPTS["run_pycrumbs.py"]),
-            make_large_repository,
-        )
+        key = key_of(FILES_IN_REPOSITORY, SCRIPTS["run_pycrumbs.py"])
+        folder = kept("repository", key, make_large_repository)
         git_setup(folder, "checkout", "--quiet", "--force", "HEAD", "--", ".")
         git_setup(folder, "worktree", "prune")
         return folder
@@ -706,22 +748,18 @@ class Bench:
 def row_import(bench: Bench) -> list[Line]:
     """`import pycrumbs`, beyond the bare interpreter"""
     measures = {}
-    for name in ("ours", "0.4"):
-        python = bench.python(name)
-        if python:
-            measures[f"{name} bare"] = partial(bench.seconds, python, "-c", "pass")
-            measures[name] = partial(bench.seconds, python, "-c", "import pycrumbs")
+    for name, python in bench.pythons("ours", "0.4").items():
+        measures[f"{name} bare"] = partial(bench.seconds, python, "-c", "pass")
+        measures[name] = partial(bench.seconds, python, "-c", "import pycrumbs")
     times = in_turns(measures, bench.times(50, 20), warmups=3)
-    ours, original = (
-        beyond(times.get(name, []), times.get(f"{name} bare", [])) for name in ("ours", "0.4")
-    )
+    ours, original = (beyond(times[name], times[f"{name} bare"]) for name in ("ours", "0.4"))
     return [Line(ours, "0.4", original, Budget(most=0.010))]
 
 
 def row_run_large(bench: Bench) -> list[Line]:
     """a whole one-call process, 120 packages with numpy and torch installed, beyond plain Python"""
     times = time_runs(bench, ["ours", "0.4"], LARGE, bench.times(15, 5))
-    return [Line(times["ours"], "0.4", times["0.4"], Budget(ratio=1 / 20))]
+    return [Line(times["ours"], "0.4", times["0.4"], Budget(ratio=1 / 18))]
 
 
 def row_run_small(bench: Bench) -> list[Line]:
@@ -734,36 +772,68 @@ def row_run_small(bench: Bench) -> list[Line]:
     ]
 
 
-RECORD_LEFT_BY = {"ours": "out/job_record.json", "0.4": "out/job_record.json"}
-RECORD_LEFT_BY.update({"makeprov": "prov/job.json", "runprov": "out/job.json"})
+def row_run_source(bench: Bench) -> list[Line]:
+    """the same, from a vendored copy without bytecode and with PYTHONDONTWRITEBYTECODE=1"""
+    pythons = bench.pythons("ours", "0.4")
+    copies = {name: vendor(bench, name, python) for name, python in pythons.items()}
+    git_setup(bench.repository, "add", "--all")
+    git_setup(bench.repository, "commit", "--quiet", "--allow-empty", "--message=Vendored")
+    times = time_runs(bench, ["ours", "0.4"], SMALL, bench.times(40, 12), copies)
+    if any(path for folder in copies.values() for path in folder.rglob("*.pyc")):
+        raise Failed("a vendored copy has bytecode")
+    return [Line(times["ours"], "0.4", times["0.4"], Budget(ratio=1.3))]
 
 
-def time_runs(bench: Bench, names: list[str], size: int, rounds: int) -> dict[str, list[float]]:
-    """One tracked run of the same function in a process of its own, for each of the names."""
+def vendor(bench: Bench, name: str, python: Path) -> Path:
+    """The library's source and the scripts that use it, in a folder of the small repository."""
+    folder = bench.repository / f"vendored-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    if name == "ours":
+        folder.mkdir()
+        shutil.copy(bench.pycrumbs, folder / "pycrumbs.py")
+    else:
+        library = packages_of(python.parent.parent) / "pycrumbs"
+        without = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(library, folder / "pycrumbs", ignore=without)
+    for script in ("plain.py", SCRIPT_AND_RECORD[name][0]):
+        shutil.copy(bench.repository / script, folder)
+    return folder
+
+
+SCRIPT_AND_RECORD = {
+    "ours": ("run_pycrumbs.py", "out/job_record.json"),
+    "0.4": ("run_pycrumbs.py", "out/job_record.json"),
+    "makeprov": ("run_makeprov.py", "prov/job.json"),
+    "runprov": ("run_runprov.py", "out/job.json"),
+}
+
+
+def time_runs(
+    bench: Bench, names: list[str], size: int, rounds: int, copies: dict[str, Path] | None = None
+) -> dict[str, list[float]]:
+    """One tracked run in a process of its own, for each name; of a vendored copy, if `copies`."""
+    variables = {"PYTHONDONTWRITEBYTECODE": "1"} if copies else {}
     measures = {}
-    for name in names:
-        python = bench.python(name, size)
-        if python:
-            script = f"run_{'pycrumbs' if name in ('ours', '0.4') else name}.py"
-            check_record(bench, name, python, script)
-            measures[f"{name} plain"] = partial(bench.seconds, python, "plain.py")
-            measures[name] = partial(bench.seconds, python, script)
+    for name, python in bench.pythons(*names, size=size).items():
+        folder = copies[name] if copies else bench.repository
+        plain, tracked = folder / "plain.py", folder / SCRIPT_AND_RECORD[name][0]
+        bench.run_fresh(python, tracked, **variables)
+        check_record(bench, name, python)
+        measures[f"{name} plain"] = partial(bench.seconds, python, plain, **variables)
+        measures[name] = partial(bench.seconds, python, tracked, **variables)
     times = in_turns(measures, rounds)
-    return {name: beyond(times.get(name, []), times.get(f"{name} plain", [])) for name in names}
+    return {name: beyond(times[name], times[f"{name} plain"]) for name in names}
 
 
-def check_record(bench: Bench, name: str, python: Path, script: str) -> None:
+def check_record(bench: Bench, name: str, python: Path) -> None:
     """What is timed must leave a record, with the commit and, for pycrumbs, every package."""
-    bench.run_fresh(python, script)
-    text = (bench.repository / RECORD_LEFT_BY[name]).read_text()
+    text = (bench.repository / SCRIPT_AND_RECORD[name][1]).read_text()
     commit = bench.run("git", "rev-parse", "HEAD").output.strip()
     if commit[:12] not in text:
         raise Failed(f"{name}: the record doesn't name the commit")
     if name in ("ours", "0.4"):
-        found, expected = (
-            len(json.loads(text)["package_inventory"]),
-            count_packages(python.parent.parent),
-        )
+        found = len(json.loads(text)["package_inventory"])
+        expected = count_packages(python.parent.parent)
         if found < expected:
             raise Failed(f"{name}: {found} of {expected} packages in the record")
 
@@ -774,37 +844,33 @@ def row_call_small(bench: Bench) -> list[Line]:
 
 
 def row_call_large(bench: Bench) -> list[Line]:
-    """each later call in one process, 120 packages, numpy and torch imported"""
-    return time_calls(bench, LARGE, "loaded", processes=bench.times(5, 2), calls=100)
+    """each later call in one process, 120 packages, numpy and torch imported where PyPI has them"""
+    mode = "loaded" if find_stock() else "bare"
+    return time_calls(bench, LARGE, mode, processes=bench.times(5, 2), calls=100)
 
 
 def time_calls(bench: Bench, size: int, mode: str, processes: int, calls: int) -> list[Line]:
     measures = {
-        name: partial(bench.ask, python, "calls.py", mode, calls, *options)
-        for name, python, options in (
-            ("ours", bench.ours(size), []),
-            ("0.4", bench.python("0.4", size), []),
-            ("0.4, our writes", bench.python("0.4", size), ["our writes"]),
-        )
-        if python
+        name: partial(bench.ask, python, "calls.py", mode, calls)
+        for name, python in bench.pythons("ours", "0.4", size=size).items()
     }
+    if "0.4" in measures:
+        measures["0.4, our writes"] = partial(measures["0.4"], "our writes")
     on_disk = in_turns(measures, processes, warmups=0)
     with moved_to_memory(bench):
         in_memory = in_turns(measures, processes, warmups=0)
-    ours, ours_in_memory = (
-        flatten(answer["calls"] for answer in answers["ours"]) for answers in (on_disk, in_memory)
-    )
-    original, as_safe, original_in_memory = (
-        flatten(answer["calls"] for answer in answers.get(name, []))
-        for answers, name in ((on_disk, "0.4"), (on_disk, "0.4, our writes"), (in_memory, "0.4"))
-    )
     floors = flatten(answer["floors"] for answer in on_disk["ours"])
     bytes_ = on_disk["ours"][0]["bytes"]
+    names = ("ours", "0.4", "0.4, our writes")
+    disk, memory = (
+        {name: flatten(answer["calls"] for answer in answers[name]) for name in names}
+        for answers in (on_disk, in_memory)
+    )
     return [
-        Line(ours, "0.4", original, Budget(ratio=1.0)),
-        Line(ours, f"floor, {bytes_} bytes", floors, Budget(ratio=2.0)),
-        Line(ours, "0.4, our writes", as_safe),
-        Line(ours_in_memory, "0.4", original_in_memory, what="in memory"),
+        Line(disk["ours"], f"floor, {bytes_} bytes", floors, Budget(ratio=2.0)),
+        Line(disk["ours"], "0.4", disk["0.4"]),
+        Line(disk["ours"], "0.4, our writes", disk["0.4, our writes"]),
+        Line(memory["ours"], "0.4", memory["0.4"], Budget(ratio=1.25), what="in memory"),
     ]
 
 
@@ -812,7 +878,7 @@ def time_calls(bench: Bench, size: int, mode: str, processes: int, calls: int) -
 def moved_to_memory(bench: Bench) -> Iterator[None]:
     """Have the small repository in memory for a while."""
     on_disk = bench.repository
-    with scratch_folder(bench.workspace) as scratch:
+    with scratch_folder(bench) as scratch:
         bench.repository = scratch / "repository"
         shutil.copytree(on_disk, bench.repository)
         try:
@@ -828,13 +894,12 @@ def flatten(lists: Any) -> list[float]:
 def row_big_argument(bench: Bench) -> list[Line]:
     """a list of ten million elements as argument, beyond a short one"""
     repeats = {"ours": 9, "0.4": 1}
-    measures = {}
-    for name, count in repeats.items():
-        python = bench.python(name)
-        if python:
-            measures[name] = partial(bench.ask, python, "big.py", count)
+    measures = {
+        name: partial(bench.ask, python, "big.py", repeats[name])
+        for name, python in bench.pythons(*repeats).items()
+    }
     answers = in_turns(measures, bench.times(3, 1), warmups=0)
-    ours, original = (flatten(answers.get(name, [])) for name in repeats)
+    ours, original = (flatten(answers[name]) for name in repeats)
     return [Line(ours, "0.4", original, Budget(most=0.005))]
 
 
@@ -842,7 +907,7 @@ def row_git(bench: Bench) -> list[Line]:
     """git evidence in a repository of 50,000 files"""
     repository = bench.large_repository()
     lines = time_git(bench, repository, dirty=False)
-    with modified_files(repository, 10):
+    with modified_files(repository, MODIFIED):
         return lines + time_git(bench, repository, dirty=True)
 
 
@@ -854,34 +919,31 @@ def time_git(bench: Bench, repository: Path, dirty: bool) -> list[Line]:
         answer = bench.ask(python, "git_info.py", repository)
         if answer["dirty"] != dirty:
             raise Failed(f"git_is_dirty is {answer['dirty']} in a repository where it is {dirty}")
+        if python == bench.ours() and answer["files"] != (MODIFIED if dirty else 0):
+            raise Failed(f"{answer['files']} files in the patch")
         return answer["seconds"]
 
-    measures = {"git status -uno": status, "ours": partial(evidence, bench.ours())}
-    original = bench.python("0.4")
-    if original:
-        measures["0.4"] = partial(evidence, original)
+    pythons = bench.pythons("ours", "0.4")
+    measures = {name: partial(evidence, python) for name, python in pythons.items()}
+    measures["git status -uno"] = status
     times = in_turns(measures, bench.times(15, 5))
-    what = "10 modified" if dirty else "clean"
+    what, limit = (f"{MODIFIED} modified", 2.0) if dirty else ("clean", 1.5)
+    statuses = times["git status -uno"]
     return [
-        Line(
-            times["ours"], "git status -uno", times["git status -uno"], Budget(ratio=1.5), what=what
-        ),
-        Line(times["ours"], "0.4, no patch", times.get("0.4", []), what=what),
+        Line(times["ours"], "git status -uno", statuses, Budget(ratio=limit), what=what),
+        Line(times["ours"], "0.4, no patch", times["0.4"], what=what),
     ]
 
 
 @contextlib.contextmanager
 def modified_files(repository: Path, count: int) -> Iterator[None]:
     files = sorted(repository.glob("part_00/group_0/*"))[:count]
-    contents = {path: path.read_bytes() for path in files}
     for path in files:
-        path.write_bytes(contents[path] + b"changed\n")
+        path.write_bytes(path.read_bytes() + b"changed\n")
     try:
         yield
     finally:
-        for path in files:
-            path.write_bytes(contents[path])
-        git_setup(repository, "status")
+        git_setup(repository, "checkout", "--quiet", "--", ".")
 
 
 def row_hash(bench: Bench) -> list[Line]:
@@ -890,7 +952,7 @@ def row_hash(bench: Bench) -> list[Line]:
     if not sha256sum:
         raise Failed("no sha256sum to compare with")
     size = bench.times(1024, 256) * MIB
-    in_parallel = f"ls | xargs -P {len(usable_cores())} -n 1 sha256sum"
+    in_parallel = f"ls | xargs -P {count_cores()} -n 1 sha256sum"
     with files_to_hash(bench.workspace / "data", size) as (tiny, one, many):
         measures = {
             "ours": partial(hash_with_ours, bench, "one", tiny, one, size),
@@ -901,13 +963,12 @@ def row_hash(bench: Bench) -> list[Line]:
         times = in_turns(measures, bench.times(4, 3))
     speeds = {name: [size / 1e6 / value for value in values] for name, values in times.items()}
     one_file, together = f"one of {size // MIB} MiB", f"64 of {size // MIB // 64} MiB"
-    gains = [many / one for many, one in zip(speeds["sha256sum many"], speeds["sha256sum"])]
-    scaled = [speed * gain for speed, gain in zip(speeds["ours"], gains)]
+    ours, theirs = speeds["ours"], speeds["sha256sum"]
+    gains = [many / one for many, one in zip(speeds["sha256sum many"], theirs)]
+    scaled = [speed * gain for speed, gain in zip(ours, gains)]
     gain = f"one file × {statistics.median(gains):.2f} (xargs -P)"
     return [
-        Line(
-            speeds["ours"], "sha256sum", speeds["sha256sum"], Budget(at_least=0.9), "MB/s", one_file
-        ),
+        Line(ours, "sha256sum", theirs, Budget(at_least=0.9), "MB/s", one_file),
         Line(speeds["ours many"], gain, scaled, Budget(at_least=0.8), "MB/s", together),
     ]
 
@@ -939,6 +1000,20 @@ def files_to_hash(folder: Path, size: int) -> Iterator[list[Path]]:
         shutil.rmtree(folder)
 
 
+def row_outputs(bench: Bench) -> list[Line]:
+    """what recording 8,000 small outputs adds, against `find | xargs sha256sum` of them"""
+    rounds = bench.times(5, 3)
+    ask = partial(bench.ask, bench.ours(), "outputs.py", OUTPUTS, rounds)
+    with moved_to_memory(bench):  # a disk's writes differ by more than what is compared
+        answers = [ask() for _ in range(bench.times(4, 2))]
+    plain, ours, yardstick = (
+        flatten(answer[name] for answer in answers) for name in ("plain", "ours", "sha256sum")
+    )
+    if answers[-1]["hashed"] != OUTPUTS:
+        raise Failed(f"{answers[-1]['hashed']} of {OUTPUTS} outputs have a hash")
+    return [Line(beyond(ours, plain), "find | xargs sha256sum", yardstick, Budget(ratio=2.0))]
+
+
 def row_log(bench: Bench) -> list[Line]:
     """`python pycrumbs.py log` over 10,000 records of 120 packages each"""
     folder = bench.workspace / "runs"
@@ -946,9 +1021,8 @@ def row_log(bench: Bench) -> list[Line]:
     if "job" not in bench.command("log", folder).output:
         raise NotThereYet
     make_records(bench, folder, RECORDS)
-    runs = in_turns(
-        {"ours": lambda: checked(bench.command("log", folder), "log")}, bench.times(7, 3)
-    )["ours"]
+    log = partial(bench.command, "log", folder)
+    runs = in_turns({"ours": lambda: checked(log(), "log")}, bench.times(7, 3))["ours"]
     shutil.rmtree(folder)
     return [
         Line([run.seconds for run in runs], budget=Budget(most=2.0), what="time"),
@@ -967,9 +1041,8 @@ def make_records(bench: Bench, folder: Path, count: int) -> None:
         run = folder / f"{number // 100:03d}" / f"{number:05d}"
         run.mkdir(parents=True, exist_ok=True)
         other_day = datetime.date(2020, 1, 1) + datetime.timedelta(days=number % 2000)
-        text = template.replace(record["uuid"], f"{number:08x}{record['uuid'][8:]}").replace(
-            day, str(other_day)
-        )
+        uuid = f"{number:08x}{record['uuid'][8:]}"
+        text = template.replace(record["uuid"], uuid).replace(day, str(other_day))
         (run / "job_record.json").write_text(text)
 
 
@@ -995,7 +1068,7 @@ def row_rerun(bench: Bench) -> list[Line]:
     """`pycrumbs rerun` in a repository of 50,000 files, against one `git worktree add`"""
     repository = bench.large_repository()
     bench.run(bench.ours(), "job.py", cwd=repository)
-    with scratch_folder(bench.workspace) as scratch:
+    with scratch_folder(bench) as scratch:
         measures = {
             "ours": partial(rerun, bench, repository / "out/job_record.json", scratch),
             "worktree": partial(add_worktree, bench, repository, scratch / "worktree"),
@@ -1014,23 +1087,21 @@ def rerun(bench: Bench, record: Path, scratch: Path) -> float:
 
 
 def add_worktree(bench: Bench, repository: Path, worktree: Path) -> float:
-    seconds = bench.run(
-        "git", "-C", repository, "worktree", "add", "--detach", worktree, "HEAD"
-    ).seconds
-    bench.run("git", "-C", repository, "worktree", "remove", "--force", worktree)
+    git = ["git", "-C", repository, "worktree"]
+    seconds: float = bench.run(*git, "add", "--detach", worktree, "HEAD").seconds
+    bench.run(*git, "remove", "--force", worktree)
     return seconds
 
 
 @contextlib.contextmanager
-def scratch_folder(workspace: Path) -> Iterator[Path]:
+def scratch_folder(bench: Bench) -> Iterator[Path]:
     """In memory where there is some: a slow disk would hide what is compared, and take minutes."""
     memory = Path("/dev/shm")
-    usable = (
-        memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
-    )
-    with tempfile.TemporaryDirectory(
-        prefix="pycrumbs-bench-", dir=memory if usable else workspace
-    ) as folder:
+    usable = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
+    if not usable:
+        bench.note("no room in /dev/shm: what should be in memory was on disk")
+    parent = memory if usable else bench.workspace
+    with tempfile.TemporaryDirectory(prefix="pycrumbs-bench-", dir=parent) as folder:
         yield Path(folder)
 
 
@@ -1038,11 +1109,13 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
     "import": row_import,
     "run-120": row_run_large,
     "run-5": row_run_small,
+    "run-5-source": row_run_source,
     "call-5": row_call_small,
     "call-120": row_call_large,
     "big-argument": row_big_argument,
     "git-50k": row_git,
     "hash": row_hash,
+    "outputs-8k": row_outputs,
     "log-10k": row_log,
     "capture": row_capture,
     "rerun-50k": row_rerun,
@@ -1055,12 +1128,8 @@ ROWS: dict[str, Callable[[Bench], list[Line]]] = {
 HEADINGS = ["row", "ours", "against", "theirs", "ratio", "budget", "verdict"]
 
 
-def usable_cores() -> list[int]:
-    return (
-        sorted(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else list(range(os.cpu_count() or 1))
-    )
+def count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_machine(pycrumbs: Path) -> dict[str, Any]:
@@ -1068,14 +1137,10 @@ def describe_machine(pycrumbs: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    git = (
-        subprocess.run(["git", "--version"], stdout=subprocess.PIPE, check=True)
-        .stdout.decode()
-        .split()[2]
-    )
+    git = subprocess.check_output(["git", "--version"], text=True).split()[2]
     return {
         "cpu": cpu,
-        "cores": len(usable_cores()),
+        "cores": count_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "git": git,
@@ -1100,13 +1165,11 @@ def format_line(row: str, line: Line, is_first: bool) -> list[str]:
 
 def format_row(row: str, lines: list[Line]) -> list[list[str]]:
     """Table cells; what repeats the line above is left blank."""
-    cells, before = [], None
-    for line in lines:
-        cells.append(
-            format_line(row, line, is_first=before is None or line.ours is not before.ours)
-        )
-        before = line
-    return cells
+    befores = [None, *lines]
+    return [
+        format_line(row, line, is_first=before is None or line.ours is not before.ours)
+        for before, line in zip(befores, lines)
+    ]
 
 
 def format_table(table: list[list[str]]) -> str:
@@ -1122,13 +1185,9 @@ def summarise(row: str, line: Line) -> dict[str, Any]:
     def figures(samples: list[float]) -> dict[str, float] | None:
         if not samples:
             return None
-        low, high = percentile(samples, 0.1), percentile(samples, 0.9)
-        return {
-            "median": statistics.median(samples),
-            "p10": low,
-            "p90": high,
-            "count": len(samples),
-        }
+        shares = {"median": 0.5, "p10": 0.1, "p90": 0.9}
+        parts = {name: percentile(samples, share) for name, share in shares.items()}
+        return {**parts, "count": len(samples)}
 
     return {
         "row": row,
@@ -1165,7 +1224,22 @@ def report(
             table.append([row, "", "", "", "", "", result["instead"]])
     facts = ", ".join(f"{name} {value}" for name, value in machine.items())
     notes = [f"note: {note}" for note in bench.notes]
-    return "\n".join([facts, "", format_table(table), "", *notes, f"{seconds:.0f} s in all"])
+    end = [count_verdicts(results), f"{seconds:.0f} s in all"]
+    return "\n".join([facts, "", format_table(table), "", *notes, *end])
+
+
+def count_verdicts(results: dict[str, dict[str, Any]]) -> str:
+    """How many budgets are met; which are missed or couldn't be measured."""
+    met, missed, unmeasured = [], [], [row for row in results if "instead" in results[row]]
+    for row, result in results.items():
+        for line in result.get("lines", []):
+            if line.budget:
+                group = {"met": met, "MISSED": missed}.get(line.verdict, unmeasured)
+                group.append(f"{row}{line.what and ': ' + line.what} {line.name}".strip())
+    parts = [f"{len(met)} met", f"{len(missed)} missed", f"{len(unmeasured)} not measured"]
+    for position, group in ((1, missed), (2, unmeasured)):
+        parts[position] += f" ({'; '.join(group)})" if group else ""
+    return "budgets: " + ", ".join(parts)
 
 
 def as_json(bench: Bench, machine: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
@@ -1173,12 +1247,8 @@ def as_json(bench: Bench, machine: dict[str, Any], results: dict[str, dict[str, 
         summarise(row, line) for row, result in results.items() for line in result.get("lines", [])
     ]
     instead = {row: result["instead"] for row, result in results.items() if "instead" in result}
-    return (
-        json.dumps(
-            {"machine": machine, "lines": lines, "instead": instead, "notes": bench.notes}, indent=4
-        )
-        + "\n"
-    )
+    everything = {"machine": machine, "lines": lines, "instead": instead, "notes": bench.notes}
+    return json.dumps(everything, indent=4) + "\n"
 
 
 @contextlib.contextmanager
@@ -1203,24 +1273,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
-    parser.add_argument(
-        "--pycrumbs",
-        type=Path,
-        default=CHECKOUT / "pycrumbs.py",
-        metavar="PATH",
-        help="the file to measure",
-    )
+    ours = CHECKOUT / "pycrumbs.py"
+    parser.add_argument("--pycrumbs", type=Path, default=ours, metavar="PATH", help="our file")
     options = parser.parse_args(argv)
     if options.list:
         print("\n".join(f"{name:14}{row.__doc__}" for name, row in ROWS.items()))
         return 0
     unknown = [row for row in options.rows if row not in ROWS]
-    if unknown or not options.pycrumbs.is_file():
-        parser.error(
-            f"no such row: {', '.join(unknown)} (see --list)"
-            if unknown
-            else f"no file {options.pycrumbs}"
-        )
+    if unknown:
+        parser.error(f"no such row: {', '.join(unknown)} (see --list)")
+    if not options.pycrumbs.is_file():
+        parser.error(f"no file {options.pycrumbs}")
     with alone() as workspace:
         start = time.perf_counter()
         machine = describe_machine(options.pycrumbs)
