@@ -181,9 +181,9 @@ def quick(**options: Any) -> Callable[[F], F]:
     return tracked(**{"disable_git_tracking": True, "include_package_inventory": False, **options})
 
 
-def load(path: Path) -> Any:
+def load(path: Path, name: str = "") -> Any:
     """Run a source file as a module that nobody else sees."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(name or path.stem, path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -513,18 +513,6 @@ def test_signature_since_0_4(name: str, expected: str) -> None:
     ]
     assert str(inspect.Signature(bare)) == expected
     assert name in pycrumbs.__all__
-
-
-def test_environment_info() -> None:
-    """It holds what it held in 0.4, and no environment variables."""
-    info = pycrumbs.get_environment_info()
-    names = re.findall(
-        r"\w+(?=:)", re.sub(r"\[.*?\]|environment_variables:\w+", "", KEYS["environment"])
-    )
-    assert set(names) <= set(info)
-    assert (info["argv"], info["python_version"]) == (sys.argv, sys.version)
-    assert (info["cwd"], info["python_path"]) == (os.getcwd(), sys.path)
-    assert "environment_variables" not in info
 
 
 def test_git_info(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1007,9 +995,11 @@ def test_extra_environment_variables(out: Path, monkeypatch: pytest.MonkeyPatch)
     function = quick(literal_directory=out, **options)(make("plain", int))
     for value in ("1", "2"):
         monkeypatch.setenv("CRUMBS_A", value)
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
         function()
         variables = read(out)["environment"]["environment_variables"]
         assert list(variables.items())[-2:] == [("CRUMBS_A", value), ("CRUMBS_B", None)]
+        assert variables["OMP_NUM_THREADS"] == value
 
 
 def test_allow_dirty_repo(repo: Repo, out: Path) -> None:
@@ -1041,7 +1031,7 @@ def test_a_strict_git_is_all_that_is_asked_again(
     repo.write("train.py", "def train(): pass")
     commit = repo.commit()
     train = tracked(literal_directory=out, allow_dirty_repo=False)(
-        import_file(repo.path / "train.py").train
+        load(repo.path / "train.py").train
     )
     train()
     first = read(out)
@@ -2302,22 +2292,6 @@ def test_a_directory_that_is_moved_aside(tmp_path: Path) -> None:
     assert (record["status"], names(record["outputs"])) == ("completed", ["made"])
 
 
-def test_a_directory_that_is_renamed_after_a_signal(tmp_path: Path) -> None:
-    """It is followed as well."""
-    code = """
-        signal.signal(signal.SIGTERM, lambda *_: None)
-
-        @tracked(directory_parameter="out", **QUIET)
-        def work(out):
-            os.kill(os.getpid(), signal.SIGTERM)
-            os.rename(out, "final")
-
-        work("draft")
-    """
-    run_python("-W", "error", "-c", PRELUDE + textwrap.dedent(code), cwd=tmp_path)
-    assert read(tmp_path / "final")["status"] == "completed"
-
-
 @pytest.mark.parametrize("thread", [False, True], ids=["main thread", "another thread"])
 def test_forked_workers_draw_numbers_of_their_own(tmp_path: Path, thread: bool) -> None:
     """What they import first isn't seeded alike in all of them."""
@@ -2928,28 +2902,6 @@ def test_real_libraries_draw_the_same(tmp_path: Path, library: str, draws: str) 
     probe = f"importlib.util.find_spec({library!r})"
     assert draw_in_child(tmp_path / "b", "", probe + draws, env=QUIET) == first
     assert first[-1] == random.Random(7).random()
-
-
-@pytest.mark.integration
-def test_real_libraries_can_be_left_unseeded(tmp_path: Path) -> None:
-    """With seed_torch and seed_tensorflow False both go on from the seed they had."""
-    within = """
-    def numbers():
-        return [*torch.rand(2).tolist(), *tensorflow.random.uniform([2]).numpy().tolist()]
-    left_alone = numbers()
-    seed_both()
-    return left_alone, numbers()
-    """
-    before = """
-    import torch, tensorflow
-    def seed_both():
-        torch.manual_seed(1)
-        tensorflow.random.set_seed(1)
-    seed_both()
-    """
-    options = "seed_torch=False, seed_tensorflow=False"
-    first, again = draw_in_child(tmp_path, before, within, options, QUIET)
-    assert first == again
 
 
 @pytest.fixture
@@ -3598,28 +3550,7 @@ def test_the_repository_is_only_read(busy: Repo, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------
 
 
-METADATA = """\
-Metadata-Version: 2.1
-Name: {name}
-Version: {version}
-Summary: Version: 0, Name: none
-Home-page: https://example.com/{name}
-Author: Zo\u00eb
-License: MIT
-        Name: continued
-        Version: 0.0
-Version: 0.1
-Name: another
-Classifier: Programming Language :: Python :: 3
-Requires-Dist: numpy (>=1.20) ; extra == 'test'
-Provides-Extra: test
-Description-Content-Type: text/markdown
-
-# {name}
-
-Name: described
-Version: 99
-"""
+METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nAuthor: Zo\u00eb\n\n# {name}\n"
 
 
 def install(
@@ -3634,20 +3565,13 @@ def install(
     return path
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of packages, the first on the path."""
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    return tmp_path / "site"
-
-
-def test_packages(site: Path) -> None:
+def test_packages(on_path: Path) -> None:
     """All names and versions, canonical and sorted, whatever installed them and on which system."""
     versions = "1.0 2!1.0rc1+local.1 2024.7.4 0.0.0.dev0".split()
     for i, name in enumerate("A-Package b.__c D--e_F.9".split()):
         written = re.sub("[-.]+", "_", name)
-        install(site, f"{written}-{versions[i]}.dist-info", name, versions[i])
-    egg = install(site, "g.egg-info", "g", versions[3], "PKG-INFO")
+        install(on_path, f"{written}-{versions[i]}.dist-info", name, versions[i])
+    egg = install(on_path, "g.egg-info", "g", versions[3], "PKG-INFO")
     egg.write_bytes(egg.read_bytes().replace(b"\n", b"\r\n"))
     packages = get_installed_packages()
     assert [packages[name] for name in ("a-package", "b-c", "d-e-f-9", "g")] == versions
@@ -3655,35 +3579,35 @@ def test_packages(site: Path) -> None:
     assert packages["pytest"] == pytest.__version__
 
 
-def test_broken_packages(site: Path) -> None:
+def test_broken_packages(on_path: Path) -> None:
     """They are left out or read as far as they can be; none hides a good one of its name."""
     before = get_installed_packages()
-    install(site, "empty-1.0.dist-info").with_name("RECORD").unlink()
-    install(site, "no_metadata-1.0.dist-info")
-    install(site, "no_version-1.0.dist-info").write_text("Name: no-version\n\nVersion: 1")
-    install(site, "no_name-1.0.dist-info").write_text("Version: 1.0\n\nName: no-name")
-    install(site, "~ame-1.0.dist-info", "name", "1.0")
-    install(site, "~-host-1.0.dist-info", "ghost", "1.0")
-    install(site, "name-2.0.dist-info", "name", "2.0")
-    install(site, "a_folder-1.0.dist-info", file="METADATA/METADATA", name="x", version="1")
-    path = install(site, "latin-1.0.dist-info", "latin", "1.0")
+    install(on_path, "empty-1.0.dist-info").with_name("RECORD").unlink()
+    install(on_path, "no_metadata-1.0.dist-info")
+    install(on_path, "no_version-1.0.dist-info").write_text("Name: no-version\n\nVersion: 1")
+    install(on_path, "no_name-1.0.dist-info").write_text("Version: 1.0\n\nName: no-name")
+    install(on_path, "~ame-1.0.dist-info", "name", "1.0")
+    install(on_path, "~-host-1.0.dist-info", "ghost", "1.0")
+    install(on_path, "name-2.0.dist-info", "name", "2.0")
+    install(on_path, "a_folder-1.0.dist-info", file="METADATA/METADATA", name="x", version="1")
+    path = install(on_path, "latin-1.0.dist-info", "latin", "1.0")
     path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))
-    install(site, "egg_folder.egg-info", "egg.folder", "3.0", "PKG-INFO")
-    egg_file = site / "egg_file-4.0-py3.9.egg-info"
+    install(on_path, "egg_folder.egg-info", "egg.folder", "3.0", "PKG-INFO")
+    egg_file = on_path / "egg_file-4.0-py3.9.egg-info"
     egg_file.write_text(METADATA.format(name="egg_file", version="4.0"), encoding="utf-8")
-    (site / "dangling-1.0.dist-info").symlink_to("nowhere")
+    (on_path / "dangling-1.0.dist-info").symlink_to("nowhere")
     assert {n: v for n, v in get_installed_packages().items() if n not in before} == {
         "latin": "1.0", "egg-folder": "3.0", "egg-file": "4.0", "name": "2.0",
     }  # fmt: skip
 
 
-def test_the_first_on_the_path_wins(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_on_the_path_wins(on_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for imports; but what can't be read there doesn't count."""
-    second = site.parent / "second"
-    monkeypatch.setattr(sys, "path", [str(site), str(second), *sys.path[1:]])
-    install(site, "twice-1.0.dist-info", "Twice", "1.0")
+    second = on_path.parent / "second"
+    monkeypatch.setattr(sys, "path", [str(on_path), str(second), *sys.path[1:]])
+    install(on_path, "twice-1.0.dist-info", "Twice", "1.0")
     install(second, "twice-2.0.dist-info", "twice", "2.0")
-    install(site, "half-1.0.dist-info")
+    install(on_path, "half-1.0.dist-info")
     install(second, "half-2.0.dist-info", "half", "2.0")
     packages = get_installed_packages()
     assert (packages["twice"], packages["half"]) == ("1.0", "2.0")
@@ -3967,21 +3891,6 @@ def test_variables_of_a_slurm_job(tmp_path: Path) -> None:
     assert slurm == {**job, "SLURM_JWT": "<redacted>"}
 
 
-def test_variables_are_read_at_every_call(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are the ones that this call sees, not the first one's."""
-
-    @tracked(literal_directory=out, disable_git_tracking=True, include_package_inventory=False)
-    def work() -> Any:
-        return read(out)["environment"]["environment_variables"].get("OMP_NUM_THREADS")
-
-    seen = []
-    for value in ("1", "2"):
-        monkeypatch.setenv("OMP_NUM_THREADS", value)
-        seen.append(work())
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    assert [*seen, work()] == ["1", "2", None]
-
-
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The variable that leads to a SLURM: one that runs, else one for as long as the tests do."""
@@ -3995,24 +3904,6 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield {"SLURM_CONF": up.stdout.strip()}
     finally:
         subprocess.run(["bash", script, "down", folder], check=True)
-
-
-@pytest.mark.integration
-@pytest.mark.xdist_group("slurm")
-def test_a_real_slurm_job(repo: Repo, out: Path, slurm: dict[str, str]) -> None:
-    """The record of a job has the variables that the job has."""
-    dump = "import json, os\njson.dump(dict(os.environ), open('env.json', 'w'))\n"
-    repo.write("work.py", dump + TRACKED_SCRIPT)
-    commit = repo.commit()
-    command = ("srun", "-n1", "env", "SLURM_JWT=secret", sys.executable, "work.py", str(out))
-    subprocess.run(command, cwd=repo.path, env=clean_environment(**slurm), check=True)
-    seen = {k: v for k, v in read(repo.path / "env.json").items() if k.startswith("SLURM")}
-    record = read(out)
-    variables = record["environment"]["environment_variables"]
-    assert {"SLURM_JOB_ID", "SLURM_PROCID", "SLURM_JOB_PARTITION", "SLURM_NODELIST"} <= set(seen)
-    recorded = {name: value for name, value in variables.items() if name.startswith("SLURM")}
-    assert recorded == {**seen, "SLURM_JWT": "<redacted>"}
-    assert record["tracked_module"]["git_commit_hash"] == commit
 
 
 def test_environment_info_evidence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -4097,33 +3988,6 @@ pycrumbs.DOCKER_BUILD_HASH_FILE = "hash"
 print(json.dumps(pycrumbs.get_environment_info().get("git_hash_at_docker_build")))
 """
     assert json.loads(run_python("-c", script, cwd=tmp_path).stdout) == expected
-
-
-def test_an_environment_that_another_thread_changes(tmp_path: Path) -> None:
-    """It is copied in one step."""
-    code = """
-        import threading
-        sys.setswitchinterval(1e-6)
-        done = []
-
-        def toggle():
-            while not done:
-                os.environ["FLAG"] = "1"
-                del os.environ["FLAG"]
-
-        @tracked(literal_directory="out", **QUIET)
-        def work(): pass
-
-        thread = threading.Thread(target=toggle)
-        thread.start()
-        try:
-            for _ in range(100):
-                work()
-        finally:
-            done.append(True)
-            thread.join()
-    """
-    run_code(tmp_path, code)
 
 
 # ------------------------------------------------------------------------------
@@ -4443,6 +4307,12 @@ HOSTILE = {
     "class raises": (hostile(object, __class__=property(fail), __repr__=lambda self: "me")(), "me"),
     "shape is no tuple": (hostile(object, shape=5, __repr__=lambda self: "me")(), "me"),
     "shape raises": (hostile(object, shape=property(fail), __array__=1)(), "<m.Hostile: RuntimeError: no>"),
+    "type without a hash": (
+        type("Meta", (type,), {"__eq__": fail, "__hash__": None})(
+            "Thing", (), {"__repr__": lambda self: "me"}
+        )(),
+        "me",
+    ),
     "module is no text": (hostile(object, __module__=5, __repr__=lambda self: "me")(), "me"),
     "str": (hostile(str, **FAILING)("a"), "a"),
     "int": (hostile(int, **FAILING)(7), 7),
@@ -4473,25 +4343,6 @@ def test_a_hostile_value_stops_nothing(tmp_path: Path, value: Any, described: An
     for nested, expected in ((value, described), ([value], [described])):
         told = record_call(tmp_path, nested)["parameters"]["value"]
         assert told == (SUPPRESSED if described == SUPPRESSED else expected)
-
-
-def test_a_type_that_cannot_be_hashed_stops_nothing(tmp_path: Path) -> None:
-    """A metaclass that compares its types and doesn't say how to hash them."""
-
-    class Meta(type):
-        __hash__ = None  # type: ignore[assignment]
-
-        def __eq__(cls, other: object) -> bool:
-            return cls is other
-
-    class Thing(metaclass=Meta):
-        def __repr__(self) -> str:
-            return "me"
-
-    assert record_call(tmp_path, [Thing()])["parameters"] == {"value": ["me"]}
-    assert record_call(tmp_path, Thing())["parameters"] == {"value": "me"}
-    thing = Thing()
-    assert tracked(literal_directory=tmp_path, **QUIET_RUN)(lambda: thing)() is thing
 
 
 def test_a_type_that_is_no_more_in_its_module(
@@ -5433,19 +5284,9 @@ def read_files(top: Path) -> dict[str, tuple[bool, bytes]]:
     return files
 
 
-def import_file(path: Path, name: str = "train") -> types.ModuleType:
-    """Import a file, not into sys.modules."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def record_of(repo: Repo, out: Path, **options: Any) -> Any:
     """Run the repository's `train` in this process; return its record."""
-    train = import_file(repo.path / "train.py").train
+    train = load(repo.path / "train.py").train
     tracked(literal_directory=out, **{"include_package_inventory": False, **options})(train)()
     return read(out)
 
@@ -5482,7 +5323,7 @@ def dirty(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Repo:
     repo.write("text.txt", "".join(f"line {n} \n" for n in range(40) if n % 9))
     repo.git("mv", "moved.txt", "moved here.txt")
     (repo.path / "gone.txt").unlink()
-    new = import_file(repo.write("helper.py", "A = 1\n"), "helper")
+    new = load(repo.write("helper.py", "A = 1\n"), "helper")
     monkeypatch.setitem(sys.modules, "helper", new)
     return repo
 
@@ -5825,7 +5666,7 @@ def test_submodule_with_changes(
     """What is uncommitted inside a submodule is said; of untracked files, those that ran."""
     path = with_submodules.write(f"kept/{change}", "A = 3")
     if change == "new.py":
-        monkeypatch.setitem(sys.modules, "new", import_file(path))
+        monkeypatch.setitem(sys.modules, "new", load(path))
     module = record_of(with_submodules, tmp_path / "out")["tracked_module"]
     said = "left out: what is uncommitted inside the submodule kept"
     assert module["git_is_dirty"] == (change == "lib.py")
@@ -6414,7 +6255,7 @@ def test_editable_library_that_is_dirty(
     library.write("src/mylib/new.py", "B = 1")
     library.write("notes.txt", "not code")
     leave_package(on_path, "My_Lib", editable(library.path))
-    new = import_file(library.path / "src/mylib/new.py", "mylib.new")
+    new = load(library.path / "src/mylib/new.py", "mylib.new")
     monkeypatch.setitem(sys.modules, "mylib.new", new)
     origin = origins()["my-lib"]
     assert origin["url"] == library.path.as_uri()
@@ -6579,12 +6420,9 @@ def pip_install(python: str, *what: str) -> None:
 # ------------------------------------------------------------------------------
 
 
-LIGHT: Any = {"disable_git_tracking": True, "include_package_inventory": False}
-
-
 def record_run(function: Any, out: Path, *args: Any, **options: Any) -> Any:
     """Call a function as a tracked one, without git; return its record."""
-    tracked(literal_directory=out, **LIGHT, **options)(function)(*args)
+    tracked(literal_directory=out, **QUIET_RUN, **options)(function)(*args)
     return read(out / f"{function.__name__}_record.json")
 
 
@@ -7413,11 +7251,11 @@ def test_nested_runs_attribute_to_all_around_them(tmp_path: Path, out: Path) -> 
     """A file counts for the run that opened it and for those around it, if they capture."""
     write_files(tmp_path, "outer", "inner", "middle")
 
-    @tracked(literal_directory=tmp_path / "inner out", capture_files=True, **LIGHT)
+    @tracked(literal_directory=tmp_path / "inner out", capture_files=True, **QUIET_RUN)
     def inner() -> None:
         (tmp_path / "inner").read_text(encoding="utf-8")
 
-    @tracked(literal_directory=tmp_path / "middle out", **LIGHT)
+    @tracked(literal_directory=tmp_path / "middle out", **QUIET_RUN)
     def middle() -> None:
         (tmp_path / "middle").read_text(encoding="utf-8")
         inner()
@@ -7480,7 +7318,7 @@ def test_generator_and_its_consumer(tmp_path: Path, out: Path) -> None:
     """What the consumer opens between two items isn't the generator's doing."""
     write_files(tmp_path, "first", "second", "consumer")
 
-    @tracked(literal_directory=out, capture_files=True, **LIGHT)
+    @tracked(literal_directory=out, capture_files=True, **QUIET_RUN)
     def items() -> Iterator[str]:
         yield (tmp_path / "first").read_text(encoding="utf-8")
         yield (tmp_path / "second").read_text(encoding="utf-8")
@@ -7494,7 +7332,7 @@ def test_coroutines_side_by_side(tmp_path: Path) -> None:
     """Tasks that take turns in one thread don't mix, nor does what has no run."""
     write_files(tmp_path, "a", "b", "c")
 
-    @tracked(directory_parameter="where", capture_files=True, **LIGHT)
+    @tracked(directory_parameter="where", capture_files=True, **QUIET_RUN)
     async def job(where: Path, name: str) -> None:
         for _ in range(3):
             await asyncio.sleep(0)
@@ -7627,44 +7465,17 @@ def test_no_result(out: Path, name: str) -> None:
     assert "result" not in record_run(give, out)
 
 
-MEMORY = """
-import os, sys
-from pycrumbs import tracked
-
-@tracked(literal_directory="out", disable_git_tracking=True, include_package_inventory=False)
-def fill():
-    b"x" * 200_000_000
-    assert sys.argv[1:] != ["fail"]
-
-fill()
-"""
-
-
-@pytest.mark.parametrize("outcome", ["return", "fail"])
-def test_peak_of_memory(tmp_path: Path, outcome: str) -> None:
-    """Within 10 % of what the system itself accounts for the process, failed or not."""
-    (tmp_path / "fill.py").write_text(MEMORY, encoding="utf-8")
-    # A small process in between: the system counts what a child was before its exec, too.
-    accountant = (
-        "import os, subprocess, sys; child = subprocess.Popen(sys.argv[1:], stderr=-3); "
-        "print(os.wait4(child.pid, 0)[2].ru_maxrss); child.returncode = 0"
-    )
-    said = run_python("-c", accountant, sys.executable, "fill.py", outcome, cwd=tmp_path).stdout
-    peak = read(tmp_path / "out")["resources"]["max_rss_bytes"]
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert peak > 200_000_000
-    assert peak == pytest.approx(int(said) * unit, rel=0.1)
-
-
-def test_peak_of_memory_grows(tmp_path: Path) -> None:
-    """From call to call, whatever the program needed that started this one."""
+def test_peak_of_memory(tmp_path: Path) -> None:
+    """The process's so far, failed or not, whatever the program needed that started this one."""
     code = """
         @tracked(directory_parameter="out", **QUIET)
         def fill(out, size):
             b"x" * size
+            assert size <= 100_000_000
 
         for number, size in enumerate([0, 100, 200, 0]):
-            fill(f"out{number}", size * 1_000_000)
+            try: fill(f"out{number}", size * 1_000_000)
+            except AssertionError: pass
     """
     (tmp_path / "fill.py").write_text(PRELUDE + textwrap.dedent(code), encoding="utf-8")
     starter = "import subprocess, sys; b'x' * 400_000_000; subprocess.run(sys.argv[1:], check=True)"
@@ -7702,60 +7513,6 @@ def test_processor_time(out: Path) -> None:
 
     assert 0.35 <= record_run(work, out)["resources"]["cpu_seconds"] < 0.9
     assert record_run(rest, out)["resources"]["cpu_seconds"] < 0.2
-
-
-# ------------------------------------------------------------------------------
-# The whole, on a real project
-# ------------------------------------------------------------------------------
-
-TRAIN = """
-import sys
-import helper, scaling
-import joblib
-from pycrumbs import tracked
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
-
-@tracked(directory_parameter="out", seed_parameter="seed", create_parents=True)
-def train(out, rate=0.1, seed=None):
-    digits = load_digits()
-    model = LogisticRegression(C=rate, max_iter=20, random_state=seed)
-    model.fit(scaling.scale(digits.data), helper.pick(digits.target))
-    joblib.dump(model, f"{out}/model.joblib")
-    return {"score": model.score(scaling.scale(digits.data), digits.target)}
-
-train(sys.argv[1])
-"""
-
-
-@pytest.mark.integration
-def test_rebuilding_a_real_project(repo: Repo, tmp_path: Path) -> None:
-    """From the record alone: the script, its new helper and the edited library, byte for byte."""
-    python = make_environment(tmp_path / "env")
-    library = Repo(tmp_path / "scaling")
-    library.write("pyproject.toml", "[project]\nname = 'scaling'\nversion = '1'\n")
-    library.write("scaling.py", "def scale(data):\n    return data\n")
-    library.write(".gitignore", "*.egg-info/\nbuild/\n__pycache__/\n")
-    library.commit()
-    pip_install(python, "--editable", str(library.path))
-    library.write("scaling.py", "# \u00fc\r\ndef scale(data):\n    return data / 16")
-    repo.write("train.py", TRAIN.replace("0.1", "0.5"))
-    repo.write("data.bin").write_bytes(bytes(range(256)))
-    repo.commit()
-    repo.write("train.py", TRAIN)
-    repo.write("helper.py", "def pick(target):\n    return target\n").chmod(0o755)
-    repo.write("data.bin").write_bytes(bytes(range(255, -1, -1)))
-    command = [python, str(repo.path / "train.py"), str(tmp_path / "runs/1")]
-    subprocess.run(command, cwd=tmp_path, env=clean_environment(), check=True)
-    record = read(tmp_path / "runs/1")
-    assert record["result"]["score"] > 0.9
-    assert names(record["outputs"]) == ["model.joblib"]
-    origin = record["package_origins"]["scaling"]
-    for number, (code, state) in enumerate(((repo, record["tracked_module"]), (library, origin))):
-        assert "git_patch_omitted" not in state
-        rebuilt = read_files(rebuild(code, state, tmp_path / f"new {number}"))
-        files = read_files(code.path)
-        assert rebuilt == {name: files[name] for name in files if ".egg-info" not in name}
 
 
 # ------------------------------------------------------------------------------
