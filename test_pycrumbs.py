@@ -246,8 +246,6 @@ def finish(called: Any) -> Any:
 
 
 EXAMPLES = """
-from pathlib import Path
-from pycrumbs import tracked
 @tracked(literal_directory=Path('/home/user/proj/'))
 def my_train_fun():
     # Do something...
@@ -255,8 +253,6 @@ def my_train_fun():
 # Record will be placed at /home/user/proj/my_train_fun_record.json
 my_train_fun()
 
-from pathlib import Path
-from pycrumbs import tracked
 @tracked(directory_parameter='model_output_dir')
 def my_train_fun(model_output_dir: Path):
     # Do something...
@@ -265,8 +261,6 @@ def my_train_fun(model_output_dir: Path):
 # /home/user/proj/my_model/my_train_fun_record.json
 my_train_fun(model_output_dir=Path('/home/user/proj/my_model'))
 
-from pathlib import Path
-from pycrumbs import tracked
 @tracked(
     literal_directory=Path('/home/user/proj/'),
     subdirectory_name_parameter='model_name'
@@ -278,8 +272,6 @@ def my_train_fun(model_name: str):
 # /home/user/proj/my_model/my_train_fun_record.json
 my_train_fun(model_name='my_model')
 
-from pathlib import Path
-from pycrumbs import tracked
 @tracked(
     literal_directory=Path('/home/user/proj/'),
     subdirectory_name_parameter='model_name',
@@ -294,8 +286,6 @@ def my_train_fun(model_name: str):
 my_train_fun(model_name='my_model')
 # prints my_model_2dddbaa6-620f-4aaa-9883-eb3557dbbdb2
 
-from pathlib import Path
-from pycrumbs import tracked
 @tracked(
     literal_directory=Path('/home/user/proj/'),
     include_uuid=True,
@@ -312,8 +302,6 @@ def my_train_fun(
 my_train_fun()
 # prints /home/user/proj_2dddbaa6-620f-4aaa-9883-eb3557dbbdb2
 
-from pathlib import Path
-from pycrumbs import tracked
 @tracked(
     literal_directory=Path('/home/user/proj/'),
     subdirectory_name_parameter='model_name',
@@ -331,9 +319,7 @@ my_train_fun(model_name='my_model')
 my_train_fun(model_name='my_model', seed=272428)
 # prints 272428
 
-from pathlib import Path
 import click
-from pycrumbs import tracked
 @click.command()
 @click.argument('model_name')
 @click.option('--seed', '-s', type=int, help='Random seed.')
@@ -356,7 +342,8 @@ def test_example_of_the_specification(repo: Repo, tmp_path: Path, example: str) 
     home = tmp_path / "home"
     (home / "proj").mkdir(parents=True)
     example = example.replace("/home/user", str(home))
-    repo.write("train.py", f"from __future__ import annotations\n{example}")  # for Python 3.9
+    imports = "from pathlib import Path\nfrom pycrumbs import tracked\n"
+    repo.write("train.py", f"from __future__ import annotations\n{imports}{example}")
     printed = repo.run("train.py").splitlines()
     (path,) = home.rglob("*.json")
     uuid = read(path)["uuid"]
@@ -807,20 +794,6 @@ def test_refused_of_every_kind(tmp_path: Path, kind: str) -> None:
     with pytest.raises(FileNotFoundError, match=rf"^\[Errno 2\] make.<locals>.{kind}\(\): cannot"):
         finish(function())
     assert (list_files(tmp_path), calls) == ([], [])
-
-
-@pytest.mark.parametrize("name", ["train.py", ""], ids=["no repository", "no file"])
-def test_refused_without_git(tmp_path: Path, name: str) -> None:
-    """Without a repository or a file nothing runs or is left; the error says what to do."""
-    source = "import pycrumbs\n@pycrumbs.tracked(literal_directory='new')\ndef train(): print(1)"
-    if name:
-        (tmp_path / name).write_text(f"{source}\ntrain()\n", encoding="utf-8")
-    done = run_python(*([name] if name else ["-c", f"{source}\ntrain()"]), cwd=tmp_path, status=1)
-    error = done.stderr.splitlines()[-1]
-    assert error.startswith("RuntimeError: cannot record the git state of '__main__'")
-    assert ("not a git repository" if name else "it isn't defined in a file") in error
-    assert error.endswith("or pass disable_git_tracking=True to tracked")
-    assert (done.stdout, list_files(tmp_path)) == ("", [name] if name else [])
 
 
 @pytest.mark.parametrize("kind", [str, Path])
@@ -3156,17 +3129,9 @@ DIRTY: list[Any] = [
     ("untracked, showUntrackedFiles", lambda r: (
         r.git("config", "status.showUntrackedFiles", "all"), r.write("new.py")), False),
     ("modified", lambda repo: repo.write("other.txt", "2\n"), True),
-    ("staged", lambda repo: (repo.write("other.txt", "2\n"), repo.git("add", "-A")), True),
     ("staged and taken back", lambda repo: (repo.write("other.txt", "2\n"), repo.git("add", "-A"),
         repo.write("other.txt", "1\n")), True),
-    ("new and staged", lambda repo: (repo.write("new.py"), repo.git("add", "-A")), True),
-    ("to be added", lambda repo: (repo.write("new.py"), repo.git("add", "-N", "new.py")), True),
-    ("deleted", lambda repo: (repo.path / "other.txt").unlink(), True),
     ("staged deletion", lambda repo: repo.git("rm", "-q", "--cached", "other.txt"), True),
-    ("renamed", lambda repo: repo.git("mv", "other.txt", "another.txt"), True),
-    ("mode", lambda repo: (repo.path / "other.txt").chmod(0o755), True),
-    ("a link instead", lambda repo: ((repo.path / "other.txt").unlink(),
-        (repo.path / "other.txt").symlink_to("m.py")), True),
 ]  # fmt: skip
 
 
@@ -3184,40 +3149,6 @@ def test_dirty(repo: Repo, source: Path, change: Any, dirty: bool) -> None:
         assert get_git_info(module_at(source))["git_is_dirty"] is False
 
 
-@pytest.fixture
-def outer(repo: Repo, source: Path, tmp_path: Path) -> Repo:
-    """A repository with `repo` as its submodule `sub`."""
-    outer = Repo(tmp_path / "outer")
-    outer.write("m.py", "x = 1\n")
-    outer.git("-c", "protocol.file.allow=always", "submodule", "add", str(repo.path), "sub")
-    outer.commit()
-    return outer
-
-
-@pytest.mark.parametrize(
-    ("command", "dirty", "config"),
-    [
-        ("true", False, ""),
-        ("touch untracked", False, ""),
-        ("git commit -q --allow-empty -m moved", True, ""),
-        ("git commit -q --allow-empty -m moved", True, "diff.ignoreSubmodules=all"),
-        ("echo 2 > other.txt", True, ""),
-        ("echo 2 > other.txt", True, "submodule.sub.ignore=all"),
-        ("rm other.txt", True, ""),
-    ],
-)
-@pytest.mark.slow
-def test_submodules(outer: Repo, command: str, dirty: bool, config: str) -> None:
-    """A submodule that moved or was modified makes the outer one dirty, untracked files don't."""
-    if config:
-        outer.git("config", *config.split("="))
-    subprocess.run(command, shell=True, cwd=outer.path / "sub", check=True, env=clean_environment(
-        GIT_AUTHOR_NAME="A", GIT_AUTHOR_EMAIL="a", GIT_COMMITTER_NAME="A", GIT_COMMITTER_EMAIL="a"
-    ))  # fmt: skip
-    state = git_state(outer.path / "m.py")
-    assert (state["git_working_dir"], state["git_is_dirty"]) == (str(outer.path), dirty)
-
-
 @pytest.mark.parametrize("ignored", [False, True])
 def test_repository_inside_another(repo: Repo, source: Path, ignored: bool) -> None:
     """The innermost repository is the source's, also where the outer one ignores its folder."""
@@ -3229,15 +3160,6 @@ def test_repository_inside_another(repo: Repo, source: Path, ignored: bool) -> N
     state = git_state(path)
     assert (state["git_working_dir"], state["git_commit_hash"]) == (str(inner.path), commit)
     assert state["git_is_dirty"] is False
-
-
-def test_source_in_a_submodule(outer: Repo, repo: Repo) -> None:
-    """The submodule's own state is recorded, not the outer repository's."""
-    outer.write("m.py", "x = 2\n")
-    state = git_state(outer.path / "sub" / "m.py")
-    assert state["git_working_dir"] == str(outer.path / "sub")
-    assert state["git_commit_hash"] == repo.git("rev-parse", "HEAD")
-    assert (state["git_is_dirty"], state["git_remotes"]) == (False, {"origin": str(repo.path)})
 
 
 @pytest.mark.parametrize(
@@ -3290,99 +3212,55 @@ work()
 # --- Where there is no state to tell
 
 
-def in_venv(repo: Repo) -> Path:
-    repo.write(".gitignore", ".venv/\n")
-    return repo.write(".venv/lib/site-packages/m.py")
+IGNORED = "the repository {top} ignores that file"
+OTHER_OWNER = r"""
+[ $(id -u) = 0 ] && exec chown 54321 . .git
+printf '#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec %s "$@"\n' $(command -v git) > ../bin/git
+chmod +x ../bin/git
+"""
+STATELESS = {  # shell commands, the source (made if they don't), and what is wrong with it
+    "no repository": ("", "../m.py", "not a git repository"),
+    ".venv linked out": (
+        "echo .venv/ > .gitignore; mkdir ../else; ln -s ../else .venv", ".venv/m.py",
+        "not a git repository",
+    ),
+    ".venv": ("echo .venv/ > .gitignore", ".venv/lib/site-packages/m.py", IGNORED),
+    ".venv ignores itself": ("mkdir .venv; echo '*' > .venv/.gitignore", ".venv/m.py", IGNORED),
+    "link to ignored": (
+        "echo .venv/ > .gitignore; mkdir .venv; touch .venv/m.py; ln -s .venv/m.py .; git add m.py",
+        "m.py", IGNORED,
+    ),
+    "info/exclude": ("echo '/m.*' > .git/info/exclude", "m.py", IGNORED),
+    "excludesFile": ("echo '*.py' > x; git config core.excludesFile $PWD/x", "m.py", IGNORED),
+    "in .git": ("", ".git/hooks/m.py", "this operation must be run in a work tree"),
+    "no HEAD": ("echo '[bad' > .git/HEAD", "m.py", "not a git repository"),
+    "bad config": ("echo '[bad' > .git/config", "m.py", "bad config line"),
+    "other owner": (OTHER_OWNER, "m.py", "detected dubious ownership in repository at '{top}'"),
+    "no git": ("", "m.py", "git could not be started: No such file or directory"),
+}  # fmt: skip
 
 
-def in_venv_that_ignores_itself(repo: Repo) -> Path:
-    repo.write(".venv/.gitignore", "*\n")
-    return repo.write(".venv/lib/site-packages/m.py")
+def place_source(repo: Repo, commands: str, name: str) -> Path:
+    """Run shell commands in a repository, and have a source there."""
+    subprocess.run(["sh", "-ec", commands], cwd=repo.path, check=True)
+    path = repo.path / name
+    return path if path.exists() else repo.write(name)
 
 
-def linked_to_ignored(repo: Repo) -> Path:
-    link = repo.path / "linked.py"
-    link.symlink_to(in_venv(repo))
-    repo.git("add", "linked.py")
-    return link
-
-
-def excluded(repo: Repo) -> Path:
-    repo.write(".git/info/exclude", "/m.*\n")
-    return repo.write("m.py")
-
-
-def globally_excluded(repo: Repo) -> Path:
-    repo.git("config", "core.excludesFile", str(repo.write("ignored", "*.py")))
-    return repo.write("m.py")
-
-
-def in_linked_venv(repo: Repo) -> Path:
-    repo.write(".gitignore", ".venv/\n")
-    outside = Repo(repo.path.parent / "elsewhere").write("m.py")
-    shutil.rmtree(outside.parent / ".git")
-    (repo.path / ".venv").symlink_to(outside.parent)
-    return repo.path / ".venv" / "m.py"
-
-
-def of_another_owner(repo: Repo) -> Path:
-    """Really another's where we are root; else git is told to think so."""
-    path = repo.write("m.py")
-    real, stub = shutil.which("git"), repo.path.parent / "bin" / "git"
-    stub.parent.mkdir()
-    if os.geteuid() == 0:
-        os.chown(repo.path, 54321, 54321)
-        os.chown(repo.path / ".git", 54321, 54321)
-        stub.symlink_to(real or "")
-    else:
-        stub.write_text(f'#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec "{real}" "$@"\n')
-        stub.chmod(0o755)
-    os.environ["PATH"] = f"{stub.parent}{os.pathsep}{os.environ['PATH']}"
-    return path
-
-
-def broken(repo: Repo, name: str) -> Path:
-    repo.write(name, "[bad")
-    return repo.write("m.py")
-
-
-def without_git(repo: Repo) -> Path:
-    os.environ["PATH"] = str(repo.path)
-    return repo.write("m.py")
-
-
-@pytest.mark.parametrize(
-    ("place", "problem"),
-    [
-        (lambda repo: repo.path.parent / "m.py", "not a git repository"),
-        (in_linked_venv, "not a git repository"),
-        (in_venv, "the repository {top} ignores that file"),
-        (in_venv_that_ignores_itself, "the repository {top} ignores that file"),
-        (linked_to_ignored, "the repository {top} ignores that file"),
-        (excluded, "the repository {top} ignores that file"),
-        (globally_excluded, "the repository {top} ignores that file"),
-        (lambda repo: repo.write(".git/hooks/m.py"), "this operation must be run in a work tree"),
-        (lambda repo: broken(repo, ".git/HEAD"), "not a git repository"),
-        (lambda repo: broken(repo, ".git/config"), "bad config line"),
-        (of_another_owner, "detected dubious ownership in repository at '{top}'"),
-        (without_git, "git could not be started: No such file or directory"),
-    ],
-    ids=["no repository", ".venv linked out", ".venv", ".venv ignores itself", "link to ignored",
-         "info/exclude", "excludesFile", "in .git", "no HEAD", "bad config", "other owner",
-         "no git"],
-)  # fmt: skip
-def test_no_git_state(
-    repo: Repo, place: Any, problem: str, monkeypatch: pytest.MonkeyPatch, out: Path
-) -> None:
+@pytest.mark.parametrize("name", STATELESS)
+def test_no_git_state(repo: Repo, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error gives the reason, in git's words where it is git's, and the way out."""
-    monkeypatch.setenv("PATH", os.environ["PATH"])
-    for name in ("HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(repo.path.parent))
+    (repo.path.parent / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{repo.path.parent}/bin{os.pathsep}{os.environ['PATH']}")
+    for variable in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(variable, str(repo.path.parent))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.delenv("SUDO_UID", raising=False)
     repo.commit()
-    path = place(repo)
-    path.exists() or path.write_text("")
+    *where, problem = STATELESS[name]
+    path = place_source(repo, *where)
+    if name == "no git":
+        monkeypatch.setenv("PATH", str(repo.path))
     with pytest.raises(RuntimeError) as caught:
         git_state(path)
     text = str(caught.value)
@@ -3392,34 +3270,26 @@ def test_no_git_state(
     assert text.endswith("or pass disable_git_tracking=True to tracked")
 
 
-def forced(repo: Repo) -> Path:
-    repo.write(".gitignore", "*.py\n")
-    path = repo.write("forced.py")
-    repo.git("add", "-f", "forced.py")
-    repo.commit()
-    return path
-
-
-def linked_from_venv(repo: Repo) -> Path:
-    link = in_venv(repo)
-    repo.commit()
-    link.unlink()
-    link.symlink_to(repo.path / "m.py")
-    return link
-
-
 @pytest.mark.parametrize(
-    "place",
+    ("commands", "name"),
     [
-        pytest.param(lambda repo: repo.write("new.py"), id="not added"),
-        pytest.param(lambda repo: repo.write("new/package/__init__.py"), id="in a new folder"),
-        pytest.param(forced, id="tracked, though a rule ignores it"),
-        pytest.param(linked_from_venv, id="tracked, linked from .venv"),
+        pytest.param("", "new.py", id="not added"),
+        pytest.param("", "new/package/__init__.py", id="in a new folder"),
+        pytest.param(
+            "echo '*.py' > .gitignore; touch a.py; git add -f a.py .gitignore; git commit -qm a",
+            "a.py",
+            id="tracked, though a rule ignores it",
+        ),
+        pytest.param(
+            "echo .venv/ > .gitignore; mkdir .venv; ln -s ../m.py .venv",
+            ".venv/m.py",
+            id="tracked, linked from .venv",
+        ),
     ],
 )
-def test_sources_that_are_not_ignored(repo: Repo, source: Path, place: Any) -> None:
+def test_sources_that_are_not_ignored(repo: Repo, source: Path, commands: str, name: str) -> None:
     """What git tracks, or would, has the repository's state."""
-    path = place(repo)
+    path = place_source(repo, commands, name)
     state = git_state(path)
     assert state["module_path"] == str(path)
     assert state["git_commit_hash"] == repo.git("rev-parse", "HEAD")
@@ -3428,14 +3298,21 @@ def test_sources_that_are_not_ignored(repo: Repo, source: Path, place: Any) -> N
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [(["-c", "{script}"], "__main__"), (["-"], "__main__"), (["exec.py"], "m"), (["app.zip"], "z")],
-    ids=["-c", "stdin", "exec", "zip"],
+    [
+        (["-c", "{script}"], "__main__"),
+        (["-"], "__main__"),
+        (["exec.py"], "m"),
+        (["app.zip"], "z"),
+        (["../loose.py"], "__main__"),
+    ],
+    ids=["-c", "stdin", "exec", "zip", "no repository"],
 )
 def test_functions_without_a_file(
     tmp_path: Path, repo: Repo, arguments: Sequence[str], name: str
 ) -> None:
-    """In a session, an exec or an archive: the error says so, names the way out, leaves nothing."""
+    """In a session, an archive, or no repository: the error says so and what to do, leaves nothing."""
     script = TRACKED_SCRIPT.replace("sys.argv[1]", "'out'")
+    (repo.path.parent / "loose.py").write_text(script)
     repo.write("exec.py", f"exec({script!r}, {{'__name__': 'm'}})")
     with zipfile.ZipFile(repo.path / "app.zip", "w") as archive:
         archive.writestr("__main__.py", "import z")
@@ -3445,7 +3322,10 @@ def test_functions_without_a_file(
         [sys.executable, *(argument.format(script=script) for argument in arguments)],
         cwd=repo.path, env=clean_environment(), input=script, capture_output=True, text=True,
     )  # fmt: skip
-    assert f"RuntimeError: cannot record the git state of {name!r}: it isn't " in done.stderr
+    problem = r"\(.*\): not a git repo" if "loose" in str(arguments) else ": it isn't "
+    assert re.search(
+        f"RuntimeError: cannot record the git state of {name!r} ?{problem}", done.stderr
+    )
     assert "or pass disable_git_tracking=True to tracked" in done.stderr
     assert not (repo.path / "out").exists()
 
@@ -3478,71 +3358,6 @@ def test_inside_a_hook(repo: Repo, tmp_path: Path, own: bool) -> None:
     state = read(out)["tracked_module"]
     assert state["git_commit_hash"] == commit
     assert (state["git_working_dir"], state["git_is_dirty"]) == (str(repo.path), own)
-
-
-@pytest.fixture
-def busy(outer: Repo, repo: Repo) -> Repo:
-    """A repository with several kinds of changes in it, and a submodule that moved."""
-    outer.write("old.txt", "some text\n" * 9)
-    outer.write("gone.txt", "1\n")
-    outer.commit()
-    outer.git("mv", "old.txt", "new.txt")
-    outer.write("staged.txt", "1\n")
-    outer.git("add", "staged.txt")
-    (outer.path / "gone.txt").unlink()
-    commit = ("commit", "-q", "--allow-empty", "-m", "moved")
-    outer.git("-C", "sub", "-c", "user.name=A", "-c", "user.email=a", *commit)
-    return outer
-
-
-def test_programs_of_a_repository_are_not_run(busy: Repo, tmp_path: Path) -> None:
-    """No hook, monitor, diff or filter program; also no hook or monitor of a submodule."""
-    expected = git_state(busy.path / "m.py")
-    canary = tmp_path / "canary"
-    program = tmp_path / "program"
-    program.write_text(f'#!/bin/sh\necho "$0" "$@" >> "{canary}"\ncat\n')
-    program.chmod(0o755)
-    for git_dir in (busy.path / ".git", busy.path / ".git" / "modules" / "sub"):
-        for hook in ("post-index-change", "fsmonitor-watchman", "query-watchman", "post-checkout"):
-            (git_dir / "hooks" / hook).symlink_to(program)
-        settings = ["core.fsmonitor", "core.hooksPath", "diff.external", "diff.x.command"]
-        settings += ["diff.x.textconv", "core.pager", "core.sshCommand", "core.askPass"]
-        if git_dir.name == ".git":
-            settings += ["filter.x.clean", "filter.x.smudge", "filter.x.process"]
-        for key in settings:
-            value = git_dir / "hooks" if key == "core.hooksPath" else program
-            busy.git("config", "--file", str(git_dir / "config"), key, str(value))
-    busy.write(".git/info/attributes", "* diff=x filter=x\n")
-    for path in (busy.path / "m.py", busy.path / "sub" / "m.py"):
-        os.utime(path, (1, 1))
-    assert git_state(busy.path / "m.py") == expected
-    assert not canary.exists() or canary.read_text() == ""
-
-
-def snapshot(folder: Path) -> dict[str, tuple[int, str]]:
-    """The time and content of everything below a folder."""
-    return {
-        str(path): (
-            path.lstat().st_mtime_ns,
-            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
-        )
-        for path in [folder, *folder.rglob("*")]
-    }
-
-
-def test_the_repository_is_only_read(busy: Repo, tmp_path: Path) -> None:
-    """Not a byte, a time or a name changes in .git, although the index could be refreshed."""
-    busy.write("work.py", "import helper\n" + TRACKED_SCRIPT)
-    busy.write("helper.py", "x = 1\n")
-    os.utime(busy.path / "m.py", (1, 1))
-    os.utime(busy.path / "sub" / "m.py", (1, 1))
-    before = snapshot(busy.path / ".git")
-    assert git_state(busy.path / "m.py")["git_is_dirty"] is True
-    busy.run("work.py", str(tmp_path / "out"))
-    assert "+++ b/helper.py" in read(tmp_path / "out")["tracked_module"]["git_patch"]
-    assert snapshot(busy.path / ".git") == before
-    busy.git("status")
-    assert snapshot(busy.path / ".git") != before, "the index was not worth refreshing"
 
 
 # ------------------------------------------------------------------------------
@@ -4308,7 +4123,7 @@ HOSTILE = {
     "shape is no tuple": (hostile(object, shape=5, __repr__=lambda self: "me")(), "me"),
     "shape raises": (hostile(object, shape=property(fail), __array__=1)(), "<m.Hostile: RuntimeError: no>"),
     "type without a hash": (
-        type("Meta", (type,), {"__eq__": fail, "__hash__": None})(
+        type("Meta", (type,), {"__eq__": lambda a, b: a is b, "__hash__": None})(
             "Thing", (), {"__repr__": lambda self: "me"}
         )(),
         "me",
@@ -4863,12 +4678,7 @@ def test_no_secret_in_a_line_of_source(tmp_path: Path, line: str) -> None:
         def act():
     """
     source.write_text(f"{textwrap.dedent(prelude)}\n    {line.replace('{}', SECRET)}\n")
-    spec = importlib.util.spec_from_file_location("module", source)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert_clean(writes_of(tmp_path, act=module.act)[1], {SECRET: line})
+    assert_clean(writes_of(tmp_path, act=load(source).act)[1], {SECRET: line})
     assert "in act" in str(read(tmp_path)["error"]["traceback"])
 
 
@@ -5365,6 +5175,7 @@ SETTINGS: dict[str, dict[str, str]] = {  # CANARY is a program that leaves a mar
     "carriage returns in": {"core.autocrlf": "input", "core.safecrlf": "warn"},
     "carriage returns out": {"core.eol": "crlf"},
     "editors": {"core.editor": "CANARY", "core.askPass": "CANARY", "diff.tool": "CANARY"},
+    "transports": {"core.sshCommand": "CANARY", "core.gitProxy": "CANARY"},
 }
 ATTRIBUTES = {
     "all binary": "* -diff",
@@ -5421,6 +5232,7 @@ def be_hostile(repo: Repo, tmp_path: Path, settings: dict[str, str], attributes:
     hooks.mkdir()
     for hook in ("post-index-change", "post-checkout", "reference-transaction", "pre-commit"):
         shutil.copy(canary, hooks / hook)
+        shutil.copy(canary, repo.path / ".git/hooks" / hook)
     values = {"CANARY": str(canary), "!CANARY": f"!{canary}"}
     values.update(HOOKS=str(hooks), ORDER=str(order))
     for key, value in settings.items():
@@ -5531,6 +5343,7 @@ def test_patch_is_exact(repo: Repo, tmp_path: Path, name: str) -> None:
         if files is odd.old:
             repo.commit()
     module = record_of(repo, tmp_path / "out")["tracked_module"]
+    assert module["git_is_dirty"] is True
     check_rebuilt(repo, module, tmp_path / "new", **odd.left_out)
 
 
@@ -5586,6 +5399,16 @@ def test_patch_is_exact_under_any_environment(
         module = record_of(dirty, tmp_path / "out")["tracked_module"]
     assert not mark.exists()
     check_rebuilt(dirty, module, tmp_path / "rebuilt")
+
+
+def test_the_repository_is_only_read(dirty: Repo, tmp_path: Path) -> None:
+    """Not a byte, a time or a name changes in .git, although the index could be refreshed."""
+    os.utime(dirty.path / "train.py", (1, 1))
+    before = read_storage(dirty.path / ".git")
+    record_of(dirty, tmp_path / "out")
+    assert read_storage(dirty.path / ".git") == before
+    dirty.git("status")
+    assert read_storage(dirty.path / ".git") != before, "the index was not worth refreshing"
 
 
 def test_jq_and_git_apply_rebuild_the_tree(tmp_path: Path, dirty: Repo) -> None:
@@ -5658,20 +5481,40 @@ def test_submodule_on_another_commit(with_submodules: Repo, tmp_path: Path) -> N
     assert (folder / "train.py").read_text(encoding="utf-8") == "def train(): return 1"
 
 
-@pytest.mark.parametrize("change", ["lib.py", "new.txt", "new.py"])
+@pytest.mark.parametrize(
+    ("command", "dirty", "said"),
+    [
+        ("touch new.txt", False, None),
+        ("echo A = 3 > lib.py", True, "what is uncommitted inside the submodule kept"),
+        ("rm lib.py", True, "what is uncommitted inside the submodule kept"),
+        ("echo A = 3 > new.py", False, "what is uncommitted inside the submodule kept"),
+        (
+            "git commit -q --allow-empty -m 2",
+            True,
+            "the submodule kept (its commit is in the patch,",
+        ),
+    ],
+)
+@pytest.mark.parametrize("config", ["", "diff.ignoreSubmodules", "submodule.kept.ignore"])
 @pytest.mark.slow
 def test_submodule_with_changes(
-    with_submodules: Repo, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    with_submodules: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    command: str, dirty: bool, said: str | None, config: str,
+) -> None:  # fmt: skip
     """What is uncommitted inside a submodule is said; of untracked files, those that ran."""
-    path = with_submodules.write(f"kept/{change}", "A = 3")
-    if change == "new.py":
-        monkeypatch.setitem(sys.modules, "new", load(path))
+    kept = Repo(with_submodules.path / "kept")
+    subprocess.run(command, shell=True, cwd=kept.path, check=True)
+    if config:
+        with_submodules.git("config", config, "all")
+    if "new.py" in command:
+        monkeypatch.setitem(sys.modules, "new", load(kept.path / "new.py"))
     module = record_of(with_submodules, tmp_path / "out")["tracked_module"]
-    said = "left out: what is uncommitted inside the submodule kept"
-    assert module["git_is_dirty"] == (change == "lib.py")
-    assert module.get("git_patch_omitted") == (None if change == "new.txt" else said)
-    assert "git_patch" not in module
+    assert module["git_is_dirty"] is dirty
+    assert module.get("git_patch_omitted", "").startswith(f"left out: {said}" if said else "")
+    assert ("git_patch_omitted" in module) is bool(said)
+    state = git_state(kept.path / "lib.py")
+    assert state["git_working_dir"] == str(kept.path)
+    assert state["git_commit_hash"] == kept.git("rev-parse", "HEAD")
 
 
 def test_submodule_that_git_refuses(with_submodules: Repo, tmp_path: Path) -> None:
@@ -6268,19 +6111,6 @@ def test_editable_library_that_is_dirty(
     check_rebuilt(library, origin, tmp_path / "new")
 
 
-def test_package_from_a_version_control_system(origins: Any, on_path: Path) -> None:
-    """Its URL, without credentials, and its commit, as pip noted them."""
-    vcs = {"vcs": "git", "commit_id": "abc", "requested_revision": "main"}
-    url = "https://me:secret@example.com/lib.git"
-    leave_package(on_path, "lib", {"url": url, "vcs_info": vcs, "subdirectory": "py"})
-    archive = {"url": "https://example.com/a.zip", "archive_info": {"hash": "sha256=1"}}
-    leave_package(on_path, "zipped", archive)
-    found = origins()
-    url = "https://<redacted>@example.com/lib.git"
-    assert found["lib"] == {"url": url, "vcs": "git", "commit": "abc", "subdirectory": "py"}
-    assert found["zipped"] == {"url": "https://example.com/a.zip", "hash": "sha256=1"}
-
-
 def test_two_packages_of_one_repository(origins: Any, on_path: Path, tmp_path: Path) -> None:
     """Their patch is there once."""
     library = Repo(tmp_path / "library")
@@ -6340,38 +6170,45 @@ def test_editable_package_that_git_refuses(origins: Any, on_path: Path, tmp_path
     assert "not a git repository: /nowhere" in state
 
 
-ARCHIVES = {  # archive_info (PEP 610), and the hash that is recorded
-    "older": ({"hash": "md5=12"}, "md5=12"),
-    "newer": ({"hashes": {"sha256": "ab"}}, "sha256=ab"),
-    "both": ({"hash": "md5=12", "hashes": {"md5": "12", "sha256": "ab"}}, "sha256=ab"),
-    "another kind": ({"hashes": {"sha512": "cd"}}, "sha512=cd"),
-    "none": ({"hashes": {}}, None),
-}
+URL = "https://example.com/a.zip"
+DIRECT_URLS: dict[str, tuple[Any, Any]] = {  # what an installer left, what is recorded
+    "a repository": (
+        {
+            "url": "https://me:secret@example.com/lib.git", "subdirectory": "py",
+            "vcs_info": {"vcs": "git", "commit_id": "abc", "requested_revision": "main"},
+        },
+        {
+            "url": "https://<redacted>@example.com/lib.git", "vcs": "git", "commit": "abc",
+            "subdirectory": "py",
+        },
+    ),
+    "older": ({"url": URL, "archive_info": {"hash": "md5=12"}}, {"url": URL, "hash": "md5=12"}),
+    "newer": (
+        {"url": URL, "archive_info": {"hash": "md5=12", "hashes": {"md5": "12", "sha256": "ab"}}},
+        {"url": URL, "hash": "sha256=ab"},
+    ),
+    "another kind": (
+        {"url": URL, "archive_info": {"hashes": {"sha512": "cd"}}}, {"url": URL, "hash": "sha512=cd"},
+    ),
+    "no hash": ({"url": URL, "archive_info": {"hashes": {}}}, {"url": URL}),
+    "no JSON": ("{", None),
+    "a list": ("[1]", None),
+    "wrong types": ({"url": 5, "vcs_info": "x", "dir_info": [], "archive_info": None}, None),
+    "an odd URL": (
+        {"url": "file://[", "dir_info": {"editable": True}}, {"url": "file://[", "editable": True},
+    ),
+    "empty": ({}, None),
+}  # fmt: skip
 
 
-def test_archives(origins: Any, on_path: Path) -> None:
-    """The hash of a package's archive, in both of its forms."""
-    for number, (info, _) in enumerate(ARCHIVES.values()):
-        leave_package(on_path, f"lib{number}", {"url": "https://x/a.zip", "archive_info": info})
-    found = origins()
-    hashes = [found[f"lib{number}"].get("hash") for number in range(len(ARCHIVES))]
-    assert hashes == [told for _, told in ARCHIVES.values()]
-
-
-BROKEN = {
-    "no JSON": "{",
-    "a list": "[1]",
-    "wrong types": {"url": 5, "vcs_info": "x", "dir_info": [], "archive_info": None},
-    "an odd URL": {"url": "file://[", "dir_info": {"editable": True}},
-    "empty": {},
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_direct_url(origins: Any, on_path: Path, name: str) -> None:
-    """What another tool left broken doesn't stop a run."""
-    leave_package(on_path, "lib", BROKEN[name])
-    assert "git_commit_hash" not in origins().get("lib", {})
+@pytest.mark.parametrize("name", DIRECT_URLS)
+def test_packages_that_come_from_elsewhere(origins: Any, on_path: Path, name: str) -> None:
+    """URL and commit or hash as they were noted; what another tool left broken stops no run."""
+    left, told = DIRECT_URLS[name]
+    leave_package(on_path, "lib", left)
+    origin = origins().get("lib", {})
+    assert "git_commit_hash" not in origin
+    assert told is None or origin == told
 
 
 @pytest.mark.integration
