@@ -468,6 +468,128 @@ def test_times_of_a_record(out: Path) -> None:
     assert re.fullmatch(r"0:0\d:\d\d(\.\d{6})?", timing["run_time"])
 
 
+WRITES_ALL = """
+import signal, sys
+from pathlib import Path
+import helper
+from pycrumbs import tracked
+
+@tracked(directory_parameter="out", seed_parameter="seed", input_parameters=["data"],
+         extra_modules=["helper"], capture_files=True, create_parents=True)
+def work(out, what="", data=("data.txt", "lib"), point=1j, seed=None):
+    Path(out, "made.txt").write_text(Path("notes.txt").read_text())
+    for number in range(10_001 * (what == "many")):
+        Path(out, str(number)).touch()
+    if what == "nest":
+        work(f"{out}/inner")
+    if what == "end":
+        signal.raise_signal(signal.SIGTERM)
+    return {"loss": 1 / (what != "fail")}
+
+if "edit" in sys.argv:
+    Path(__file__).write_text(Path(__file__).read_text() + "#")
+work(*sys.argv[1:])
+"""
+# What only images, and file systems without locks, have in their records; and what reading adds.
+RARE_KEYS = {("", "chain_lock"), ("environment", "git_hash_at_docker_build")}
+ADDED_KEYS = {("", "record_path"), ("", "record_number")}
+NAMES_OF_THEIR_OWN = re.compile(
+    r"called_function\.\w*parameter\w*|result|package_\w+|extra_tracked_modules|environment\.env.*"
+)
+
+
+class Noting(dict):  # type: ignore[type-arg]
+    """A part of a record that notes which keys it is asked for, with the path to itself."""
+
+    def __init__(self, part: Any, path: str, asked: Any) -> None:
+        super().__init__({k: watch_keys(v, f"{path}.{k}", asked) for k, v in part.items()})
+        self.note = lambda key: asked.add((path[1:], key))
+
+    def __getitem__(self, key: Any) -> Any:
+        self.note(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: Any) -> bool:
+        self.note(key)
+        return super().__contains__(key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self.note(key)
+        return super().get(key, default)
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        self.note(key)
+        return super().pop(key, *default)
+
+
+def watch_keys(value: Any, path: str, asked: Any) -> Any:
+    """The same value, whose dictionaries note what they are asked for."""
+    if isinstance(value, list):
+        return [watch_keys(item, path, asked) for item in value]
+    return Noting(value, path, asked) if isinstance(value, dict) else value
+
+
+def find_keys(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The keys of a record, each with the path to where it is."""
+    for item in value if isinstance(value, list) else [value]:
+        for key, part in item.items() if isinstance(item, dict) else ():
+            yield path[1:], key
+            yield from find_keys(part, f"{path}.{key}")
+
+
+def sort_keys(pairs: Any) -> set[tuple[str, str]]:
+    """Without those that are names of arguments, packages, variables; a state of code is one."""
+    states = re.compile(r"^(?:package_origins|extra_tracked_modules)\.[^.]+|^tracked_module")
+    return {(states.sub("code", p), key) for p, key in pairs if not NAMES_OF_THEIR_OWN.fullmatch(p)}
+
+
+@pytest.mark.slow
+def test_what_readers_ask_for_is_written(
+    repo: Repo, on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nvidia_smi: Any
+) -> None:
+    """Each key occurs in the record of a run as people make them, or in one of 0.4's."""
+    nvidia_smi(printing(TWO_GPUS))
+    monkeypatch.chdir(repo.path)
+    for name in ("work.py", "helper.py", "notes.txt", "data.txt", "lib/.git/x", ".gitignore"):
+        repo.write(name, {"work.py": WRITES_ALL, ".gitignore": "runs"}.get(name, "A = 1\n"))
+    repo.commit()
+    repo.write("helper.py", "A = 2\n")
+    Repo(tmp_path / "library").commit()
+    leave_package(on_path, "lib", editable(tmp_path / "library"))
+    for number, (left, _) in enumerate(DIRECT_URLS.values()):
+        leave_package(on_path, f"lib{number}", left)
+
+    def run(line: str, status: int = 0, **more: str) -> None:
+        path = f"{HERE}{os.pathsep}{on_path}"
+        run_python(*line.split(), cwd=repo.path, status=status, env={"PYTHONPATH": path, **more})
+
+    run("work.py runs/plain")
+    run("work.py runs/nest nest")
+    run("work.py runs/many many")
+    run("work.py runs/fail fail", 1)
+    run("work.py runs/end end", -15)
+    run("work.py runs/rank", RANK="1", WORLD_SIZE="4", LOCAL_RANK="1", MASTER_ADDR="x")
+    run(f"{pycrumbs.__file__} run -o runs/run helper.py")
+    run(f"{pycrumbs.__file__} rerun --yes -o runs/again runs/plain")
+    repo.write("notes.txt", "password = 'hunter2hunter2'")
+    run("work.py runs/edit edit")
+    paths = [str(path) for path in Path("runs").rglob("*.json")]
+    records = [json.loads(RECORD_0_4), *map(read, paths)]
+    asked: set[tuple[str, str]] = set()
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda *a, **k: watch_keys(loads(*a, **k), "", asked))
+    options = ["show", "show --patch", "show --requirements", "show --checksums", "show --json"]
+    for path in paths:
+        for line in (*options, "verify", "trace", "diff runs/nest", "rerun"):
+            pycrumbs.main([*line.split(), path])
+        # The command line copies the outermost part; Python's functions take it as it is.
+        given = watch_keys(read(path), "", asked)
+        pycrumbs.verify_record(given), pycrumbs.diff_records(given, given)
+    pycrumbs.main(["log", "runs"])
+    assert len(asked) > 100
+    assert sort_keys(asked) <= sort_keys(find_keys(records)) | RARE_KEYS | ADDED_KEYS
+
+
 # ------------------------------------------------------------------------------
 # Code written for 0.4
 # ------------------------------------------------------------------------------
