@@ -647,15 +647,12 @@ def test_git_info(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
         get_git_info(module)
 
 
-@pytest.mark.parametrize(
-    ("module", "error", "message"),
-    [
-        ("sys", RuntimeError, r"'sys': it isn't defined in a file \(but in an interactive"),
-        (types.ModuleType("m"), RuntimeError, r"of 'm': it isn't defined in a file \(but"),
-        ("loose", RuntimeError, "'loose' .*: not a git repository .* disable_git_tracking=True"),
-        ("no_such_mod", ModuleNotFoundError, "cannot record the git state of 'no_such_mod'"),
-    ],
-)
+@pytest.mark.parametrize(("module", "error", "message"), [
+    ("sys", RuntimeError, r"'sys': it isn't defined in a file \(but in an interactive"),
+    (types.ModuleType("m"), RuntimeError, r"of 'm': it isn't defined in a file \(but"),
+    ("loose", RuntimeError, "'loose' .*: not a git repository .* disable_git_tracking=True"),
+    ("no_such_mod", ModuleNotFoundError, "cannot record the git state of 'no_such_mod'"),
+])  # fmt: skip
 def test_no_git_info(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -932,16 +929,11 @@ def test_literal_directory(
 
 @pytest.mark.parametrize("kind", [str, Path])
 @pytest.mark.parametrize("sub", [None, "name"])
-@pytest.mark.parametrize(
-    ("function", "names"),
-    [
-        (lambda out, name="sub": None, ()),
-        (lambda out, name="sub", /: None, ()),
-        (lambda *, out, name="sub": None, ("out",)),
-        (lambda out="OUT", name="sub": None, None),
-    ],
-    ids=["any", "by position", "by keyword", "by default"],
-)
+@pytest.mark.parametrize(("function", "names"), [
+    (lambda out, name="sub": None, ()), (lambda out, name="sub", /: None, ()),
+    (lambda *, out, name="sub": None, ("out",)),
+    (lambda out="OUT", name="sub": None, None),
+], ids=["any", "by position", "by keyword", "by default"])  # fmt: skip
 def test_directory_parameters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, sub: Any, function: Any, names: Any
 ) -> None:
@@ -971,25 +963,17 @@ INJECTED = {"directory_injection_parameter": "d"}
 
 
 @pytest.mark.parametrize("option", ["include_uuid", "include_timestamp"])
-@pytest.mark.parametrize(
-    ("options", "given", "received"),
-    [
-        (OUT, {"out": "new"}, {"out": "TMP/new_X"}),
-        (OUT, {"out": Path("new")}, {"out": Path("TMP/new_X")}),
-        (SUB, {"name": "a"}, {"name": "a_X"}),
-        (SUB, {"name": Path("a")}, {"name": Path("a_X")}),
-        (SUB, {"name": "a/b"}, {"name": "a/b_X"}),
-        (SUB, {"name": "a/"}, {"name": "a_X"}),
-        (
-            {**OUT, "subdirectory_name_parameter": "name"},
-            {"out": "o", "name": "a"},
-            {"name": "a_X"},
-        ),
-        ({**SUB, **INJECTED}, {"name": "a"}, {"d": Path("TMP/new/a_X")}),
-        ({**OUT, **INJECTED}, {"out": "o/"}, {"d": Path("TMP/o_X")}),
-        ({"literal_directory": "new/", **INJECTED}, {}, {"d": Path("TMP/new_X")}),
-    ],
-)
+@pytest.mark.parametrize(("options", "given", "received"), [
+    (OUT, {"out": "new"}, {"out": "TMP/new_X"}),
+    (OUT, {"out": Path("new")}, {"out": Path("TMP/new_X")}),
+    (SUB, {"name": "a"}, {"name": "a_X"}),
+    (SUB, {"name": Path("a")}, {"name": Path("a_X")}),
+    (SUB, {"name": "a/b"}, {"name": "a/b_X"}), (SUB, {"name": "a/"}, {"name": "a_X"}),
+    ({**OUT, "subdirectory_name_parameter": "name"}, {"out": "o", "name": "a"}, {"name": "a_X"}),
+    ({**SUB, **INJECTED}, {"name": "a"}, {"d": Path("TMP/new/a_X")}),
+    ({**OUT, **INJECTED}, {"out": "o/"}, {"d": Path("TMP/o_X")}),
+    ({"literal_directory": "new/", **INJECTED}, {}, {"d": Path("TMP/new_X")}),
+])  # fmt: skip
 def test_suffix(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -1011,22 +995,14 @@ def test_suffix(
     assert path.parent.name.endswith(f"_{suffix}")
 
 
-@pytest.mark.parametrize(
-    ("function", "args", "kwargs"),
-    [
-        (lambda d: d, (), {}),
-        (lambda d: d, ("given",), {}),
-        (lambda d: d, (), {"d": "given"}),
-        (lambda d, x: d, (), {"x": 1}),
-        (lambda x, d: d, (1,), {}),
-        (lambda x, d: d, (), {"x": 1}),
-        (lambda x, d, /: d, (1,), {}),
-        (lambda x, d, /: d, (1, "given"), {}),
-        (lambda *, d, x=0: d, (), {"x": 1}),
-        (lambda x=0, d="default": d, (), {}),
-        (lambda d, /, *rest, **more: d, (), {"y": 1}),
-    ],
-)
+@pytest.mark.parametrize(("function", "args", "kwargs"), [
+    (lambda d: d, (), {}), (lambda d: d, ("given",), {}),
+    (lambda d: d, (), {"d": "given"}), (lambda d, x: d, (), {"x": 1}),
+    (lambda x, d: d, (1,), {}), (lambda x, d: d, (), {"x": 1}),
+    (lambda x, d, /: d, (1,), {}), (lambda x, d, /: d, (1, "given"), {}),
+    (lambda *, d, x=0: d, (), {"x": 1}), (lambda x=0, d="default": d, (), {}),
+    (lambda d, /, *rest, **more: d, (), {"y": 1}),
+])  # fmt: skip
 def test_injected_directory(out: Path, function: Any, args: Any, kwargs: Any) -> None:
     """It is a Path, and the caller may leave it out."""
     tracked_function: Any = quick(literal_directory=str(out), **INJECTED)(function)
@@ -1139,13 +1115,10 @@ def test_a_strict_git_is_all_that_is_asked_again(
     assert (tmp_path / "asked").read_text() == "\n"
 
 
-@pytest.mark.parametrize(
-    ("option", "key"),
-    [
-        ("include_package_inventory", "package_inventory"),
-        ("disable_git_tracking", "tracked_module"),
-    ],
-)
+@pytest.mark.parametrize(("option", "key"), [
+    ("include_package_inventory", "package_inventory"),
+    ("disable_git_tracking", "tracked_module"),
+])  # fmt: skip
 def test_evidence_left_out(repo: Repo, out: Path, option: str, key: str) -> None:
     """What isn't wanted isn't in the record; the rest is."""
     value = option == "disable_git_tracking"
@@ -1274,23 +1247,15 @@ def takes_all(a: Any, /, b: Any, c: Any = 3, *rest: Any, d: Any, e: Any = 5, **m
 TAKEN = {"a": 1, "b": 2, "c": 3, "rest": [], "d": 4, "e": 5, "more": {}}
 
 
-@pytest.mark.parametrize(
-    ("function", "args", "kwargs", "parameters"),
-    [
-        (takes_all, (1, 2), {"d": 4}, TAKEN),
-        (takes_all, (1,), {"b": 2, "d": 4, "e": 0}, {**TAKEN, "e": 0}),
-        (
-            takes_all,
-            (1, 2, 3, 8, 9),
-            {"d": 4, "a": 6, "self": 7},
-            {**TAKEN, "rest": [8, 9], "more": {"a": 6, "self": 7}},
-        ),
-        (lambda *a, **k: (a, k), (1,), {"a": 2}, {"a": [1], "k": {"a": 2}}),
-        (lambda: None, (), {}, {}),
-        (lambda x=[]: x, (), {}, {"x": []}),
-        (lambda self, tracker, run: self, (1, 2, 3), {}, {"self": 1, "tracker": 2, "run": 3}),
-    ],
-)
+@pytest.mark.parametrize(("function", "args", "kwargs", "parameters"), [
+    (takes_all, (1, 2), {"d": 4}, TAKEN),
+    (takes_all, (1,), {"b": 2, "d": 4, "e": 0}, {**TAKEN, "e": 0}),
+    (takes_all, (1, 2, 3, 8, 9), {"d": 4, "a": 6, "self": 7}, {**TAKEN, "rest": [8, 9],
+     "more": {"a": 6, "self": 7}}),
+    (lambda *a, **k: (a, k), (1,), {"a": 2}, {"a": [1], "k": {"a": 2}}),
+    (lambda: None, (), {}, {}), (lambda x=[]: x, (), {}, {"x": []}),
+    (lambda self, tracker, run: self, (1, 2, 3), {}, {"self": 1, "tracker": 2, "run": 3}),
+])  # fmt: skip
 def test_arguments(out: Path, function: Any, args: Any, kwargs: Any, parameters: Any) -> None:
     """They reach the function as they would without the decorator, and the record."""
     assert quick(literal_directory=out)(function)(*args, **kwargs) == function(*args, **kwargs)
@@ -1377,19 +1342,11 @@ class SmallModel(Model):
     """Inherits them."""
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("method", object),
-        ("coroutine", object),
-        ("generator", object),
-        ("static_above", staticmethod),
-        ("static_below", staticmethod),
-        ("class_above", classmethod),
-        ("class_below", classmethod),
-        ("__call__", object),
-    ],
-)
+@pytest.mark.parametrize(("name", "kind"), [
+    ("method", object), ("coroutine", object), ("generator", object),
+    ("static_above", staticmethod), ("static_below", staticmethod),
+    ("class_above", classmethod), ("class_below", classmethod), ("__call__", object),
+])  # fmt: skip
 def test_methods(out: Path, name: str, kind: type) -> None:
     """Methods of every kind work on instances of subclasses; the record names the class."""
     model = SmallModel()
@@ -1435,11 +1392,9 @@ def test_below_another_decorator(out: Path, kind: str) -> None:
     assert read(out)["called_function"]["name"] == kind
 
 
-@pytest.mark.parametrize(
-    "function",
-    [lambda *_: None, functools.partial(slice), slice, print],
-    ids=["function", "partial", "class", "builtin"],
-)
+@pytest.mark.parametrize("function", [
+    lambda *_: None, functools.partial(slice), slice, print,
+], ids=["function", "partial", "class", "builtin"])  # fmt: skip
 def test_above_another_decorator(out: Path, function: Any) -> None:
     """What another decorator made of a function can be tracked, if that is a function."""
     logged = log_calls(function)
@@ -1509,20 +1464,15 @@ def test_typer(out: Path) -> None:
     assert "Train a model." in TyperRunner().invoke(app, ["--help"]).output
 
 
-@pytest.mark.parametrize(
-    ("thing", "name"),
-    [
-        (Model, "type 'Model'"),
-        (click.command(name="train")(lambda: None), "Command 'train'"),
-        (functools.partial(takes_all), "partial 'functools.partial"),
-        (functools.lru_cache(takes_all), "_lru_cache_wrapper 'takes_all'"),
-        (len, "builtin_function_or_method 'len'"),
-        (SmallModel(), "SmallModel '<"),
-        (property(log_calls), "property '"),
-        (None, "NoneType 'None'"),
-        (staticmethod(len), "builtin_function_or_method 'len'"),
-    ],
-)
+@pytest.mark.parametrize(("thing", "name"), [
+    (Model, "type 'Model'"),
+    (click.command(name="train")(lambda: None), "Command 'train'"),
+    (functools.partial(takes_all), "partial 'functools.partial"),
+    (functools.lru_cache(takes_all), "_lru_cache_wrapper 'takes_all'"),
+    (len, "builtin_function_or_method 'len'"), (SmallModel(), "SmallModel '<"),
+    (property(log_calls), "property '"), (None, "NoneType 'None'"),
+    (staticmethod(len), "builtin_function_or_method 'len'"),
+])  # fmt: skip
 def test_not_a_function(out: Path, thing: Any, name: str) -> None:
     """What isn't a function can't be tracked; the message says where `tracked` belongs."""
     with pytest.raises(TypeError) as caught:
@@ -2318,16 +2268,11 @@ def test_cancelled_task(out: Path) -> None:
     assert record["error"]["type"] == "asyncio.exceptions.CancelledError"
 
 
-@pytest.mark.parametrize(
-    ("ending", "exit_status", "status"),
-    [
-        ("return", 0, "completed"),
-        ("sys.exit(0)", 0, "completed"),
-        ("sys.exit(3)", 3, "failed"),
-        ("raise ValueError", 1, "failed"),
-        ("signal.raise_signal(signal.SIGINT)", -2, "interrupted"),
-    ],
-)
+@pytest.mark.parametrize(("ending", "exit_status", "status"), [
+    ("return", 0, "completed"), ("sys.exit(0)", 0, "completed"),
+    ("sys.exit(3)", 3, "failed"), ("raise ValueError", 1, "failed"),
+    ("signal.raise_signal(signal.SIGINT)", -2, "interrupted"),
+])  # fmt: skip
 def test_exit_status(tmp_path: Path, ending: str, exit_status: int, status: str) -> None:
     """The process ends as it would without the decorator."""
     script = f"""
@@ -2858,22 +2803,17 @@ threads = [threading.Thread(target=work) for _ in range(8)]
 """
 
 
-@pytest.mark.parametrize(
-    ("before", "within"),
-    [
-        pytest.param("import numpy", NUMPY, id="imported before"),
-        pytest.param("import numpy.random", NUMPY, id="imported before, wholly"),
-        pytest.param("", NUMPY, id="imported within"),
-        pytest.param("", "from numpy.random import rand\nreturn rand(3).tolist()", id="a name"),
-        pytest.param("", "importlib.util.find_spec('numpy.random')\n" + NUMPY, id="find_spec"),
-        pytest.param("", FAIL_ONCE + NUMPY, id="an import that failed"),
-        pytest.param(
-            "", "import numpy.random\nimportlib.reload(numpy.random)\n" + NUMPY, id="reload"
-        ),
-        pytest.param("import numpy.random as r", "importlib.reload(r)\n" + NUMPY, id="only reload"),
-        pytest.param("", IN_THREADS + NUMPY, id="8 threads"),
-    ],
-)
+@pytest.mark.parametrize(("before", "within"), [
+    pytest.param("import numpy", NUMPY, id="imported before"),
+    pytest.param("import numpy.random", NUMPY, id="imported before, wholly"),
+    pytest.param("", NUMPY, id="imported within"),
+    pytest.param("", "from numpy.random import rand\nreturn rand(3).tolist()", id="a name"),
+    pytest.param("", "importlib.util.find_spec('numpy.random')\n" + NUMPY, id="find_spec"),
+    pytest.param("", FAIL_ONCE + NUMPY, id="an import that failed"),
+    pytest.param("", "import numpy.random\nimportlib.reload(numpy.random)\n" + NUMPY, id="reload"),
+    pytest.param("import numpy.random as r", "importlib.reload(r)\n" + NUMPY, id="only reload"),
+    pytest.param("", IN_THREADS + NUMPY, id="8 threads"),
+])  # fmt: skip
 def test_numpy_is_seeded_however_it_is_imported(tmp_path: Path, before: str, within: str) -> None:
     """In every process the same seed gives the numbers that NumPy itself gives for it."""
     assert draw_in_child(tmp_path, before, within) == numbers(7)
@@ -2984,13 +2924,10 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "TF_ENABLE_ONE
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    ("library", "draws"),
-    [
-        pytest.param("torch", TORCH_DRAWS, id="torch"),
-        pytest.param("tensorflow", TENSORFLOW_DRAWS, id="tensorflow"),
-    ],
-)
+@pytest.mark.parametrize(("library", "draws"), [
+    pytest.param("torch", TORCH_DRAWS, id="torch"),
+    pytest.param("tensorflow", TENSORFLOW_DRAWS, id="tensorflow"),
+])  # fmt: skip
 def test_real_libraries_draw_the_same(tmp_path: Path, library: str, draws: str) -> None:
     """Imported before or by the function, and whatever importing draws from `random`."""
     first = draw_in_child(tmp_path / "a", f"import {library}", draws, env=QUIET)
@@ -3112,22 +3049,18 @@ def test_integers_that_are_seeds(seeded: Callable[..., Any], out: Path, seed: An
     assert type(seed_tasks(seed)) is int
 
 
-@pytest.mark.parametrize(
-    ("seed", "kind", "text"),
-    [
-        (True, TypeError, "expected an integer or None, not True (bool)"),
-        (numpy.True_, TypeError, f"expected an integer or None, not {numpy.True_!r} (bool"),
-        (1.0, TypeError, "expected an integer or None, not 1.0 (float)"),
-        (numpy.float32(1), TypeError, f"expected an integer or None, not {numpy.float32(1)!r}"),
-        ("5", TypeError, "expected an integer or None, not '5' (str)"),
-        (b"5", TypeError, "expected an integer or None, not b'5' (bytes)"),
-        ([5], TypeError, "expected an integer or None, not [5] (list)"),
-        (-1, ValueError, "expected 0 to 2**32 - 1, not -1"),
-        (numpy.int16(-1), ValueError, "expected 0 to 2**32 - 1, not -1"),
-        (2**32, ValueError, "expected 0 to 2**32 - 1, not 4294967296"),
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize(("seed", "kind", "text"), [
+    (True, TypeError, "expected an integer or None, not True (bool)"),
+    (numpy.True_, TypeError, f"expected an integer or None, not {numpy.True_!r} (bool"),
+    (1.0, TypeError, "expected an integer or None, not 1.0 (float)"),
+    (numpy.float32(1), TypeError, f"expected an integer or None, not {numpy.float32(1)!r}"),
+    ("5", TypeError, "expected an integer or None, not '5' (str)"),
+    (b"5", TypeError, "expected an integer or None, not b'5' (bytes)"),
+    ([5], TypeError, "expected an integer or None, not [5] (list)"),
+    (-1, ValueError, "expected 0 to 2**32 - 1, not -1"),
+    (numpy.int16(-1), ValueError, "expected 0 to 2**32 - 1, not -1"),
+    (2**32, ValueError, "expected 0 to 2**32 - 1, not 4294967296"),
+], ids=repr)  # fmt: skip
 def test_values_that_are_no_seeds(
     seeded: Callable[..., Any], out: Path, seed: Any, kind: type[Exception], text: str
 ) -> None:
@@ -3195,17 +3128,12 @@ def source(repo: Repo) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("command", "branch"),
-    [
-        ("status", "main"),
-        ("checkout -q --detach", "detached"),
-        ("switch -qc feature/a/b", "feature/a/b"),
-        ("switch -qc größe/数据", "größe/数据"),
-        ("switch -q --orphan unborn/one", "unborn/one"),
-        ("branch -m with.dots-and_#", "with.dots-and_#"),
-    ],
-)
+@pytest.mark.parametrize(("command", "branch"), [
+    ("status", "main"), ("checkout -q --detach", "detached"),
+    ("switch -qc feature/a/b", "feature/a/b"), ("switch -qc größe/数据", "größe/数据"),
+    ("switch -q --orphan unborn/one", "unborn/one"),
+    ("branch -m with.dots-and_#", "with.dots-and_#"),
+])  # fmt: skip
 def test_branches(repo: Repo, source: Path, command: str, branch: str) -> None:
     """A branch has its name, a detached HEAD says so."""
     repo.git(*command.split())
@@ -3226,15 +3154,11 @@ def test_no_commit_yet(repo: Repo, staged: bool) -> None:
         get_git_info(module_at(path))
 
 
-@pytest.mark.parametrize(
-    "remotes",
-    [
-        {},
-        {"origin": "https://example.com/ada/m.git"},
-        {"origin": "../m.git", "up.stream": "ssh://git@example.com/m", "größe": "/srv/größe"},
-    ],
-    ids=["none", "one", "several"],
-)
+@pytest.mark.parametrize("remotes", [
+    {},
+    {"origin": "https://example.com/ada/m.git"},
+    {"origin": "../m.git", "up.stream": "ssh://git@example.com/m", "größe": "/srv/größe"},
+], ids=["none", "one", "several"])  # fmt: skip
 def test_remotes(repo: Repo, source: Path, remotes: dict[str, str]) -> None:
     """All of them, by name; the first URL of each."""
     for name, url in remotes.items():
@@ -3418,17 +3342,10 @@ def test_sources_that_are_not_ignored(repo: Repo, source: Path, commands: str, n
     assert state["git_is_dirty"] is False
 
 
-@pytest.mark.parametrize(
-    ("arguments", "name"),
-    [
-        (["-c", "{script}"], "__main__"),
-        (["-"], "__main__"),
-        (["exec.py"], "m"),
-        (["app.zip"], "z"),
-        (["../loose.py"], "__main__"),
-    ],
-    ids=["-c", "stdin", "exec", "zip", "no repository"],
-)
+@pytest.mark.parametrize(("arguments", "name"), [
+    (["-c", "{script}"], "__main__"), (["-"], "__main__"), (["exec.py"], "m"),
+    (["app.zip"], "z"), (["../loose.py"], "__main__"),
+], ids=["-c", "stdin", "exec", "zip", "no repository"])  # fmt: skip
 def test_functions_without_a_file(
     tmp_path: Path, repo: Repo, arguments: Sequence[str], name: str
 ) -> None:
@@ -3650,28 +3567,22 @@ MISMATCH = "Failed to initialize NVML: Driver/library version mismatch"
 NO_DRIVER = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."
 
 
-@pytest.mark.parametrize(
-    ("script", "expected"),
-    [
-        pytest.param("", [], id="nothing"),
-        pytest.param(printing("No devices were found"), [], id="no devices"),
-        pytest.param(printing("No devices were found", 6), "6: No devices were found", id="none"),
-        pytest.param(
-            printing(TWO_GPUS + "WARNING: infoROM is corrupted at gpu 0000:07:00.0"),
-            [a100(0), a100(1)],
-            id="a warning",
-        ),
-        pytest.param(printing(MISMATCH + "\nNVML library version: 535.161", 18), f"18: {MISMATCH}",
-                     id="mismatch"),
-        pytest.param(printing(NO_DRIVER + " Make sure\n\n", 9), f"9: {NO_DRIVER} Make sure",
-                     id="no driver"),
-        pytest.param("echo 'libnvidia-ml.so: not found' >&2; exit 12",
-                     "12: libnvidia-ml.so: not found", id="on stderr"),
-        pytest.param("exit 255", "255: no output", id="silent"),
-        pytest.param("printf '\\377\\376 broken'; exit 1", "1: \ufffd\ufffd broken", id="bytes"),
-        pytest.param("kill -SEGV $$", "-11: no output", id="crash"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("script", "expected"), [
+    pytest.param("", [], id="nothing"),
+    pytest.param(printing("No devices were found"), [], id="no devices"),
+    pytest.param(printing("No devices were found", 6), "6: No devices were found", id="none"),
+    pytest.param(printing(TWO_GPUS + "WARNING: infoROM is corrupted at gpu 0000:07:00.0"),
+     [a100(0), a100(1)], id="a warning"),
+    pytest.param(printing(MISMATCH + "\nNVML library version: 535.161", 18), f"18: {MISMATCH}",
+     id="mismatch"),
+    pytest.param(printing(NO_DRIVER + " Make sure\n\n", 9), f"9: {NO_DRIVER} Make sure",
+     id="no driver"),
+    pytest.param("echo 'libnvidia-ml.so: not found' >&2; exit 12",
+     "12: libnvidia-ml.so: not found", id="on stderr"),
+    pytest.param("exit 255", "255: no output", id="silent"),
+    pytest.param("printf '\\377\\376 broken'; exit 1", "1: \ufffd\ufffd broken", id="bytes"),
+    pytest.param("kill -SEGV $$", "-11: no output", id="crash"),
+])  # fmt: skip
 def test_nvidia_smi_that_finds_none_or_fails(
     gpus: Callable[[str], Any], script: str, expected: Any
 ) -> None:
@@ -3904,15 +3815,10 @@ def test_deleted_working_directory(repo: Repo, out: Path, tmp_path: Path) -> Non
     assert [(entry["path"], entry["size"]) for entry in record["inputs"]] == [("data.csv", None)]
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"2a38ea37ee41466612f312d082445528df9f8d9d\n", "2a38ea37ee41466612f312d082445528df9f8d9d"),
-        (b"abc123 \r\nmore\n", "abc123"),
-        (None, None),
-    ],
-    ids=["a hash", "more lines", "no file"],
-)
+@pytest.mark.parametrize(("content", "expected"), [
+    (b"2a38ea37ee41466612f312d082445528df9f8d9d\n", "2a38ea37ee41466612f312d082445528df9f8d9d"),
+    (b"abc123 \r\nmore\n", "abc123"), (None, None),
+], ids=["a hash", "more lines", "no file"])  # fmt: skip
 def test_commit_of_the_docker_build(
     tmp_path: Path, content: bytes | None, expected: str | None
 ) -> None:
@@ -4729,23 +4635,16 @@ def test_no_secret_in_an_argument(tmp_path: Path, hold: Any, planted: dict[str, 
             assert_clean(raw, SECRETS)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        {"passwords": [SECRET, "b"]},
-        {"credentials": {"user": "u", "value": SECRET}},
-        {"auth": ("u", SECRET)},
-        {"cookies": {"id": SECRET}},
-        {"headers": {"X-Api-Key": SECRET, "lr": 1}},
-        {"config": {"db": {"users": [{"password": SECRET}]}}},
-        {f"password={SECRET}": 2},
-        {"key": {f"ghp_{SECRET}{SECRET}": {f"https://u:{SECRET}@host": Path("x")}}},
-        [Path(f"https://u:{SECRET}@host/x"), Path(f"password={SECRET}")],
-        {(f"api_key={SECRET}", 1): 2},
-        {f"password={SECRET}"},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("value", [
+    {"passwords": [SECRET, "b"]},
+    {"credentials": {"user": "u", "value": SECRET}}, {"auth": ("u", SECRET)},
+    {"cookies": {"id": SECRET}},
+    {"headers": {"X-Api-Key": SECRET, "lr": 1}},
+    {"config": {"db": {"users": [{"password": SECRET}]}}}, {f"password={SECRET}": 2},
+    {"key": {f"ghp_{SECRET}{SECRET}": {f"https://u:{SECRET}@host": Path("x")}}},
+    [Path(f"https://u:{SECRET}@host/x"), Path(f"password={SECRET}")],
+    {(f"api_key={SECRET}", 1): 2}, {f"password={SECRET}"},
+], ids=str)  # fmt: skip
 def test_no_secret_in_a_container(tmp_path: Path, value: Any) -> None:
     """A secret name counts for all below it; keys and paths may hold secrets too."""
     for raw in writes_of(tmp_path, value):
@@ -5603,20 +5502,13 @@ def test_submodule_on_another_commit(with_submodules: Repo, tmp_path: Path) -> N
     assert (folder / "train.py").read_text(encoding="utf-8") == "def train(): return 1"
 
 
-@pytest.mark.parametrize(
-    ("command", "dirty", "said"),
-    [
-        ("touch new.txt", False, None),
-        ("echo A = 3 > lib.py", True, "what is uncommitted inside the submodule kept"),
-        ("rm lib.py", True, "what is uncommitted inside the submodule kept"),
-        ("echo A = 3 > new.py", False, "what is uncommitted inside the submodule kept"),
-        (
-            "git commit -q --allow-empty -m 2",
-            True,
-            "the submodule kept (its commit is in the patch,",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("command", "dirty", "said"), [
+    ("touch new.txt", False, None),
+    ("echo A = 3 > lib.py", True, "what is uncommitted inside the submodule kept"),
+    ("rm lib.py", True, "what is uncommitted inside the submodule kept"),
+    ("echo A = 3 > new.py", False, "what is uncommitted inside the submodule kept"),
+    ("git commit -q --allow-empty -m 2", True, "the submodule kept (its commit is in the patch,"),
+])  # fmt: skip
 @pytest.mark.parametrize("config", ["", "diff.ignoreSubmodules", "submodule.kept.ignore"])
 @pytest.mark.slow
 def test_submodule_with_changes(
@@ -6548,16 +6440,11 @@ def test_inputs_in_fields(tmp_path: Path, out: Path) -> None:
         assert names(record_run(take, out, value)["inputs"], folder) == ["a"]
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda path: {"password_file": path},
-        lambda path: ["--password-file", path],
-        lambda path: [{"deep": {"secret_key": path}}],
-        lambda path: WithPaths("", path),
-        lambda path: argparse.Namespace(api_key=path),
-    ],
-)
+@pytest.mark.parametrize("wrap", [
+    lambda path: {"password_file": path}, lambda path: ["--password-file", path],
+    lambda path: [{"deep": {"secret_key": path}}], lambda path: WithPaths("", path),
+    lambda path: argparse.Namespace(api_key=path),
+])  # fmt: skip
 def test_files_of_secrets_are_no_inputs(tmp_path: Path, out: Path, wrap: Any) -> None:
     """The hash of a short secret would be as good as the secret."""
     path = write_files(tmp_path, "secret") / "secret"
@@ -6601,13 +6488,11 @@ def test_hash_of_a_file_that_changed_between_two_runs(tmp_path: Path, out: Path)
             assert entry["sha256"] == hashlib.sha256(content).hexdigest()
 
 
-@pytest.mark.parametrize(
-    ("make", "options"),
-    [(str, {"input_parameters": ["path"]}),
-     (lambda path: sorted(os.listdir(path)), {"input_parameters": ["path"]}),
-     (bool, {"capture_files": True})],
-    ids=["folder", "list", "opened"],
-)  # fmt: skip
+@pytest.mark.parametrize(("make", "options"), [
+    (str, {"input_parameters": ["path"]}),
+    (lambda path: sorted(os.listdir(path)), {"input_parameters": ["path"]}),
+    (bool, {"capture_files": True}),
+], ids=["folder", "list", "opened"])  # fmt: skip
 @pytest.mark.slow
 def test_too_many_files(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, make: Any, options: Any
