@@ -505,21 +505,14 @@ class Noting(dict):  # type: ignore[type-arg]
         super().__init__({k: watch_keys(v, f"{path}.{k}", asked) for k, v in part.items()})
         self.note = lambda key: asked.add((path[1:], key))
 
-    def __getitem__(self, key: Any) -> Any:
-        self.note(key)
-        return super().__getitem__(key)
 
-    def __contains__(self, key: Any) -> bool:
-        self.note(key)
-        return super().__contains__(key)
+def note_and(method: Any) -> Any:
+    """A method of dictionaries that notes its key first."""
+    return lambda self, key, *default: (self.note(key), method(self, key, *default))[1]
 
-    def get(self, key: Any, default: Any = None) -> Any:
-        self.note(key)
-        return super().get(key, default)
 
-    def pop(self, key: Any, *default: Any) -> Any:
-        self.note(key)
-        return super().pop(key, *default)
+for method in (dict.__getitem__, dict.__contains__, dict.get, dict.pop):
+    setattr(Noting, method.__name__, note_and(method))
 
 
 def watch_keys(value: Any, path: str, asked: Any) -> Any:
@@ -1094,27 +1087,6 @@ def test_allow_dirty_repo(repo: Repo, out: Path) -> None:
     assert (module.strict(), read(out)["tracked_module"]["git_is_dirty"]) == (1, False)
 
 
-def test_a_strict_git_is_all_that_is_asked_again(
-    repo: Repo, out: Path, nvidia_smi: Callable[..., None], tmp_path: Path
-) -> None:
-    """Where every call insists on a clean repository, GPUs and packages are still read once."""
-    nvidia_smi(f"echo >> {tmp_path}/asked\n" + printing(TWO_GPUS))
-    repo.write("train.py", "def train(): pass")
-    commit = repo.commit()
-    train = tracked(literal_directory=out, allow_dirty_repo=False)(
-        load(repo.path / "train.py").train
-    )
-    train()
-    first = read(out)
-    repo.write("other.py")
-    assert repo.commit() != commit
-    train()
-    second = read(out)
-    assert second["package_inventory"] == first["package_inventory"]
-    assert second["tracked_module"]["git_commit_hash"] == repo.git("rev-parse", "HEAD")
-    assert (tmp_path / "asked").read_text() == "\n"
-
-
 @pytest.mark.parametrize(("option", "key"), [
     ("include_package_inventory", "package_inventory"),
     ("disable_git_tracking", "tracked_module"),
@@ -1158,19 +1130,6 @@ def test_chain_records(out: Path) -> None:
     assert [record["status"] for record in records] == ["completed"] * 3
     assert records[0]["uuid"] == first_uuid
     assert len({record["uuid"] for record in records}) == 3
-
-
-@pytest.mark.parametrize("text", ["", "[", '["no record"]', "null"])
-def test_broken_chain(out: Path, text: str) -> None:
-    """A file that holds no records is set aside with a warning, and a new chain begins."""
-    out.mkdir()
-    (out / "plain_record.json").write_text(text, encoding="utf-8")
-    function = quick(literal_directory=out, chain_records=True)(make("plain", lambda: 42))
-    with pytest.warns(RuntimeWarning, match="holds no records; it was set aside as ") as caught:
-        assert function() == 42
-    (aside,) = out.glob("plain_record.json.broken-*")
-    assert (len(caught), aside.read_text("utf-8")) == (1, text)
-    assert read(out)["status"] == "completed"
 
 
 def test_the_last_run_replaces_the_record(out: Path) -> None:
@@ -1967,29 +1926,6 @@ def test_pickle(out: Path, thing: Any, protocol: int) -> None:
     assert read(out)["called_function"]["name"] == thing.__name__
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
-def test_multiprocessing(tmp_path: Path, method: str) -> None:
-    """A decorated function runs in the workers of a pool, however they are started."""
-    script = """
-        import multiprocessing, os, sys
-        from pycrumbs import tracked
-        @tracked(directory_parameter="out", disable_git_tracking=True)
-        def work(out):
-            return os.getpid()
-        if __name__ == "__main__":
-            work("main")
-            with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
-                pids = pool.map(work, ["0", "1", "2"])
-            assert os.getpid() not in pids
-            print(*pids)
-    """
-    (tmp_path / "script.py").write_text(textwrap.dedent(script), encoding="utf-8")
-    printed = run_python("script.py", method, cwd=tmp_path).stdout
-    records = [read(tmp_path / str(number)) for number in range(3)]
-    assert [str(record["environment"]["process"]["pid"]) for record in records] == printed.split()
-    assert {record["status"] for record in [*records, read(tmp_path / "main")]} == {"completed"}
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", KINDS)
 def test_cloudpickle(tmp_path: Path, kind: str) -> None:
@@ -2440,38 +2376,6 @@ def test_processes_at_once_in_one_directory(tmp_path: Path, last: bool) -> None:
         assert maker["called_function"]["parameters"]["name"] == name
 
 
-@pytest.mark.slow
-def test_many_processes_at_once_in_one_directory(repo: Repo) -> None:
-    """Each has a record, beside finished ones of the same function too, which they replace."""
-    script = repo.write(
-        "script.py",
-        """
-        import sys, time
-        from pathlib import Path
-        from pycrumbs import tracked
-
-        @tracked(directory_parameter="out")
-        def work(out, number):
-            while sum("running" in p.read_text() for p in Path(out).glob("*.json")) < 8:
-                time.sleep(0.05)
-            time.sleep(0.5)
-
-        work("out", sys.argv[1])
-        """,
-    )
-    repo.commit()
-    for _ in range(5):
-        command = [sys.executable, "-W", "error", str(script)]
-        processes = [
-            subprocess.Popen([*command, str(n)], cwd=repo.path, env=clean_environment())
-            for n in range(8)
-        ]
-        assert [process.wait(60) for process in processes] == [0] * 8
-        records = [read(path) for path in (repo.path / "out").iterdir()]
-        numbers = [record["called_function"]["parameters"]["number"] for record in records]
-        assert sorted(numbers) == [*"01234567"]
-
-
 def test_an_older_record_that_is_copied_over_is_replaced(tmp_path: Path) -> None:
     """As by someone who goes on from the results of an earlier run."""
 
@@ -2600,7 +2504,7 @@ def test_record_that_cannot_be_completed(out: Path, kind: str, fails: bool, spoi
     with pytest.warns() as caught, expected:
         assert finish(function()) == 1
     (warning,) = caught
-    assert warning.category is RuntimeWarning
+    assert (warning.category, warning.filename) == (RuntimeWarning, __file__)  # the caller's line
     path = re.escape(str(out / f"{kind}_record.json"))
     message = rf"pycrumbs: make\.<locals>\.{kind}\(\) ran, but its record {path} could not be "
     assert re.match(rf"{message}completed: \w+Error: ", str(warning.message))
@@ -2622,14 +2526,6 @@ def test_warnings_as_errors(out: Path, capsys: pytest.CaptureFixture[str], fails
     shown = capsys.readouterr().err
     assert shown.startswith("pycrumbs: make.<locals>.plain() ran, but its record ")
     assert len(shown.splitlines()) == 1
-
-
-def test_warning_points_at_the_caller(out: Path) -> None:
-    """The warning's line is the one that called the function."""
-    function = quick(literal_directory=out)(make("plain", lambda: remove_folder(out)))
-    with pytest.warns(RuntimeWarning) as caught:
-        function()
-    assert caught[0].filename == __file__
 
 
 def test_record_is_replaced_whole(out: Path) -> None:
@@ -2742,27 +2638,24 @@ assert not left or {"seed_tasks(" in before}, sys.meta_path
     return json.loads(run_python("-c", script, cwd=folder, env=env).stdout)
 
 
-LOADERS = {
-    "a class": "@classmethod\n  def exec_module(cls, m): m.manual_seed = seeds.append",
-    "without attributes": "__slots__ = ()\n  def exec_module(self, m): m.manual_seed = seeds.append",
-    "of old": """def load_module(self, name):
-   module = sys.modules[name] = type(sys)(name); module.manual_seed = seeds.append; return module""",
-}
-
-
-@pytest.mark.parametrize("loader", LOADERS)
-def test_loaders_of_other_kinds(tmp_path: Path, loader: str) -> None:
+@pytest.mark.parametrize("attributes", [
+    "exec_module = classmethod(give); create_module = classmethod(lambda *_: None)",
+    "__slots__ = (); exec_module = give; create_module = lambda *_: None",
+    "load_module = lambda self, name: give(self, sys.modules.setdefault(name, type(sys)(name)))",
+], ids=["a class", "without attributes", "of old"])  # fmt: skip
+def test_loaders_of_other_kinds(tmp_path: Path, attributes: str) -> None:
     """Frozen programs have such: the library is imported and seeded, or a warning says it wasn't."""
     before = f"""
 import importlib.machinery, warnings
 seeds = []
-class Loader:
-  {LOADERS[loader]}
-  if {loader != "of old"}: create_module = classmethod(lambda cls, spec: None)
+def give(_, module):
+    module.manual_seed = seeds.append
+    return module
+class Loader: {attributes}
 class Finder:
   def find_spec(name, path=None, target=None):
     if name == "torch":
-      return importlib.machinery.ModuleSpec(name, Loader if {loader == "a class"} else Loader())
+      return importlib.machinery.ModuleSpec(name, Loader if "class" in {attributes!r} else Loader())
 sys.meta_path.insert(0, Finder)
 """
     within = """
@@ -4972,25 +4865,13 @@ def test_a_huge_error_message_is_cut(tmp_path: Path) -> None:
 
 TRAINING = """
     import sys
-    import joblib
     import torch
     from sklearn.datasets import load_digits
-    from sklearn.linear_model import SGDClassifier
     from pycrumbs import tracked
 
-    options = dict(directory_parameter="out", seed_parameter="seed", create_parents=True)
 
-
-    @tracked(**options)
-    def fit_classifier(out, alpha=0.001, seed=None):
-        images, labels = load_digits(return_X_y=True)
-        model = SGDClassifier(alpha=alpha, max_iter=5, tol=None).fit(images / 16, labels)
-        joblib.dump(model, f"{out}/model.joblib")
-        return model.score(images / 16, labels)
-
-
-    @tracked(**options)
-    def train_network(out, widths=(64, 32, 10), dropout=0.2, seed=None):
+    @tracked(directory_parameter="out", seed_parameter="seed", create_parents=True)
+    def train(out, widths=(64, 32, 10), dropout=0.2, seed=None):
         images, labels = load_digits(return_X_y=True)
         tensors = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels)
         data = torch.utils.data.TensorDataset(*tensors)
@@ -5009,22 +4890,18 @@ TRAINING = """
         return (model.eval()(tensors[0]).argmax(1) == tensors[1]).float().mean().item()
 
 
-    for run in sys.argv[1:]:  # folder,seed,seed
-        out, first, second = run.split(",")
-        assert fit_classifier(f"{out}/classifier", seed=int(first) if first else None) > 0.8
-        assert train_network(f"{out}/network", seed=int(second) if second else None) > 0.8
+    for run in sys.argv[1:]:  # folder,seed
+        out, seed = run.split(",")
+        assert train(out, seed=int(seed) if seed else None) > 0.8
 """
 
 
 def read_weights(out: Path) -> bytes:
     """The bits of all weights that a training run saved."""
-    import joblib
     import torch
 
-    classifier = joblib.load(out / "classifier" / "model.joblib")
-    network = torch.load(out / "network" / "model.pt")
-    arrays = [classifier.coef_, classifier.intercept_, *(t.numpy() for t in network.values())]
-    return b"".join(array.tobytes() for array in arrays)
+    network = torch.load(out / "model.pt")
+    return b"".join(tensor.numpy().tobytes() for tensor in network.values())
 
 
 @pytest.mark.integration
@@ -5033,33 +4910,24 @@ def test_real_training_can_be_told_and_repeated(repo: Repo, tmp_path: Path) -> N
     repo.write("train.py", TRAINING)
     commit = repo.commit()
     first, again, other = (tmp_path / name for name in ("first", "again", "other"))
-    models = {"classifier": "model.joblib", "network": "model.pt"}
     threads = {"OMP_NUM_THREADS": "1"}
-    repo.run("train.py", f"{first},,", env=threads)
-    records = [read(first / name) for name in models]
-    seeds = ",".join(str(record["seed"]) for record in records)
-    repo.run("train.py", f"{other},1,2", f"{again},{seeds}", env=threads)
+    repo.run("train.py", f"{first},", env=threads)
+    record = read(first)
+    repo.run("train.py", f"{other},1", f"{again},{record['seed']}", env=threads)
     assert read_weights(first) == read_weights(again) != read_weights(other)
-
-    for record, (name, model) in zip(records, models.items()):
-        assert record["status"] == "completed"
-        assert record["result"] > 0.8
-        module, environment = record["tracked_module"], record["environment"]
-        assert (module["git_commit_hash"], module["git_is_dirty"]) == (commit, False)
-        assert environment["argv"] == [str(repo.path / "train.py"), f"{first},,"]
-        assert environment["hostname"] == platform.node()
-        assert environment["python_version"] == sys.version
-        assert ("gpus" in environment) == bool(shutil.which("nvidia-smi"))
-        for package in ("numpy", "torch", "scikit-learn", "joblib"):
-            assert record["package_inventory"][package] == importlib.metadata.version(package)
-        digest = hashlib.sha256((first / name / model).read_bytes()).hexdigest()
-        assert [(made["path"], made["sha256"]) for made in record["outputs"]] == [(model, digest)]
-    called = [record["called_function"] for record in records]
-    outs = [str(first / name) for name in models]
-    assert called[0]["parameters"] == {"out": outs[0], "alpha": 0.001, "seed": None}
-    expected = {"out": outs[1], "widths": [64, 32, 10], "dropout": 0.2, "seed": None}
-    assert called[1]["parameters"] == expected
-    assert [c["altered_parameters"]["seed"] for c in called] == [r["seed"] for r in records]
+    assert record["status"] == "completed"
+    assert record["result"] > 0.8
+    module, environment = record["tracked_module"], record["environment"]
+    assert (module["git_commit_hash"], module["git_is_dirty"]) == (commit, False)
+    assert environment["argv"] == [str(repo.path / "train.py"), f"{first},"]
+    assert ("gpus" in environment) == bool(shutil.which("nvidia-smi"))
+    for package in ("numpy", "torch", "scikit-learn", "joblib"):
+        assert record["package_inventory"][package] == importlib.metadata.version(package)
+    digest = sha256(first / "model.pt")
+    assert [(made["path"], made["sha256"]) for made in record["outputs"]] == [("model.pt", digest)]
+    called, given = record["called_function"], {"widths": [64, 32, 10], "dropout": 0.2}
+    assert called["parameters"] == {"out": str(first), **given, "seed": None}
+    assert called["altered_parameters"]["seed"] == record["seed"]
 
 
 @pytest.mark.integration
@@ -5616,16 +5484,17 @@ def test_index_that_is_locked(dirty: Repo, tmp_path: Path) -> None:
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
 def test_changes_that_git_is_told_not_to_see(repo: Repo, tmp_path: Path, flag: str) -> None:
     """The code that ran is recorded, also where git was told not to look."""
+    names = ["sub folder/config.py", ":(top)x", "added.py"]
     repo.write("train.py", "def train(): pass")
-    repo.write("sub folder/config.py", "A = 1")
-    repo.commit()
-    repo.write("added.py", "A = 1")
+    for name in names:
+        repo.write(name, "A = 1")
+        if name == ":(top)x":
+            repo.commit()
     repo.git("add", ".")
-    repo.git("update-index", flag, "train.py", "sub folder/config.py", "added.py")
-    repo.write("sub folder/config.py", "A = 2").chmod(0o755)
-    repo.write("added.py", "A = 2")
+    repo.git("--literal-pathspecs", "update-index", flag, "train.py", *names)
+    for name in names:
+        repo.write(name, "A = 2").chmod(0o755 if "sub" in name else 0o644)
     module = record_of(repo, tmp_path / "out")["tracked_module"]
-    assert "git_patch_omitted" not in module
     check_rebuilt(repo, module, tmp_path / "new")
 
 
@@ -5990,18 +5859,6 @@ def test_a_partial_clone_with_something_staged(repo: Repo, tmp_path: Path) -> No
     module = record_of(part, tmp_path / "out")["tracked_module"]
     assert module["git_commit_hash"] == repo.git("rev-parse", "HEAD")
     assert module["git_patch_omitted"].startswith("left out: all of it (")
-
-
-def test_a_hidden_file_whose_name_is_special_to_git(repo: Repo, tmp_path: Path) -> None:
-    """It is compared with itself."""
-    repo.write("train.py", "def train(): pass")
-    repo.write(":(top)x", "1\n")
-    repo.commit()
-    repo.git("--literal-pathspecs", "update-index", "--assume-unchanged", ":(top)x")
-    repo.write(":(top)x", "2\n")
-    module = record_of(repo, tmp_path / "out")["tracked_module"]
-    folder = rebuild(repo, module, tmp_path / "again")
-    assert (folder / ":(top)x").read_text() == "2\n"
 
 
 def test_many_new_modules_and_few_descriptors(repo: Repo) -> None:
@@ -6561,13 +6418,6 @@ def test_huge_file_is_not_read(tmp_path: Path, out: Path) -> None:
     for kind in ("inputs", "outputs"):
         (entry,) = record[kind]
         assert (entry["size"], entry["sha256"]) == (size, None)
-    assert run_seconds(record) < 5
-
-
-def run_seconds(record: Any) -> float:
-    """How long the function ran, as the record tells it."""
-    hours, minutes, seconds = record["timing"]["run_time"].split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 def test_declared_inputs_that_are_no_paths(out: Path) -> None:
@@ -6673,22 +6523,14 @@ def test_folder_that_changes_while_it_is_scanned(
 ) -> None:
     """A file that is gone before it can be looked at doesn't hide the ones after it."""
     write_files(out, *"abcdef")
-
-    class Entry:
-        """A directory entry of a file that was removed meanwhile."""
-
-        def __init__(self, entry: os.DirEntry[str]) -> None:
-            self.name, self.is_dir, self.is_file = entry.name, entry.is_dir, entry.is_file
-
-        def stat(self, **options: Any) -> Any:
-            raise FileNotFoundError
-
     scandir = os.scandir
 
     @contextlib.contextmanager
     def scan(path: str) -> Iterator[Any]:
         with scandir(path) as entries:
-            yield [Entry(entry) if entry.name == "c" else entry for entry in entries]
+            found = list(entries)
+        (out / "c").unlink(missing_ok=True)
+        yield found
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "scandir", scan)
