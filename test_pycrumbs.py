@@ -617,14 +617,10 @@ def test_git_info(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = repo.commit()
     monkeypatch.syspath_prepend(str(repo.path))
     expected = {
-        "module_path": str(path),
-        "name": "crumbs_of_a_module",
-        "git_active_branch": "main",
-        "git_commit_hash": commit,
-        "git_is_dirty": False,
-        "git_remotes": {},
+        "module_path": str(path), "name": "crumbs_of_a_module", "git_active_branch": "main",
+        "git_commit_hash": commit, "git_is_dirty": False, "git_remotes": {},
         "git_working_dir": str(repo.path),
-    }
+    }  # fmt: skip
     assert get_git_info("crumbs_of_a_module") == expected
     module = sys.modules.pop("crumbs_of_a_module")
     assert get_git_info(module) == expected
@@ -2380,18 +2376,19 @@ def run_in_process_1(record: Any, late: int = 0) -> Any:
     return change(record, status="running", environment__process=process)
 
 
+def age(record: Any) -> Any:
+    """The record as 0.4 would have written it."""
+    new = ("pycrumbs", "status", "resources", "called_function__qualname")
+    return change(record, **dict.fromkeys(new, DROP))
+
+
 # What lies where a record belongs, made of one of the same function; whether it is replaced.
 OCCUPANTS: dict[str, tuple[Callable[[Any], Any], bool]] = {
     "finished": (lambda record: record, True),
     "failed": (lambda record: change(record, status="failed"), True),
     "died": (lambda record: run_in_process_1(record, late=1), True),
     "in progress": (run_in_process_1, False),
-    "of 0.4": (
-        lambda record: change(
-            record, pycrumbs=DROP, status=DROP, called_function__qualname=DROP, resources=DROP
-        ),
-        True,
-    ),
+    "of 0.4": (age, True),
     "another function": (lambda record: change(record, called_function__qualname="A.work"), False),
     "another file's": (
         lambda record: change(record, called_function__source_file="/srv/train.py"), False,
@@ -3510,7 +3507,7 @@ def test_nvidia_smi_is_asked_once(
 ) -> None:
     """What hasn't answered when a function's first run ends isn't asked again by its later runs."""
     nvidia_smi(f"echo >> {tmp_path}/asked\nsleep 1\n" + printing(TWO_GPUS))
-    work = quick(directory_parameter="out")(lambda out, seconds: time.sleep(seconds))
+    work: Any = quick(directory_parameter="out")(lambda out, seconds: time.sleep(seconds))
     for seconds in (0, 2):
         work(out, seconds)
         assert read(out)["environment"]["gpus"].startswith("unavailable: nvidia-smi ")
@@ -4010,9 +4007,7 @@ HOSTILE = {
     "shape raises": (hostile(object, shape=property(fail), __array__=1)(), "<m.Hostile: RuntimeError: no>"),
     "type without a hash": (
         type("Meta", (type,), {"__eq__": lambda a, b: a is b, "__hash__": None})(
-            "Thing", (), {"__repr__": lambda self: "me"}
-        )(),
-        "me",
+            "Thing", (), {"__repr__": lambda self: "me"})(), "me",
     ),
     "module is no text": (hostile(object, __module__=5, __repr__=lambda self: "me")(), "me"),
     "str": (hostile(str, **FAILING)("a"), "a"),
@@ -4170,16 +4165,16 @@ def test_a_big_value_is_not_copied(tmp_path: Path, make: Any) -> None:
     assert peak < 10**6
 
 
-LONG = 4096
+TEXT_LIMIT = 4096
 LIMITS = {  # values that are just short enough, and just too long
-    "str": ("x" * LONG, "x" * (LONG + 1)),
-    "bytes": (b"x" * (LONG - 3), b"x" * (LONG - 2)),
-    "int": (10 ** (LONG - 1), 10**LONG),
+    "str": ("x" * TEXT_LIMIT, "x" * (TEXT_LIMIT + 1)),
+    "bytes": (b"x" * (TEXT_LIMIT - 3), b"x" * (TEXT_LIMIT - 2)),
+    "int": (10 ** (TEXT_LIMIT - 1), 10**TEXT_LIMIT),
     "int that python won't print": (0, 10**4299),
-    "list": ([10**n for n in (1, 2, LONG - 12)], [10**n for n in (1, 2, LONG - 11)]),
-    "dict": ({"a": 10 ** (LONG - 8)}, {"a": 10 ** (LONG - 7)}),
-    "nested str": (["x" * (LONG - 4)], ["x" * (LONG - 3)]),
-    "repr": (Path("/" + "x" * (LONG - 14)), Path("/" + "x" * (LONG - 13))),
+    "list": ([10**n for n in (1, 2, TEXT_LIMIT - 12)], [10**n for n in (1, 2, TEXT_LIMIT - 11)]),
+    "dict": ({"a": 10 ** (TEXT_LIMIT - 8)}, {"a": 10 ** (TEXT_LIMIT - 7)}),
+    "nested str": (["x" * (TEXT_LIMIT - 4)], ["x" * (TEXT_LIMIT - 3)]),
+    "repr": (Path("/" + "x" * (TEXT_LIMIT - 14)), Path("/" + "x" * (TEXT_LIMIT - 13))),
 }
 
 
@@ -4187,7 +4182,7 @@ LIMITS = {  # values that are just short enough, and just too long
 def test_a_text_of_4096_characters_is_the_longest(tmp_path: Path, short: Any, long: Any) -> None:
     """At the limit a value is written, one character beyond it is not; its type is told."""
     assert record_call(tmp_path, short)["parameters"]["value"] != SUPPRESSED
-    assert len(json.dumps(record_call(tmp_path, short)["parameters"]["value"])) <= LONG + 2
+    assert len(json.dumps(record_call(tmp_path, short)["parameters"]["value"])) <= TEXT_LIMIT + 2
     called = record_call(tmp_path, long)
     assert called["parameters"] == called["altered_parameters"] == {"value": SUPPRESSED}
     assert list(called["parameter_types"]) == ["value"]
@@ -4243,25 +4238,21 @@ GENERATED = settings(
 
 @GENERATED
 @given(value=ANYTHING)
-def test_any_value_becomes_strict_json_of_bounded_size(
-    tmp_path_factory: pytest.TempPathFactory, value: Any
-) -> None:
+def test_any_value_becomes_strict_json_of_bounded_size(value: Any) -> None:
     """Arbitrary nested values reach the function; they are told in JSON, alike, and never at length."""
-    called, again = (record_call(tmp_path_factory.getbasetemp(), value) for _ in range(2))
+    called, again = (record_call(Path(HYPOTHESIS_HOME, "values"), value) for _ in range(2))
     assert called == again
-    assert len(json.dumps(called["parameters"], ensure_ascii=False)) <= 2 * LONG  # escapes
+    assert len(json.dumps(called["parameters"], ensure_ascii=False)) <= 2 * TEXT_LIMIT  # escapes
     assert all(type(kind) is str for kind in called.get("parameter_types", {}).values())
 
 
 @GENERATED
 @given(value=JSON_VALUES)
-def test_any_json_value_stays_as_it_is(
-    tmp_path_factory: pytest.TempPathFactory, value: Any
-) -> None:
+def test_any_json_value_stays_as_it_is(value: Any) -> None:
     """JSON of honest names and texts comes back unchanged unless it is too long."""
-    called = record_call(tmp_path_factory.getbasetemp(), value)
+    called = record_call(Path(HYPOTHESIS_HOME, "values"), value)
     same = called["parameters"] == {"value": value} and "parameter_types" not in called
-    assert same or len(json.dumps(value, ensure_ascii=False)) > LONG
+    assert same or len(json.dumps(value, ensure_ascii=False)) > TEXT_LIMIT
 
 
 # ------------------------------------------------------------------------------
@@ -4414,7 +4405,7 @@ def number_secrets(things: list[str], tail: str) -> dict[str, str]:
 SECRET = "0000Q8ZR5TN2VW7Y"
 SECRET_TEXTS = number_secrets([*LINES, *MULTILINE], SECRET[4:])
 SECRETS = {**SECRET_TEXTS, **number_secrets(SECRET_NAMES, "K4XP9LM3HJ6T")}
-TEXTS = {
+TELLTALES = {
     f"text_{number}": text.replace("{}", secret)
     for number, (secret, text) in enumerate(SECRET_TEXTS.items())
 }
@@ -4479,7 +4470,7 @@ HOLDERS: dict[str, Any] = {  # how an argument may hold named texts
 
 
 @pytest.mark.parametrize("hold", HOLDERS.values(), ids=HOLDERS)
-@pytest.mark.parametrize("planted", [TEXTS, NAMED], ids=["texts", "names"])
+@pytest.mark.parametrize("planted", [TELLTALES, NAMED], ids=["texts", "names"])
 def test_no_secret_in_an_argument(tmp_path: Path, hold: Any, planted: dict[str, str]) -> None:
     """Neither a text that holds one nor the value of a secret name is written, at any time."""
     for part in in_parts(planted):
@@ -4507,7 +4498,7 @@ def test_no_secret_in_a_container(tmp_path: Path, value: Any) -> None:
 @pytest.mark.slow
 def test_no_secret_in_an_error(tmp_path: Path, chained: bool) -> None:
     """Nor in an error's message and traceback, or in those of what caused it."""
-    for text in TEXTS.values():
+    for text in TELLTALES.values():
         arguments = ("no", text) if chained else (text,)
         raw = writes_of(tmp_path, act=functools.partial(fail_with, *arguments))[1]
         assert_clean(raw, SECRETS)
@@ -4516,7 +4507,7 @@ def test_no_secret_in_an_error(tmp_path: Path, chained: bool) -> None:
 
 def test_no_secret_in_a_result(tmp_path: Path) -> None:
     """A result is redacted like an argument."""
-    for part in (*in_parts(TEXTS), *in_parts(NAMED)):
+    for part in (*in_parts(TELLTALES), *in_parts(NAMED)):
         raw = writes_of(tmp_path, act=functools.partial(dict, made=[part]))[1]
         assert_clean(raw, SECRETS)
         assert b'"result"' in raw
@@ -4568,7 +4559,7 @@ def test_no_secret_in_a_command_line(tmp_path: Path) -> None:
         work()
     """
     arguments = [
-        *TEXTS.values(),
+        *TELLTALES.values(),
         *(part for name, secret in NAMED.items() for part in (f"--{name}", secret)),
         *(f"--{name.replace('_', '-')}={secret} {secret}" for name, secret in NAMED.items()),
         *(f"db.{name}={secret}" for name, secret in NAMED.items()),
@@ -4584,11 +4575,18 @@ def test_no_secret_in_a_command_line(tmp_path: Path) -> None:
 
 def test_no_secret_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables are redacted by name and by content, and only those of the list are recorded."""
-    variables = {**NAMED, **TEXTS, "SLURM_JOB_ID": "7", "SLURM_JOB_COMMENT": TEXTS["text_0"]}
+    variables = {
+        **NAMED,
+        **TELLTALES,
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_COMMENT": TELLTALES["text_0"],
+    }
     for name, value in {**variables, "UNLISTED": "not to be recorded"}.items():
         monkeypatch.setenv(name, value)
 
-    @tracked(literal_directory=tmp_path, extra_environment_variables=[*NAMED, *TEXTS], **QUIET_RUN)
+    @tracked(
+        literal_directory=tmp_path, extra_environment_variables=[*NAMED, *TELLTALES], **QUIET_RUN
+    )
     def function() -> bytes:
         return (tmp_path / "function_record.json").read_bytes()
 
@@ -5097,7 +5095,7 @@ class Odd:
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-ODD_NAMES = [
+QUOTED_NAMES = [
     "with space.txt", 'quo"te.txt', "tab\there.txt", "new\nline.txt", "back\\slash.txt",
     "\u00fc\u2028.txt", os.fsdecode(b"caf\xe9.txt"), "-dash.txt", ":(top)magic.txt", "[g]lob*.txt",
 ]  # fmt: skip
@@ -5114,7 +5112,7 @@ ODDITIES = {
         {"a": b"a\n"},
         {"a": b"a\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n-- \n\\ No newline at end of file\n"},
     ),
-    "odd names": Odd(dict.fromkeys(ODD_NAMES, b"old\n"), dict.fromkeys(ODD_NAMES, b"new\nnew\n")),
+    "odd names": Odd(dict.fromkeys(QUOTED_NAMES, b"old\n"), dict.fromkeys(QUOTED_NAMES, b"new\nnew\n")),
     "binary": Odd(
         {"a.bin": bytes(range(256)) * 8, "b": b"a\0b\n", "c.bin": bytes(range(255, -1, -1)) * 8},
         {"a.bin": bytes(range(256)) * 8 + b"\0more", "b": b"a\0b\n\0\n", "d.bin": b"\0\1\2"},
@@ -5184,7 +5182,6 @@ def test_a_deleted_file_that_is_left_out(repo: Repo, tmp_path: Path, content: by
     module = record_of(repo, tmp_path / "out")["tracked_module"]
     why = NOT_UTF_8 if content[:1] == b"n" else SECRETIVE
     assert module["git_patch_omitted"].startswith(f"left out: old.ini ({why}")
-    assert "git_patch" not in module
 
 
 @pytest.mark.parametrize(
@@ -6278,13 +6275,14 @@ def test_too_many_files(
 
     def work(path: Any) -> None:
         for name in numbered:
-            "capture_files" in options and open(name).close()
+            "capture_files" in options and Path(name).read_bytes()
             os.close(os.open(out / name, os.O_CREAT))
 
     record = record_run(work, out, make(tmp_path / "data"), **options)
     for kind in ("inputs", "outputs"):
         assert [Path(path).name for path in names(record[kind])] == numbered[:10_000]
-        assert record[f"{kind}_omitted"].startswith("3 of 10,003 files")
+        said = "3 of 10,003 files|what follows the first 10,000 items of path"
+        assert re.match(said, record[f"{kind}_omitted"])
 
 
 @pytest.mark.parametrize(
@@ -6378,7 +6376,7 @@ CHILD = "open(sys.argv[1], 'w').write('x')"
 WRITERS: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     "nothing": (ignore, []),
     "only read": (lambda out: (out / "old").read_bytes(), []),
-    "opened to write": (lambda out: [open(out / "old", mode).close() for mode in ("r+", "a")], []),
+    "opened to write": (lambda out: run_child("open(sys.argv[1], 'a').close()", out / "old"), []),
     "created": (lambda out: write_files(out, "new"), ["new"]),
     "in subfolders": (lambda out: write_files(out, "a/b/new", "a/new"), ["a/b/new", "a/new"]),
     "changed": (lambda out: (out / "old").write_bytes(b"new"), ["old"]),
@@ -6479,7 +6477,7 @@ def test_200_000_files(tmp_path: Path, out: Path) -> None:
     assert spent < 3 * (time.perf_counter() - start)
     elsewhere = tmp_path / "elsewhere"
     told = record_run(take, elsewhere, out, input_parameters=["path"])["inputs_omitted"]
-    assert told.endswith(beyond.replace("the directory", str(out)))
+    assert beyond.replace("the directory", str(out)) in told
     told = record_run(open_many, elsewhere, capture_files=True)["inputs_omitted"]
     assert told.startswith("whatever was opened after the first 100,000 files")
     record = record_run(write_many, out)
