@@ -140,22 +140,19 @@ def tracked(
     include_timestamp, include_uuid
         Append the start time (`_%Y_%m_%d_%H_%M_%S`) or the record's uuid to the directory's name.
         The injection parameter receives the new name, else the subdirectory's or the directory's.
-    record_filename
-        Name of the record, without `.json`. Default: `<function>_record`.
+    record_filename, chain_records
+        Name of the record, without `.json`; default: `<function>_record`. Whether to append to
+        that file, which becomes a JSON list, instead of replacing it.
     extra_modules, extra_environment_variables
         Modules, or their names, to record the git state of; names of variables to record.
     seed_parameter
         Name of the parameter that holds the seed, 0 to 2**32 - 1; for None one is drawn.
     seed_numpy, seed_tensorflow, seed_torch
         Whether to seed these libraries (at once, or as the function imports them).
-    disable_git_tracking, allow_dirty_repo
-        True: leave git out. False: refuse to run in a repository with uncommitted changes.
-    include_package_inventory
-        Whether to list the installed packages.
+    disable_git_tracking, allow_dirty_repo, include_package_inventory
+        Whether to leave git out; to run in spite of uncommitted changes; to list the packages.
     create_parents, require_empty_directory
-        Create the directory's parents, too; refuse to run if the directory holds anything.
-    chain_records
-        Append to the record file, which becomes a JSON list, instead of replacing it.
+        Whether to create the directory's parents, too; to refuse one that holds anything.
     input_parameters, capture_files
         Names of parameters that hold input files or folders (an existing file is found without);
         whether to record every file that the run opens through Python (PEP 578).
@@ -167,16 +164,16 @@ def tracked(
     TypeError
         At decoration: not exactly one of the two directories; a suffix that no parameter could
         carry back; a list of something else; something that isn't a function. At a call: wrong
-        arguments; a seed that is neither an integer nor None; a directory that is no path.
+        arguments; a seed that is no integer; a directory that is no path.
     ValueError
         At decoration: both suffixes; a parameter that the function lacks. At a call: a seed out
         of range; a subdirectory that isn't inside the directory.
     RuntimeError
-        At a call: git tracking is on and the source is in no git repository, or is ignored
-        there; or the repository is dirty and `allow_dirty_repo` is False.
+        At a call: the source is in no git repository, or ignored there; or the repository is
+        dirty and `allow_dirty_repo` is False.
     OSError
-        At a call: the directory can't be created, isn't empty where it must be
-        (`FileExistsError`), or the record can't be written. The function hasn't run then.
+        At a call, before the function runs: the directory can't be created, isn't empty where it
+        must be (`FileExistsError`), or the record can't be written.
     """
     # The arguments, by their names, are the options: they are listed nowhere else.
     options = _Options(**locals(), run_as=None, source_file=None)
@@ -186,12 +183,7 @@ def tracked(
             '@tracked(directory_parameter="out"), or @tracked(literal_directory="runs")'
         )
     options.check()
-
-    def decorate(function: _F) -> _F:
-        wrapped: _F = _wrap(function, options)
-        return wrapped
-
-    return decorate
+    return lambda function: _wrap(function, options)
 
 
 class _Options(types.SimpleNamespace):
@@ -470,10 +462,10 @@ def make_script(path: str, module: str | None, **options: Any) -> Callable[..., 
 
     name = module or os.path.splitext(os.path.basename(path))[0]
     script.__name__, script.__qualname__, script.__module__ = name, name, "__main__"
-    given = dict(tracked.__kwdefaults__ or {}, seed_parameter="seed", create_parents=True)
+    given = {**(tracked.__kwdefaults__ or {}), "seed_parameter": "seed", "create_parents": True}
     given.update(capture_files=True, run_as="module" if module else "script")
-    given["source_file"] = absolute(path)
-    wrapped: Callable[..., None] = _wrap(script, _Options(**{**given, **options}))
+    given.update(options, source_file=absolute(path))
+    wrapped: Callable[..., None] = _wrap(script, _Options(**given))
     return wrapped
 
 
@@ -602,11 +594,10 @@ class Call:
 
     def create_directory(self) -> str:
         """Create and check the directory, and let the function know its name."""
-        options = self.options
         base = self.read_base()
         directory = self.create_target(base)
         self.create(directory)
-        if options.require_empty_directory and os.listdir(directory):
+        if self.options.require_empty_directory and os.listdir(directory):
             problem = f"the directory {directory} is not empty (require_empty_directory)"
             raise self.fail(FileExistsError, problem)
         self.inject_directory(base, directory)
@@ -753,8 +744,7 @@ class Run:
                 remove_directories(self.call.created)
             else:
                 self.note_end(error)
-                if self.evidence.note_late_sources():
-                    self.record["tracked_module"] = self.evidence.tracked_module
+                self.record.update(self.evidence.note_late_sources())
                 self.evidence.gpus.read(is_last=True)
                 self.save(self.outcome, self.hash_room)
         except Exception as problem:
@@ -772,9 +762,8 @@ class Run:
         # The last record is worth an fsync: nobody writes it again.
         taken = self.file.write(record, durable=outcome is not None)
         if taken:
-            warn(
-                f"{self.tracker.name}() has written {taken} itself; its record is {self.file.path}"
-            )
+            name = self.tracker.name
+            warn(f"{name}() has written {taken} itself; its record is {self.file.path}")
 
     def note_end(self, error: BaseException | None) -> None:
         """Note how the run ended."""
@@ -832,20 +821,19 @@ class Run:
         """The record with what is known once the function has ended."""
         end, elapsed = time.time(), max(0.0, time.perf_counter() - self.clock)
         timing = {"end_time": format_time(end), "run_time": format_span(elapsed)}
-        record = {**self.record, "timing": {**self.record["timing"], **timing}, **outcome}
+        # A record without its files still says most of what it is for.
+        files = attempt(self.find_files, hash_room)
+        files = {"outputs_omitted": files} if isinstance(files, Missing) else files
+        record = {**self.record, "timing": {**self.record["timing"], **timing}}
+        # Those that a capture found stand before what came of the run.
+        record.update({key: files[key] for key in files if not key.startswith("outputs")})
+        record.update(outcome, **files)
         # What came too late for the first record goes into the last.
         gpus = self.evidence.gpus.read()
         if gpus != record["environment"].get("gpus"):
             record["environment"] = Fixed(record["environment"], gpus=gpus)
-        # A record without its files still says most of what it is for.
-        files = attempt(self.find_files, hash_room)
-        record.update({"outputs_omitted": files} if isinstance(files, Missing) else files)
         used = round(sum(os.times()[:4]) - self.cpu_seconds, 3)
         record["resources"] = {"cpu_seconds": used, "max_rss_bytes": attempt(_read_peak_memory)}
-        if self.capture:
-            # Its inputs are known only now; their place is before what came of the run.
-            keys = dict.fromkeys([*self.record, "inputs", "inputs_omitted", "capture", *record])
-            record = {key: record[key] for key in keys if key in record}
         return record
 
     def find_files(self, hash_room: int | None) -> Record:
@@ -1146,10 +1134,10 @@ class Evidence:
             probe.advance()
         if options.include_package_inventory and self.packages is None:
             # Somebody else's finder may break; then the inventory says why.
-            found = attempt(read_packages)
-            packages, origins = (found, {}) if isinstance(found, Missing) else found
-            self.packages = found if packages is found else Fixed(packages)
-            self.origins = attempt(read_origins, origins, probes, self.locate)
+            self.packages = found = attempt(read_packages)
+            if not isinstance(found, Missing):
+                self.packages = Fixed(found[0])
+                self.origins = attempt(read_origins, found[1], probes, self.locate)
         states = [Fixed(probe.describe(options.allow_dirty_repo)) for probe in probes]
         if not options.disable_git_tracking:
             edited = tracker.is_source_edited() or None
@@ -1157,26 +1145,30 @@ class Evidence:
             self.sources = set(probes[-1].loaded)
         self.extra_modules = {state["name"]: state for state in states} or None
 
-    def note_late_sources(self) -> bool:
-        """Add to the patch the new sources that have been loaded since; tell whether it changed.
+    def note_late_sources(self) -> Record:
+        """Add to the patch the new sources that have been loaded since; return what has changed.
 
         Most modules that a function imports are not of its repository, or committed.
         """
         count, self.module_count = self.module_count, len(sys.modules)
         if self.tracked_module is None or count == self.module_count:
-            return False
+            return {}
         top = self.tracked_module.get("git_working_dir")
         sources = set(loaded_sources(top, "")) - self.sources if top else set()
-        if sources:
-            self.sources |= sources
-            self.tracked_module = add_late_sources(self.tracked_module, sources)
-        return bool(sources)
+        if not sources:
+            return {}
+        self.sources |= sources
+        self.tracked_module = add_late_sources(self.tracked_module, sources)
+        return {"tracked_module": self.tracked_module}
 
     def read_environment(self, options: _Options) -> Record:
         """The environment; while nothing in it changes, the one of the call before."""
         # nvidia-smi may have answered since the first call.
         gpus = self.gpus.read()
-        state = [*_read_process_state(), gpus]
+        # CPython's own dictionary of bytes: decoding it would take ten times as long.
+        variables = dict(getattr(os.environ, "_data", os.environ))
+        lists = [list(getattr(sys, name, ())) for name in ("argv", "path")]
+        state = [os.getpid(), attempt(os.getcwd), variables, *lists, gpus]
         if state != self.state:
             self.environment = Fixed(
                 get_process_info(),
@@ -1201,22 +1193,12 @@ def get_environment_info() -> Record:
     """
     probe = _GpuProbe()
     info = get_process_info()
-    probe.read(PROBE_WAIT)
-    return without_none({**info, "gpus": probe.read(is_last=True)})
+    return without_none({**info, "gpus": probe.read(PROBE_WAIT, is_last=True)})
 
 
 def get_process_info() -> Record:
     """The part of the environment that costs little to read again."""
-    info = {key: attempt(read) for key, read in _PROCESS_FACTS.items()}
-    return without_none(info)
-
-
-def _read_process_state() -> list[Any]:
-    """All in the environment that can change while a process runs, as it is: quick to read."""
-    # CPython's own dictionary of bytes: decoding it would take ten times as long.
-    variables = getattr(os.environ, "_data", os.environ)
-    lists = [list(getattr(sys, name, ())) for name in ("argv", "path")]
-    return [os.getpid(), attempt(os.getcwd), dict(variables), *lists]
+    return without_none({key: attempt(read) for key, read in _PROCESS_FACTS.items()})
 
 
 def _read_orig_argv() -> list[str] | None:
@@ -1291,11 +1273,9 @@ _RECORDED_IF_SET = [
 def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
     """The environment variables that a record keeps; all of SLURM's inside a SLURM job."""
     environ = copy_environment()
-    names = [*ALWAYS_RECORDED]
-    names += [name for name in _RECORDED_IF_SET if name in environ]
-    if "SLURM_JOB_ID" in environ:
-        names += sorted(name for name in environ if name.startswith("SLURM"))
-    names += extra
+    known = [name for name in _RECORDED_IF_SET if name in environ]
+    slurm = sorted(name for name in environ if name.startswith("SLURM"))
+    names = [*ALWAYS_RECORDED, *known, *(slurm if "SLURM_JOB_ID" in environ else ()), *extra]
     return {name: redact(name, environ.get(name)) for name in names}
 
 
