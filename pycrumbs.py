@@ -139,7 +139,7 @@ def tracked(
         Name of the parameter that receives the final directory as a `Path`; callers may omit it.
     include_timestamp, include_uuid
         Append the start time (`_%Y_%m_%d_%H_%M_%S`) or the record's uuid to the directory's name.
-        The injection parameter receives the new name, else the subdirectory's or the directory's.
+        It goes to the injection parameter, else to that of the subdirectory or the directory.
     record_filename, chain_records
         Name of the record, without `.json`; default: `<function>_record`. Whether to append to
         that file, which becomes a JSON list, instead of replacing it.
@@ -748,10 +748,8 @@ class Run:
                 self.evidence.gpus.read(is_last=True)
                 self.save(self.outcome, self.hash_room)
         except Exception as problem:
-            warn(
-                f"{self.tracker.name}() ran, but its record {self.file.path} could not be "
-                f"completed: {describe_briefly(problem)}"
-            )
+            what = f"{self.tracker.name}() ran, but its record {self.file.path}"
+            warn(f"{what} could not be completed: {describe_briefly(problem)}")
         # Not in a `finally`: after Ctrl-C in the lines above the run is still to be completed.
         _endings.remove(self)
 
@@ -1122,7 +1120,7 @@ class Evidence:
             raise
 
     def gather(self, tracker: Tracker, probes: list[GitProbe]) -> None:
-        """Do that; the probes that it starts join `probes`."""
+        """Read them; the probes that this starts join `probes`."""
         options = tracker.options
         # Each starts its git at once; they are asked in turn.
         probes.extend(probe_module(module) for module in options.extra_modules or ())
@@ -1186,10 +1184,8 @@ def get_environment_info() -> Record:
     Returns
     -------
     dict
-        argv, orig_argv, platform, platform_info, python_version, python_implementation,
-        python_executable, cwd, hostname, python_path, cpu_count, user,
-        git_hash_at_docker_build (in images that carry it), process and, where there are GPUs,
-        gpus. What could not be read says "unavailable: <reason>".
+        What a record's `environment` holds but for variables and rank: argv, platform, cwd, user,
+        gpus and so on. What could not be read says "unavailable: <reason>".
     """
     probe = _GpuProbe()
     info = get_process_info()
@@ -1201,12 +1197,10 @@ def get_process_info() -> Record:
     return without_none({key: attempt(read) for key, read in _PROCESS_FACTS.items()})
 
 
-def _read_orig_argv() -> list[str] | None:
-    """The interpreter's whole command line; before Python 3.10 from /proc, where there is one."""
+def _read_orig_argv() -> list[str]:
+    """The interpreter's whole command line; before Python 3.10 only Linux tells."""
     if hasattr(sys, "orig_argv"):
         return redact_argv(sys.orig_argv)
-    if not os.path.exists("/proc/self/cmdline"):
-        return None
     return redact_argv(os.fsdecode(read_bytes("/proc/self/cmdline")).split("\0")[:-1])
 
 
@@ -1281,8 +1275,7 @@ def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
 
 def is_asked_for(name: str) -> bool:
     """Whether a variable is recorded only where a function's decorator asks for it."""
-    known = name in ALWAYS_RECORDED or name in _RECORDED_IF_SET
-    return not known and not name.startswith("SLURM")
+    return not name.startswith("SLURM") and name not in (*ALWAYS_RECORDED, *_RECORDED_IF_SET)
 
 
 def read_rank(variables: Mapping[str, Any]) -> Record | None:
@@ -1299,7 +1292,6 @@ def read_rank(variables: Mapping[str, Any]) -> Record | None:
 # nvidia-smi's fields, which every driver since 2012 knows, and what a record calls them.
 _GPU_QUERY = "--query-gpu=index,uuid,name,driver_version,memory.total,pci.bus_id"
 _GPU_KEYS = ("index", "uuid", "name", "driver_version", "memory_mib", "pci_bus_id")
-_GPU_NUMBERS = ("index", "memory_mib")
 # What drivers print where a card has no such thing, or they may not tell.
 _GPU_BLANKS = ("", "[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]")
 
@@ -1351,7 +1343,7 @@ def parse_gpus(code: int, output: bytes, error: str) -> list[Record] | Missing:
     rows = [[value.strip() for value in line.split(",")] for line in text.splitlines()]
     gpus = [
         {
-            key: int(value) if key in _GPU_NUMBERS and value.isdigit() else value
+            key: int(value) if value.isdigit() else value
             for key, value in zip(_GPU_KEYS, row)
             if value not in _GPU_BLANKS
         }
@@ -2206,13 +2198,12 @@ def check_seed(seed: object) -> int:
     """The seed as an int; TypeError if it is no integer, ValueError if out of range."""
     import operator
 
+    kind = type(seed).__name__
+    # bool is an int in Python, and NumPy's has __index__, too.
+    given: Any = None if kind in ("bool", "bool_") else seed
     try:
-        if type(seed).__name__ in ("bool", "bool_"):
-            # bool is an int in Python, and NumPy's has __index__, too.
-            raise TypeError
-        number = operator.index(seed)  # type: ignore[arg-type]
+        number = operator.index(given)
     except TypeError:
-        kind = type(seed).__name__
         raise TypeError(f"expected an integer or None, not {seed!r:.80} ({kind})") from None
     # NumPy's range.
     if not 0 <= number < 2**32:
@@ -2228,8 +2219,7 @@ def seed_tasks(
 ) -> int:
     """Seed `random`, NumPy, TensorFlow and PyTorch.
 
-    Libraries that are imported are seeded at once; the others when they are imported, so this
-    imports nothing that the program doesn't use.
+    A library that isn't imported yet is seeded when it is: this imports none.
 
     Parameters
     ----------
@@ -2282,9 +2272,8 @@ def _seed_library(name: str, seed: int) -> None:
 class _SeedOnImport:
     """Seeds libraries as they are imported: a finder in `sys.meta_path` (PEP 451) while needed.
 
-    `waiting` maps the modules still to be seeded to their seeds; `lasting` are those that wait on
-    when the last run has ended. The finders after this one find the module; this one puts a loader
-    around theirs.
+    `waiting` maps modules to the seeds that they wait for; `lasting` are those that wait on when
+    the last run has ended. Later finders find the module; this one puts a loader around theirs.
     """
 
     def __init__(self) -> None:
