@@ -273,8 +273,10 @@ class Tracker:
         self.check_parameters()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What was read in this process isn't true where a pickled wrapper arrives.
-        return Tracker, (self.function, self.options)
+        # What was read in this process isn't true where a pickled wrapper arrives. Its file's path
+        # still is, but cloudpickle keeps only the last part.
+        options = _Options(**{**vars(self.options), "source_file": self.source_file})
+        return Tracker, (self.function, options)
 
     def check_parameters(self) -> None:
         """Raise ValueError for an option that names a parameter the function lacks."""
