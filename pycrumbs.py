@@ -952,8 +952,9 @@ class _Endings:
             error = {"type": "Exit", "message": "the program ended before it did", "traceback": []}
             run.outcome = {"status": "interrupted", "error": error}
             run.complete(None)
-        # Through it a suspended coroutine's run would outlive the streams its `finally` prints on.
+        # Through these, what is suspended would outlive the streams that its `finally` prints on.
         active_run.set(None)
+        tracked_functions.clear()
 
     def install(self) -> None:
         """Put our handler in the place of those that are there."""
