@@ -357,10 +357,6 @@ def _wrap(function: Any, options: _Options) -> Any:
     return wrapped
 
 
-# By source file and qualified name: a rerun finds here what other decorators hide.
-tracked_functions: dict[tuple[str | None, str], Callable[..., Any]] = {}
-
-
 def _wrap_plain(tracker: Tracker) -> Callable[..., Any]:
     """The wrapper of a function that is none of the others."""
 
@@ -659,6 +655,8 @@ class Call:
 # another process than it began in (a forked child's copy) writes nothing.
 
 active_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("run", default=None)
+# By source file and qualified name: a rerun finds here what other decorators hide.
+tracked_functions: dict[tuple[str | None, str], Callable[..., Any]] = {}
 
 
 class Run:
