@@ -131,47 +131,31 @@ def tracked(
 
     Parameters
     ----------
-    literal_directory
-        Directory of the record, as a value. Give either this or `directory_parameter`.
-    directory_parameter
-        Name of the function's parameter whose value is that directory.
+    literal_directory, directory_parameter
+        Exactly one of them: the record's directory, or the name of the parameter that holds it.
     subdirectory_name_parameter
-        Name of the parameter whose value is a subdirectory of it: a relative path inside it.
+        Name of the parameter that holds a subdirectory of it: a relative path inside it.
     directory_injection_parameter
-        Name of the parameter that receives the final directory as a `pathlib.Path`; callers
-        may leave it out.
+        Name of the parameter that receives the final directory as a `Path`; callers may omit it.
     include_timestamp, include_uuid
         Append the start time (`_%Y_%m_%d_%H_%M_%S`) or the record's uuid to the directory's name.
-        The new name goes to the injection parameter if there is one, else to the subdirectory
-        or directory parameter, in the type the caller used.
-    record_filename
-        Name of the record; `.json` is implied. Default: `<function>_record`.
-    extra_modules
-        Names or modules whose git state is recorded too.
-    extra_environment_variables
-        Names of environment variables to record beside the built-in list.
+        It goes to the injection parameter, else to that of the subdirectory or the directory.
+    record_filename, chain_records
+        Name of the record, without `.json`; default: `<function>_record`. Whether to append to
+        that file, which becomes a JSON list, instead of replacing it.
+    extra_modules, extra_environment_variables
+        Modules, or their names, to record the git state of; names of variables to record.
     seed_parameter
-        Name of the parameter that holds the seed: an integer 0 to 2**32 - 1 is used; for None
-        one is drawn, passed to the function and recorded.
+        Name of the parameter that holds the seed, 0 to 2**32 - 1; for None one is drawn.
     seed_numpy, seed_tensorflow, seed_torch
         Whether to seed these libraries (at once, or as the function imports them).
-    disable_git_tracking
-        Leave git out; for functions that are in no repository.
-    allow_dirty_repo
-        If False, refuse to run while a recorded repository has uncommitted changes.
-    include_package_inventory
-        Whether to list the installed packages.
-    create_parents
-        Whether to create missing parents of the directory; the directory itself always is.
-    require_empty_directory
-        Refuse to run if the directory holds anything.
-    chain_records
-        Append to the record file (a JSON list from the second run on) instead of replacing it.
-    input_parameters
-        Names of parameters whose values are input files or folders, to be recorded with their
-        hashes. A parameter that holds an existing file is found without being named.
-    capture_files
-        Also record every file that the run opens through Python (an audit hook, PEP 578).
+    disable_git_tracking, allow_dirty_repo, include_package_inventory
+        Whether to leave git out; to run in spite of uncommitted changes; to list the packages.
+    create_parents, require_empty_directory
+        Whether to create the directory's parents, too; to refuse one that holds anything.
+    input_parameters, capture_files
+        Names of parameters that hold input files or folders (an existing file is found without);
+        whether to record every file that the run opens through Python (PEP 578).
     hash_limit
         Bytes to hash per run, smallest files first; None: all, 0: none.
 
@@ -180,16 +164,16 @@ def tracked(
     TypeError
         At decoration: not exactly one of the two directories; a suffix that no parameter could
         carry back; a list of something else; something that isn't a function. At a call: wrong
-        arguments; a seed that is neither an integer nor None; a directory that is no path.
+        arguments; a seed that is no integer; a directory that is no path.
     ValueError
         At decoration: both suffixes; a parameter that the function lacks. At a call: a seed out
         of range; a subdirectory that isn't inside the directory.
     RuntimeError
-        At a call: git tracking is on and the source is in no git repository, or is ignored
-        there; or the repository is dirty and `allow_dirty_repo` is False.
+        At a call: the source is in no git repository, or ignored there; or the repository is
+        dirty and `allow_dirty_repo` is False.
     OSError
-        At a call: the directory can't be created, isn't empty where it must be
-        (`FileExistsError`), or the record can't be written. The function hasn't run then.
+        At a call, before the function runs: the directory can't be created, isn't empty where it
+        must be (`FileExistsError`), or the record can't be written.
     """
     # The arguments, by their names, are the options: they are listed nowhere else.
     options = _Options(**locals(), run_as=None, source_file=None)
@@ -199,12 +183,7 @@ def tracked(
             '@tracked(directory_parameter="out"), or @tracked(literal_directory="runs")'
         )
     options.check()
-
-    def decorate(function: _F) -> _F:
-        wrapped: _F = _wrap(function, options)
-        return wrapped
-
-    return decorate
+    return lambda function: _wrap(function, options)
 
 
 class _Options(types.SimpleNamespace):
@@ -244,27 +223,24 @@ class _Options(types.SimpleNamespace):
         if not isinstance(self.literal_directory, (str, os.PathLike, type(None))):
             problem = f"must be a str or os.PathLike, not {self.literal_directory!r:.80}"
             raise TypeError(f"tracked: literal_directory {problem}")
-        if self.record_filename is not None and not _is_file_name(self.record_filename):
+        name = self.record_filename
+        is_wrong = not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0")
+        if name is not None and is_wrong:
             raise ValueError(
-                f"tracked: record_filename={self.record_filename!r} must be a file name without "
-                "a folder; the folder comes from literal_directory or directory_parameter"
+                f"tracked: record_filename={name!r} must be a file name without a folder; "
+                "the folder comes from literal_directory or directory_parameter"
             )
 
     @property
     def suffix_option(self) -> str:
         """The option in force that appends to the directory's name; '' if there is none."""
-        names = ("include_timestamp", "include_uuid")
-        return next((name for name in names if getattr(self, name)), "")
+        return next((n for n in ("include_timestamp", "include_uuid") if getattr(self, n)), "")
 
     @property
-    def carrier(self) -> str:
-        """The parameter through which the function learns its final directory, or ''."""
-        return (
-            self.directory_injection_parameter
-            or self.subdirectory_name_parameter
-            or self.directory_parameter
-            or ""
-        )
+    def carrier(self) -> Any:
+        """The name of the parameter that tells the function its final directory, or None."""
+        below = self.subdirectory_name_parameter or self.directory_parameter
+        return self.directory_injection_parameter or below
 
 
 _LIST_OPTIONS = {
@@ -272,17 +248,6 @@ _LIST_OPTIONS = {
     "extra_environment_variables": ((str,), "names of environment variables"),
     "input_parameters": ((str,), "names of parameters"),
 }
-_PARAMETER_OPTIONS = (
-    "directory_parameter",
-    "subdirectory_name_parameter",
-    "directory_injection_parameter",
-    "seed_parameter",
-)
-
-
-def _is_file_name(name: object) -> bool:
-    """Whether that is a name that a file in a folder can have."""
-    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
 class Tracker:
@@ -296,28 +261,28 @@ class Tracker:
         self.name = function.__qualname__
         self.signature = inspect.signature(function)
         # The file of the function that does the work, not that of the decorators around it.
-        inner: Any = inspect.unwrap(function, stop=_wraps_no_function)
-        self.source_file = options.source_file or _find_source(inner)
+        # `functools.wraps` may have been told of a class, a partial or a builtin.
+        inner: Any = inspect.unwrap(
+            function, stop=lambda f: not hasattr(getattr(f, "__wrapped__", f), "__code__")
+        )
+        file = absolute(inner.__code__.co_filename)
+        # In a REPL or in `exec` there is no such file.
+        self.source_file = options.source_file or (file if os.path.isfile(file) else None)
         self.source_signature = sign_file(self.source_file or "")
         self.evidence: Evidence | None = None
-        parameters = self.signature.parameters.values()
-        self.names = [*self.signature.parameters]
-        self.by_name = {p.name for p in parameters if p.kind > p.POSITIONAL_ONLY}
         self.check_parameters()
 
-    def __getstate__(self) -> Record:
-        # What was read in this process isn't true where a pickled wrapper arrives.
-        return {**self.__dict__, "evidence": None}
-
-    def __setstate__(self, state: Record) -> None:
-        self.__dict__.update(state)
-        self.source_signature = sign_file(self.source_file or "")
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What was read in this process isn't true where a pickled wrapper arrives. Its file's path
+        # still is, but cloudpickle keeps only the last part.
+        options = _Options(**{**vars(self.options), "source_file": self.source_file})
+        return Tracker, (self.function, options)
 
     def check_parameters(self) -> None:
         """Raise ValueError for an option that names a parameter the function lacks."""
         parameters = self.signature.parameters.values()
         known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        named = [(option, getattr(self.options, option)) for option in _PARAMETER_OPTIONS]
+        named = [item for item in vars(self.options).items() if item[0].endswith("_parameter")]
         named += [("input_parameters", name) for name in self.options.input_parameters or ()]
         for option, name in named:
             if name is not None and name not in known:
@@ -363,26 +328,16 @@ class Tracker:
         return self.evidence
 
 
-def _wraps_no_function(function: Any) -> bool:
-    """Whether `functools.wraps` was told of a class, a partial or a builtin."""
-    return not hasattr(function.__wrapped__, "__code__")
-
-
-def _find_source(function: types.FunctionType) -> str | None:
-    """The file a function was compiled from, or None if there is no such file (a REPL, exec)."""
-    path = absolute(function.__code__.co_filename)
-    return path if os.path.isfile(path) else None
-
-
 def _wrap(function: Any, options: _Options) -> Any:
     """Wrap a function in one of its own kind."""
     # Decorated from within, these stay what they are: descriptors.
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(_wrap(function.__func__, options))
     if not isinstance(function, (types.FunctionType, types.MethodType)):
+        name = getattr(function, "__name__", None) or getattr(function, "name", function)
         raise TypeError(
-            f"tracked: cannot track {type(function).__name__} {_name_of(function)!r}, only a "
-            "function; put @tracked last, nearest the function, below other decorators"
+            f"tracked: cannot track {type(function).__name__} {str(name)!r}, only a function; "
+            "put @tracked last, nearest the function, below other decorators"
         )
     import functools
     import inspect
@@ -402,22 +357,13 @@ def _wrap(function: Any, options: _Options) -> Any:
     return wrapped
 
 
-# By source file and qualified name: a rerun finds here what other decorators hide.
-tracked_functions: dict[tuple[str | None, str], Callable[..., Any]] = {}
-
-
-def _name_of(thing: object) -> str:
-    """What to call a thing that may have no name of its own."""
-    return str(getattr(thing, "__name__", None) or getattr(thing, "name", None) or thing)
-
-
 def _wrap_plain(tracker: Tracker) -> Callable[..., Any]:
     """The wrapper of a function that is none of the others."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with tracker.start(args, kwargs) as run:
             run.begin()
-            with run.active():
+            with Active(run):
                 return run.returned(tracker.function(*run.call.args, **run.call.kwargs))
 
     return wrapper
@@ -429,7 +375,7 @@ def _wrap_coroutine(tracker: Tracker) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         with tracker.start(args, kwargs) as run:
             run.begin()
-            with run.active():
+            with Active(run):
                 return run.returned(await tracker.function(*run.call.args, **run.call.kwargs))
 
     return wrapper
@@ -449,7 +395,7 @@ def _wrap_generator(tracker: Tracker) -> Callable[..., Any]:
             resume, value = generator.send, None
             while True:
                 try:
-                    with run.active():
+                    with Active(run):
                         item = resume(value)
                 except StopIteration as stop:
                     return run.returned(stop.value)
@@ -479,7 +425,7 @@ def _wrap_async_generator(tracker: Tracker) -> Callable[..., Any]:
             sys.set_asyncgen_hooks(*hooks)
             while True:
                 try:
-                    with run.active():
+                    with Active(run):
                         item = await step
                 except StopAsyncIteration:
                     return
@@ -501,30 +447,24 @@ def make_script(path: str, module: str | None, **options: Any) -> Callable[..., 
         program_started.append(True)
         sys.modules["__main__"] = main = types.ModuleType("__main__")
         vars(main).update(__annotations__={}, __builtins__=sys.modules["builtins"])
-        if module is None:
-            _execute_script(path, main)
-        else:
+        if module is not None:
             import runpy
 
             runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # as `python -m` does
+        else:
+            from importlib.machinery import SourceFileLoader
+
+            loader = SourceFileLoader("__main__", path)
+            vars(main).update(__cached__=None, __file__=path, __loader__=loader)
+            exec(compile(read_bytes(path), path, "exec", dont_inherit=True), vars(main))
 
     name = module or os.path.splitext(os.path.basename(path))[0]
     script.__name__, script.__qualname__, script.__module__ = name, name, "__main__"
-    given = dict(tracked.__kwdefaults__ or {}, seed_parameter="seed", create_parents=True)
+    given = {**(tracked.__kwdefaults__ or {}), "seed_parameter": "seed", "create_parents": True}
     given.update(capture_files=True, run_as="module" if module else "script")
-    given["source_file"] = absolute(path)
-    wrapped: Callable[..., None] = _wrap(script, _Options(**{**given, **options}))
+    given.update(options, source_file=absolute(path))
+    wrapped: Callable[..., None] = _wrap(script, _Options(**given))
     return wrapped
-
-
-def _execute_script(path: str, main: types.ModuleType) -> None:
-    """Execute a script in the module `__main__`, which has what `python SCRIPT` gives it."""
-    from importlib.machinery import SourceFileLoader
-
-    loader = SourceFileLoader("__main__", path)
-    vars(main).update(__cached__=None, __file__=path, __loader__=loader)
-    code = compile(read_bytes(path), path, "exec", dont_inherit=True)
-    exec(code, vars(main))
 
 
 program_started: list[bool] = []  # from then on, what is raised is the program's affair
@@ -570,16 +510,13 @@ class Call:
         return {name: value for name, value in arguments if value is not self.given[name]}
 
     def pass_arguments(self) -> None:
-        """Put the altered arguments among the caller's, by name where that can be.
-
-        A decorator below may take keywords only, whatever its signature claims (functools.wraps).
-        """
-        altered, tracker = self.find_altered(), self.tracker
-        if altered and altered.keys() <= tracker.by_name.difference(
-            tracker.names[: len(self.args)]
-        ):
+        """Put the altered arguments among the caller's."""
+        altered = self.find_altered()
+        later = [*self.tracker.signature.parameters.values()][len(self.args) :]
+        # By name where that can be: a decorator below may take only keywords, whatever it claims.
+        if altered.keys() <= {p.name for p in later if p.kind > p.POSITIONAL_ONLY}:
             self.kwargs = {**self.kwargs, **altered}
-        elif altered:
+        else:
             self.args, self.kwargs = self.bound.args, self.bound.kwargs
 
     def describe(self) -> Record:
@@ -601,14 +538,14 @@ class Call:
         }
 
     def forget(self) -> None:
-        """Let go of the arguments: a task or context that the run left may hold it for long."""
+        """Let go of the arguments, which may be large."""
         self.given, self.described = {}, {}
         self.args, self.kwargs = (), {}
         self.bound.arguments.clear()
 
-    def fail(self, kind: type[Exception], problem: str) -> Exception:
-        """An error of that kind whose message begins with the function."""
-        return kind(f"{self.tracker.name}(): {problem}")
+    def fail(self, kind: type[Exception], problem: str, *code: int | None) -> Exception:
+        """An error of that kind whose message begins with the function; `code` is an errno."""
+        return kind(*code, f"{self.tracker.name}(): {problem}")
 
     def read_seed(self) -> int:
         """The seed the caller gave, or a new one, which the function then receives."""
@@ -655,11 +592,10 @@ class Call:
 
     def create_directory(self) -> str:
         """Create and check the directory, and let the function know its name."""
-        options = self.options
         base = self.read_base()
         directory = self.create_target(base)
         self.create(directory)
-        if options.require_empty_directory and os.listdir(directory):
+        if self.options.require_empty_directory and os.listdir(directory):
             problem = f"the directory {directory} is not empty (require_empty_directory)"
             raise self.fail(FileExistsError, problem)
         self.inject_directory(base, directory)
@@ -673,7 +609,7 @@ class Call:
             base, target = target, os.path.join(target, self.read_subdirectory())
             if not is_below(os.path.realpath(target), os.path.realpath(base)):
                 problem = f"cannot create the directory {target}: a link leads out of {base}"
-                raise OSError(errno.ELOOP, f"{self.tracker.name}(): {problem}")
+                raise self.fail(OSError, problem, errno.ELOOP)
         if options.include_uuid:
             target += f"_{self.uuid}"
         if options.include_timestamp:
@@ -689,8 +625,8 @@ class Call:
         except OSError as error:
             orphan = isinstance(error, FileNotFoundError) and not self.create_parents
             advice = "; create_parents=True creates parents" if orphan else ""
-            problem = f"cannot create the directory {directory}: {error.strerror}"
-            raise OSError(error.errno, f"{self.tracker.name}(): {problem}{advice}") from None
+            problem = f"cannot create the directory {directory}: {error.strerror}{advice}"
+            raise self.fail(OSError, problem, error.errno) from None
         self.created += created
         return directory in created
 
@@ -702,7 +638,7 @@ class Call:
         import pathlib
 
         if options.directory_injection_parameter is not None:
-            arguments[options.directory_injection_parameter] = pathlib.Path(directory)
+            arguments[options.carrier] = pathlib.Path(directory)
         else:
             below = options.subdirectory_name_parameter is not None
             text = os.path.relpath(directory, base) if below else directory
@@ -719,6 +655,8 @@ class Call:
 # another process than it began in (a forked child's copy) writes nothing.
 
 active_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("run", default=None)
+# By source file and qualified name: a rerun finds here what other decorators hide.
+tracked_functions: dict[tuple[str | None, str], Callable[..., Any]] = {}
 
 
 class Run:
@@ -729,7 +667,7 @@ class Run:
         self.uuid, self.pid = call.uuid, os.getpid()
         self.parent = active_run.get()
         # The wall clock tells when; how long, a clock that nobody sets.
-        self.clock, self.cpu_seconds = time.perf_counter(), read_cpu_seconds()
+        self.clock, self.cpu_seconds = time.perf_counter(), sum(os.times()[:4])
         self.outcome: Record = {"status": "completed"}
         self.has_ended = False
         # Held while the run ends: the program may end while a thread is ending the run.
@@ -740,29 +678,26 @@ class Run:
         # What lay in the directory before the function ran, and whether that is all.
         self.tree: tuple[Mapping[str, tuple[int, ...]], bool] = ({}, False)
         self.capture = Capture(self.tracker.function) if self.options.capture_files else None
-        own = (self.capture,) if self.capture else ()
-        self.captures: tuple[Capture, ...] = (*(self.parent.captures if self.parent else ()), *own)
+        self.captures: tuple[Capture, ...] = self.parent.captures if self.parent else ()
+        if self.capture:
+            self.captures += (self.capture,)
 
     def __enter__(self) -> Run:
         return self
 
     def begin(self) -> None:
         """Do all that may fail, write the first record, and seed."""
-        self.call.prepare()
-        self.evidence = self.tracker.read_evidence(self.call.locate)
+        call, options = self.call, self.options
+        call.prepare()
+        self.evidence = self.tracker.read_evidence(call.locate)
         self.record = self.make_record()
-        self.file = RecordFile(self.call.path, self.options.chain_records)
+        self.file = RecordFile(call.path, options.chain_records)
         with _endings:
             _endings.add(self)
             self.write_first()
-            self.tree = scan_tree(self.call.directory)
+            self.tree = scan_tree(call.directory)
             # Here, as PyTorch notes all its callers at each seeding: 5 us for a frame more.
-            seed_run(
-                self.call.seed,
-                self.options.seed_numpy,
-                self.options.seed_tensorflow,
-                self.options.seed_torch,
-            )
+            seed_run(call.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch)
             if self.capture:
                 self.capture.begin()
 
@@ -774,7 +709,7 @@ class Run:
             raise self.call.fail(FileExistsError, str(error)) from None
         except OSError as error:
             problem = f"cannot write the record {self.file.path}: {error.strerror or error}"
-            raise OSError(error.errno, f"{self.tracker.name}(): {problem}") from None
+            raise self.call.fail(OSError, problem, error.errno) from None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
@@ -785,7 +720,9 @@ class Run:
             raise
         finally:
             if self.pid == os.getpid():
-                self.forget()
+                # A task or context that the run left may hold it for long.
+                self.record, self.tree = {}, ({}, False)
+                self.call.forget()
 
     def complete(self, error: BaseException | None) -> None:
         """End the run, unless that has been done."""
@@ -807,15 +744,12 @@ class Run:
                 remove_directories(self.call.created)
             else:
                 self.note_end(error)
-                if self.evidence.note_late_sources():
-                    self.record["tracked_module"] = self.evidence.tracked_module
+                self.record.update(self.evidence.note_late_sources())
                 self.evidence.gpus.read(is_last=True)
                 self.save(self.outcome, self.hash_room)
         except Exception as problem:
-            warn(
-                f"{self.tracker.name}() ran, but its record {self.file.path} could not be "
-                f"completed: {describe_briefly(problem)}"
-            )
+            what = f"{self.tracker.name}() ran, but its record {self.file.path}"
+            warn(f"{what} could not be completed: {describe_briefly(problem)}")
         # Not in a `finally`: after Ctrl-C in the lines above the run is still to be completed.
         _endings.remove(self)
 
@@ -826,36 +760,24 @@ class Run:
         # The last record is worth an fsync: nobody writes it again.
         taken = self.file.write(record, durable=outcome is not None)
         if taken:
-            warn(
-                f"{self.tracker.name}() has written {taken} itself; its record is {self.file.path}"
-            )
-
-    def forget(self) -> None:
-        """Let go of what is large: a task or context that the run left may hold it for long."""
-        self.record, self.tree = {}, ({}, False)
-        self.call.forget()
+            name = self.tracker.name
+            warn(f"{name}() has written {taken} itself; its record is {self.file.path}")
 
     def note_end(self, error: BaseException | None) -> None:
         """Note how the run ended."""
         closed = isinstance(error, GeneratorExit) and self.outcome["status"] != "completed"
         if error is not None and not closed:
-            self.outcome = _endings.find_outcome(error) or describe_outcome(error)
+            raised, outcome = _endings.raised
+            self.outcome = outcome if raised is error else describe_outcome(error)
         self.has_ended = True
 
     def note_signal(self, outcome: Record | None) -> None:
-        """The process is about to end; there may be little time left, so nothing is hashed.
-
-        None: it goes on after all.
-        """
+        """Write how a signal ends the run, or (None) that it goes on; there is no time to hash."""
         try:
             # A signal that comes while the record is completed doesn't change how the run ended.
             self.save(self.outcome if self.has_ended else outcome, hash_room=0)
         except Exception as problem:
             say(f"{self.file.path}: {describe_briefly(problem)}")
-
-    def active(self) -> _Active:
-        """A context in which tracked functions that are called are this run's children."""
-        return _Active(self)
 
     def returned(self, result: Any) -> Any:
         """Note what the function returned, and pass it on."""
@@ -869,10 +791,10 @@ class Run:
 
     def make_record(self) -> Record:
         """The record as it is before the function runs."""
-        declared = self.options.input_parameters or ()
         omitted: list[str] = []
-        # Hashed before the function may change them.
+        declared = self.options.input_parameters or ()
         inputs = find_inputs(self.call.bound.arguments, declared, omitted)
+        # Now, as the function may change them.
         self.hash_room = hash_files(inputs, self.hash_room)
         record = {
             "pycrumbs": __version__,
@@ -897,52 +819,50 @@ class Run:
         """The record with what is known once the function has ended."""
         end, elapsed = time.time(), max(0.0, time.perf_counter() - self.clock)
         timing = {"end_time": format_time(end), "run_time": format_span(elapsed)}
-        record = {**self.record, "timing": {**self.record["timing"], **timing}, **outcome}
+        # A record without its files still says most of what it is for.
+        files = attempt(self.find_files, hash_room)
+        files = {"outputs_omitted": files} if isinstance(files, Missing) else files
+        record = {**self.record, "timing": {**self.record["timing"], **timing}}
+        # Those that a capture found stand before what came of the run.
+        record.update({key: files[key] for key in files if not key.startswith("outputs")})
+        record.update(outcome, **files)
         # What came too late for the first record goes into the last.
         gpus = self.evidence.gpus.read()
         if gpus != record["environment"].get("gpus"):
             record["environment"] = Fixed(record["environment"], gpus=gpus)
-        # A record without its files still says most of what it is for.
-        files = attempt(self.find_files, hash_room)
-        record.update({"outputs_omitted": files} if isinstance(files, Missing) else files)
-        record["resources"] = _read_resources(since=self.cpu_seconds)
-        if self.capture:
-            # Its inputs are known only now; their place is before what came of the run.
-            keys = dict.fromkeys([*self.record, "inputs", "inputs_omitted", "capture", *record])
-            record = {key: record[key] for key in keys if key in record}
+        used = round(sum(os.times()[:4]) - self.cpu_seconds, 3)
+        record["resources"] = {"cpu_seconds": used, "max_rss_bytes": attempt(_read_peak_memory)}
         return record
 
     def find_files(self, hash_room: int | None) -> Record:
         """The files that the run made, and, where that was asked for, those that it opened."""
         directory = os.path.dirname(self.file.path)
         unseen: list[str | None] = []
+        found: Record = {}
         # In the record's own tree files are found by looking, however they were written.
         outputs = find_outputs(directory, self.tree, self.call.start, unseen)
-        found: Record = {}
         if self.capture:
             inputs, missing = list(self.record.get("inputs", [])), self.capture.overflow
             # What the run made and then read is an output, and no input.
-            real = os.path.realpath(directory)
-            made = {os.path.join(top, e["path"]) for e in outputs for top in (directory, real)}
+            tops = (directory, os.path.realpath(directory))
+            made = {os.path.join(top, entry["path"]) for entry in outputs for top in tops}
             unchanged = self.capture.find_inputs(inputs, made, self.call.start)
             outputs += self.capture.find_outputs(directory)
             omitted = [self.record.get("inputs_omitted"), missing]
             inputs = limit_files(inputs, omitted)
-            unchanged_entries = [e for e in inputs if e["path"] in unchanged]
-            hash_room = hash_files(unchanged_entries, hash_room, stop=_endings.hurry)
+            hashable = [entry for entry in inputs if entry["path"] in unchanged]
+            hash_room = hash_files(hashable, hash_room, stop=_endings.hurry)
             found.update(inputs=inputs or None, inputs_omitted=join_reasons(omitted))
             found["capture"] = CAPTURE_COVERAGE
             unseen.append(missing)
-        cut: list[str | None] = []
-        outputs = limit_files(outputs, cut)
+        outputs = limit_files(outputs, unseen)
         hash_files(outputs, hash_room, directory, stop=_endings.hurry)
         if _endings.hurry() and not all(entry["sha256"] for entry in outputs):
             unseen.append("hashes, as a signal came")
-        found.update(outputs=outputs, outputs_omitted=join_reasons([*cut, *unseen]))
-        return without_none(found)
+        return without_none({**found, "outputs": outputs, "outputs_omitted": join_reasons(unseen)})
 
 
-class _Active:
+class Active:
     """A context in which one run is the one that new runs are nested in."""
 
     def __init__(self, run: Run) -> None:
@@ -973,13 +893,15 @@ class _Endings:
     """
 
     def __init__(self) -> None:
-        self.runs: dict[str, Run] = {}  # by uuid
         self.is_registered = False
-        self.guarded: set[str] = set()  # the runs of the main thread
-        # The handlers that ours stands in for, also where code puts it back after the last run.
+        self.runs: dict[str, Run] = {}  # by uuid
+        # The runs of the main thread. While there is one, our handlers are in place.
+        self.guarded: set[str] = set()
+        # The handlers that ours stand in for; kept, as code may put ours back after the last run.
         self.before: dict[int, Any] = {}
-        self.depth = 0
+        self.depth = 0  # of the contexts that hold signals back
         self.waiting: list[tuple[int, types.FrameType | None]] = []
+        # What a signal's own handler raised, and how the runs that it leaves end.
         self.raised: tuple[BaseException | None, Record] = (None, {})
         self.masks: dict[int, Any] = {}  # of threads that are forking
 
@@ -1028,8 +950,9 @@ class _Endings:
             error = {"type": "Exit", "message": "the program ended before it did", "traceback": []}
             run.outcome = {"status": "interrupted", "error": error}
             run.complete(None)
-        # Through it a suspended coroutine's run would outlive the streams its `finally` prints on.
+        # Through these, what is suspended would outlive the streams that its `finally` prints on.
         active_run.set(None)
+        tracked_functions.clear()
 
     def install(self) -> None:
         """Put our handler in the place of those that are there."""
@@ -1096,9 +1019,7 @@ class _Endings:
 
     def pass_on(self, number: int, frame: types.FrameType | None) -> None:
         """Complete the records; then do what the signal would have done without us."""
-        now = _signal.getsignal(number)
-        # It may have been given back just now.
-        handler = self.before.get(number, now)
+        handler, now = self.before[number], _signal.getsignal(number)
         if not callable(handler) and callable(now) and now != self.handle:
             # The program's own handler calls the one before it, which without us there wasn't.
             return
@@ -1122,18 +1043,11 @@ class _Endings:
         with self:
             for run in list(self.runs.values()):
                 # A child that C code has forked has its parent's runs, too.
-                if run.pid == os.getpid():
+                if self.holds(run):
                     run.note_signal(outcome)
 
-    def find_outcome(self, error: BaseException) -> Record | None:
-        """How a run ends that this exception leaves, if a signal's handler has raised it."""
-        raised, outcome = self.raised
-        return outcome if raised is error else None
 
-
-_ENDING = [
-    getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(_signal, name)
-]
+_ENDING = [getattr(_signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(_signal, n)]
 _endings = _Endings()
 
 
@@ -1157,26 +1071,10 @@ def _in_main_thread() -> bool:
     return _thread.get_ident() == threading.main_thread().ident
 
 
-def read_cpu_seconds() -> float:
-    """Processor time of this process and its ended children so far, in seconds."""
-    return sum(os.times()[:4])
-
-
-def _read_resources(since: float) -> Record:
-    """What a run used: processor seconds, and the process's peak memory so far."""
-    used: Record = {"cpu_seconds": round(read_cpu_seconds() - since, 3)}
-    return without_none({**used, "max_rss_bytes": attempt(_read_peak_memory)})
-
-
-def _read_peak_memory() -> int | None:
-    """The peak of this process's resident memory, in bytes.
-
-    On Linux that is proc(5)'s VmHWM: getrusage(2) there also counts what the process was before it
-    started the interpreter.
-    """
-    if sys.platform == "win32":
-        return None
+def _read_peak_memory() -> int:
+    """The peak of this process's resident memory so far, in bytes."""
     if sys.platform == "linux":
+        # proc(5). getrusage(2) also counts the program that became the interpreter by exec.
         status = read_bytes("/proc/self/status").partition(b"VmHWM:")[2]
         return int(status.split()[0]) * 1024
     import resource
@@ -1205,28 +1103,25 @@ class Evidence:
         # What was loaded, and how many modules in all, when the code was looked at.
         self.sources: set[str] = set()
         self.module_count = 0
+        # The environment, and the process's state when it was read.
         self.environment: Record = {}
-        # The process's state when the environment was read.
         self.state: list[Any] = []
-        try:
-            self.read(tracker)
-        except BaseException:
-            attempt(self.gpus.read, is_last=True)
-            raise
+        self.read(tracker)
         self.gpus.read(PROBE_WAIT)
 
     def read(self, tracker: Tracker) -> None:
-        """Read code and, the first time, packages; what fails here stops the run."""
+        """Read the code and, the first time, the packages; what fails here stops the run."""
         probes: list[GitProbe] = []
         try:
             self.gather(tracker, probes)
         except BaseException:
+            attempt(self.gpus.read, is_last=True)
             for probe in probes:
                 attempt(probe.abandon)
             raise
 
     def gather(self, tracker: Tracker, probes: list[GitProbe]) -> None:
-        """Do that; the probes that are started join the list given."""
+        """Read them; the probes that this starts join `probes`."""
         options = tracker.options
         # Each starts its git at once; they are asked in turn.
         probes.extend(probe_module(module) for module in options.extra_modules or ())
@@ -1238,10 +1133,10 @@ class Evidence:
             probe.advance()
         if options.include_package_inventory and self.packages is None:
             # Somebody else's finder may break; then the inventory says why.
-            found = attempt(read_packages)
-            packages, origins = (found, {}) if isinstance(found, Missing) else found
-            self.packages = found if packages is found else Fixed(packages)
-            self.origins = attempt(read_origins, origins, probes, self.locate)
+            self.packages = found = attempt(read_packages)
+            if not isinstance(found, Missing):
+                self.packages = Fixed(found[0])
+                self.origins = attempt(read_origins, found[1], probes, self.locate)
         states = [Fixed(probe.describe(options.allow_dirty_repo)) for probe in probes]
         if not options.disable_git_tracking:
             edited = tracker.is_source_edited() or None
@@ -1249,26 +1144,30 @@ class Evidence:
             self.sources = set(probes[-1].loaded)
         self.extra_modules = {state["name"]: state for state in states} or None
 
-    def note_late_sources(self) -> bool:
-        """Add to the patch the new sources that have been loaded since; tell whether it changed.
+    def note_late_sources(self) -> Record:
+        """Add to the patch the new sources that have been loaded since; return what has changed.
 
         Most modules that a function imports are not of its repository, or committed.
         """
         count, self.module_count = self.module_count, len(sys.modules)
         if self.tracked_module is None or count == self.module_count:
-            return False
+            return {}
         top = self.tracked_module.get("git_working_dir")
         sources = set(loaded_sources(top, "")) - self.sources if top else set()
-        if sources:
-            self.sources |= sources
-            self.tracked_module = add_late_sources(self.tracked_module, sources)
-        return bool(sources)
+        if not sources:
+            return {}
+        self.sources |= sources
+        self.tracked_module = add_late_sources(self.tracked_module, sources)
+        return {"tracked_module": self.tracked_module}
 
     def read_environment(self, options: _Options) -> Record:
         """The environment; while nothing in it changes, the one of the call before."""
         # nvidia-smi may have answered since the first call.
         gpus = self.gpus.read()
-        state = [*_read_process_state(), gpus]
+        # CPython's own dictionary of bytes: decoding it would take ten times as long.
+        variables = dict(getattr(os.environ, "_data", os.environ))
+        lists = [list(getattr(sys, name, ())) for name in ("argv", "path")]
+        state = [os.getpid(), attempt(os.getcwd), variables, *lists, gpus]
         if state != self.state:
             self.environment = Fixed(
                 get_process_info(),
@@ -1286,37 +1185,23 @@ def get_environment_info() -> Record:
     Returns
     -------
     dict
-        argv, orig_argv, platform, platform_info, python_version, python_implementation,
-        python_executable, cwd, hostname, python_path, cpu_count, user,
-        git_hash_at_docker_build (in images that carry it), process and, where there are GPUs,
-        gpus. What could not be read says "unavailable: <reason>".
+        What a record's `environment` holds but for variables and rank: argv, platform, cwd, user,
+        gpus and so on. What could not be read says "unavailable: <reason>".
     """
     probe = _GpuProbe()
     info = get_process_info()
-    probe.read(PROBE_WAIT)
-    return without_none({**info, "gpus": probe.read(is_last=True)})
+    return without_none({**info, "gpus": probe.read(PROBE_WAIT, is_last=True)})
 
 
 def get_process_info() -> Record:
     """The part of the environment that costs little to read again."""
-    info = {key: attempt(read) for key, read in _PROCESS_FACTS.items()}
-    return without_none(info)
+    return without_none({key: attempt(read) for key, read in _PROCESS_FACTS.items()})
 
 
-def _read_process_state() -> list[Any]:
-    """All in the environment that can change while a process runs, as it is: quick to read."""
-    # CPython's own dictionary of bytes: decoding it would take ten times as long.
-    variables = getattr(os.environ, "_data", os.environ)
-    lists = [list(getattr(sys, name, ())) for name in ("argv", "path")]
-    return [os.getpid(), attempt(os.getcwd), dict(variables), *lists]
-
-
-def _read_orig_argv() -> list[str] | None:
-    """The interpreter's whole command line; before Python 3.10 from /proc, where there is one."""
+def _read_orig_argv() -> list[str]:
+    """The interpreter's whole command line; before Python 3.10 only Linux tells."""
     if hasattr(sys, "orig_argv"):
         return redact_argv(sys.orig_argv)
-    if not os.path.exists("/proc/self/cmdline"):
-        return None
     return redact_argv(os.fsdecode(read_bytes("/proc/self/cmdline")).split("\0")[:-1])
 
 
@@ -1360,43 +1245,38 @@ _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
 ALWAYS_RECORDED = ("CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "PYENV_VIRTUAL_ENV", "PYTHONPATH")
 # Recorded where they are set, and set again by a rerun: numbers may depend on them.
 RESTORED_VARIABLES = (
-    *("CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED", "PYTHONOPTIMIZE", "PYTHONUTF8"),
-    *("LANG", "LC_ALL", "TZ", "SOURCE_DATE_EPOCH"),
-    *("NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
-    *("CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE"),
-    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
-    *("VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
-    *("TF_NUM_INTEROP_THREADS", "OMP_PROC_BIND", "KMP_AFFINITY", "MKL_CBWR"),
-    *("CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC"),
-    *("TF_ENABLE_ONEDNN_OPTS", "JAX_ENABLE_X64"),
-)
-# Recorded where they are set: what chooses interpreters, backends, ranks and containers.
-_RECORDED_IF_SET = (
-    *("CONDA_DEFAULT_ENV", "CONDA_PREFIX", "CONDA_PYTHON_EXE", "PYTHONHOME", "PYTHONSAFEPATH"),
-    *("LD_PRELOAD", "XLA_FLAGS", "KERAS_BACKEND", "JAX_PLATFORMS"),
-    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"),
-    *("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "PYCRUMBS_JOB_ID"),
-    *("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
-    *("PMIX_NAMESPACE", "PMI_RANK", "PMI_SIZE", "PMI_JOBID"),
-    *("container", "APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "KUBERNETES_SERVICE_HOST"),
-)
+    "CUDA_VISIBLE_DEVICES PYTHONHASHSEED PYTHONOPTIMIZE PYTHONUTF8 LANG LC_ALL TZ "
+    "SOURCE_DATE_EPOCH NVIDIA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES "
+    "CUDA_DEVICE_ORDER CUDA_LAUNCH_BLOCKING NVIDIA_TF32_OVERRIDE OMP_NUM_THREADS MKL_NUM_THREADS "
+    "OPENBLAS_NUM_THREADS NUMEXPR_NUM_THREADS VECLIB_MAXIMUM_THREADS BLIS_NUM_THREADS "
+    "TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS OMP_PROC_BIND KMP_AFFINITY MKL_CBWR "
+    "CUBLAS_WORKSPACE_CONFIG TF_DETERMINISTIC_OPS TF_CUDNN_DETERMINISTIC TF_ENABLE_ONEDNN_OPTS "
+    "JAX_ENABLE_X64"
+).split()
+# The same; and what chooses interpreters, backends, ranks and containers.
+_RECORDED_IF_SET = [
+    *RESTORED_VARIABLES,
+    *"CONDA_DEFAULT_ENV CONDA_PREFIX CONDA_PYTHON_EXE PYTHONHOME PYTHONSAFEPATH".split(),
+    *"LD_PRELOAD XLA_FLAGS KERAS_BACKEND JAX_PLATFORMS".split(),
+    *"RANK WORLD_SIZE LOCAL_RANK GROUP_RANK MASTER_ADDR MASTER_PORT PYCRUMBS_JOB_ID".split(),
+    *"TORCHELASTIC_RUN_ID TORCHELASTIC_RESTART_COUNT PMIX_NAMESPACE PMI_RANK PMI_SIZE".split(),
+    *"OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_LOCAL_RANK PMI_JOBID".split(),
+    *"container APPTAINER_CONTAINER SINGULARITY_CONTAINER KUBERNETES_SERVICE_HOST".split(),
+]
 
 
 def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
     """The environment variables that a record keeps; all of SLURM's inside a SLURM job."""
     environ = copy_environment()
-    names = [*ALWAYS_RECORDED]
-    names += [name for name in (*RESTORED_VARIABLES, *_RECORDED_IF_SET) if name in environ]
-    if "SLURM_JOB_ID" in environ:
-        names += sorted(name for name in environ if name.startswith("SLURM"))
-    names += extra
+    known = [name for name in _RECORDED_IF_SET if name in environ]
+    slurm = sorted(name for name in environ if name.startswith("SLURM"))
+    names = [*ALWAYS_RECORDED, *known, *(slurm if "SLURM_JOB_ID" in environ else ()), *extra]
     return {name: redact(name, environ.get(name)) for name in names}
 
 
 def is_asked_for(name: str) -> bool:
     """Whether a variable is recorded only where a function's decorator asks for it."""
-    known = (*ALWAYS_RECORDED, *RESTORED_VARIABLES, *_RECORDED_IF_SET)
-    return name not in known and not name.startswith("SLURM")
+    return not name.startswith("SLURM") and name not in (*ALWAYS_RECORDED, *_RECORDED_IF_SET)
 
 
 def read_rank(variables: Mapping[str, Any]) -> Record | None:
@@ -1410,15 +1290,9 @@ def read_rank(variables: Mapping[str, Any]) -> Record | None:
     return {"rank": rank, "world_size": size, "local_rank": local, "launcher": "torchrun"}
 
 
-_GPU_FIELDS = {  # nvidia-smi's name of a field, which every driver since 2012 knows: the record's
-    "index": "index",
-    "uuid": "uuid",
-    "name": "name",
-    "driver_version": "driver_version",
-    "memory.total": "memory_mib",
-    "pci.bus_id": "pci_bus_id",
-}
-_GPU_NUMBERS = ("index", "memory_mib")
+# nvidia-smi's fields, which every driver since 2012 knows, and what a record calls them.
+_GPU_QUERY = "--query-gpu=index,uuid,name,driver_version,memory.total,pci.bus_id"
+_GPU_KEYS = ("index", "uuid", "name", "driver_version", "memory_mib", "pci_bus_id")
 # What drivers print where a card has no such thing, or they may not tell.
 _GPU_BLANKS = ("", "[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]")
 
@@ -1433,11 +1307,10 @@ class _GpuProbe:
         # Runs in several threads share it; and a forked child must leave its parent's alone.
         self.lock, self.pid = _thread.allocate_lock(), os.getpid()
         program = _find_nvidia_smi()
-        query = f"--query-gpu={','.join(_GPU_FIELDS)}"
         try:
             if program:
                 self.answer = Missing("nvidia-smi has not answered yet")
-                self.process = Program([program, query, "--format=csv,noheader,nounits"])
+                self.process = Program([program, _GPU_QUERY, "--format=csv,noheader,nounits"])
             elif os.path.exists("/proc/driver/nvidia"):
                 self.answer = Missing("there is an NVIDIA driver, but no nvidia-smi on PATH")
         except Unavailable as error:
@@ -1471,13 +1344,13 @@ def parse_gpus(code: int, output: bytes, error: str) -> list[Record] | Missing:
     rows = [[value.strip() for value in line.split(",")] for line in text.splitlines()]
     gpus = [
         {
-            key: int(value) if key in _GPU_NUMBERS and value.isdigit() else value
-            for key, value in zip(_GPU_FIELDS.values(), row)
+            key: int(value) if value.isdigit() else value
+            for key, value in zip(_GPU_KEYS, row)
             if value not in _GPU_BLANKS
         }
         for row in rows
         # "No devices were found", or a warning among the rows.
-        if len(row) == len(_GPU_FIELDS)
+        if len(row) == len(_GPU_KEYS)
     ]
     if code == 0 and (gpus or "No devices" in text or not text.strip()):
         return gpus
@@ -2307,7 +2180,6 @@ def canonical_name(name: str) -> str:
 # A library that is imported is seeded at once; one that isn't, at the moment
 # somebody imports it while a run is in progress. pycrumbs imports none itself.
 
-_SEED_LIMIT = 2**32  # NumPy takes 0 to 2**32 - 1
 # TensorFlow's and PyTorch's also seed their GPU generators.
 _SEEDERS = {  # the module that must have been loaded: the function to call, from its attributes
     "numpy.random": ("seed",),
@@ -2327,15 +2199,15 @@ def check_seed(seed: object) -> int:
     """The seed as an int; TypeError if it is no integer, ValueError if out of range."""
     import operator
 
+    kind = type(seed).__name__
+    # bool is an int in Python, and NumPy's has __index__, too.
+    given: Any = None if kind in ("bool", "bool_") else seed
     try:
-        if type(seed).__name__ in ("bool", "bool_"):
-            # bool is an int in Python, and NumPy's has __index__, too.
-            raise TypeError
-        number = operator.index(seed)  # type: ignore[arg-type]
+        number = operator.index(given)
     except TypeError:
-        kind = type(seed).__name__
         raise TypeError(f"expected an integer or None, not {seed!r:.80} ({kind})") from None
-    if not 0 <= number < _SEED_LIMIT:
+    # NumPy's range.
+    if not 0 <= number < 2**32:
         raise ValueError(f"expected 0 to 2**32 - 1, not {number}")
     return number
 
@@ -2348,8 +2220,7 @@ def seed_tasks(
 ) -> int:
     """Seed `random`, NumPy, TensorFlow and PyTorch.
 
-    Libraries that are imported are seeded at once; the others when they are imported, so this
-    imports nothing that the program doesn't use.
+    A library that isn't imported yet is seeded when it is: this imports none.
 
     Parameters
     ----------
@@ -2365,10 +2236,8 @@ def seed_tasks(
 
     Raises
     ------
-    TypeError
-        The seed is no integer.
-    ValueError
-        It is out of range.
+    TypeError, ValueError
+        The seed is no integer, or out of range.
     """
     seed = draw_seed() if seed is None else check_seed(seed)
     seed_run(seed, seed_numpy, seed_tensorflow, seed_torch)
@@ -2404,15 +2273,13 @@ def _seed_library(name: str, seed: int) -> None:
 class _SeedOnImport:
     """Seeds libraries as they are imported: a finder in `sys.meta_path` (PEP 451) while needed.
 
-    `waiting` maps the modules still to be seeded to their seeds; `lasting` are those that wait on
-    when the last run has ended. The finder lets the others find the module, and puts a loader
-    around theirs.
+    `waiting` maps modules to the seeds that they wait for; `lasting` are those that wait on when
+    the last run has ended. Later finders find the module; this one puts a loader around theirs.
     """
 
     def __init__(self) -> None:
         self.waiting: dict[str, int] = {}
         self.lasting: dict[str, int] = {}
-        self.asking: set[str] = set()
 
     def postpone(self, name: str, seed: int) -> None:
         """Seed a module when it is loaded."""
@@ -2429,26 +2296,15 @@ class _SeedOnImport:
             sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in self.waiting or name in self.asking:
+        if name not in self.waiting or self not in sys.meta_path:
             return None
-        import importlib.util
-
-        # find_spec asks all finders, this one too: it must not ask again.
-        self.asking.add(name)
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self.asking.discard(name)
+        # Not those before: another copy of this file would ask us, and we it.
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        finds = (f.find_spec(name, path, target) for f in others if hasattr(f, "find_spec"))
+        spec: Any = next((found for found in finds if found), None)
         if hasattr(spec and spec.loader, "exec_module"):
-            spec.loader = _SeedingLoader(spec.loader)  # type: ignore[union-attr]
+            spec.loader = _SeedingLoader(spec.loader)
         return spec
-
-    def seed(self, name: str) -> None:
-        """Seed a module that has just been loaded, if that is still to be done."""
-        seed = self.waiting.pop(name, None)
-        self.lasting.pop(name, None)
-        if seed is not None:
-            _seed_library(name, seed)
 
 
 class _SeedingLoader:
@@ -2459,9 +2315,6 @@ class _SeedingLoader:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
-
-    def create_module(self, spec: Any) -> Any:
-        return self.loader.create_module(spec)
 
     def exec_module(self, module: Any) -> None:
         import random
@@ -2474,7 +2327,11 @@ class _SeedingLoader:
             self.loader.exec_module(module)
         finally:
             random.setstate(state)
-        seed_on_import.seed(module.__name__)
+        name = module.__name__
+        seed = seed_on_import.waiting.pop(name, None)
+        seed_on_import.lasting.pop(name, None)
+        if seed is not None:
+            _seed_library(name, seed)
 
 
 seed_on_import = _SeedOnImport()
