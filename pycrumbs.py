@@ -1567,7 +1567,7 @@ class GitProbe:
             raise self.error(str(error), advice) from None
 
     def answer(self, key: str, needed: bool = True) -> bytes:
-        """The output of one git, Unavailable if it is late; if it fails, RuntimeError where needed."""
+        """A git's output. Unavailable if it is late; if it fails, RuntimeError where needed."""
         time_left = self.started + GIT_TIMEOUT - time.monotonic()
         code, output, complaint = self.programs.pop(key).wait(time_left)
         if code == 129 and key == "config":
@@ -1800,7 +1800,7 @@ class GitProbe:
         return sizes
 
     def select(self, paths: Iterable[str], sizes: Mapping[str, int]) -> list[str]:
-        """The files that a patch is made of, smallest first; the others are noted."""
+        """The files that a patch is made of, by name; the others are noted."""
         places = {path: os.path.join(self.top, path) for path in paths}
         largest = {path: max(size_of(places[path]), sizes.get(path, 0)) for path in places}
         kept, room = [], _DIFF_LIMIT
@@ -1809,13 +1809,13 @@ class GitProbe:
             if is_record(places[path]):
                 # It would hold the patch before it, and so on.
                 self.omitted.append(f"the record {path}")
-            elif path not in sizes and _is_pycrumbs(places[path]):
+            elif path not in sizes and attempt(_is_pycrumbs, places[path]) is True:
                 self.omit(path, "pycrumbs itself")
             elif largest[path] > PATCH_LIMIT or room < 0:
                 self.omit(path)
             else:
                 kept.append(path)
-        return kept
+        return sorted(kept)
 
     def omit(self, path: str, reason: str = "") -> None:
         """Note that a file is left out, with what tells whether it is still the same."""
@@ -1825,7 +1825,7 @@ class GitProbe:
         known = hash_file(full) if size <= _OMITTED_HASH_LIMIT else None
         content = f", sha256 {known}" if known else ""
         told = f"{format_size(size)}{content}" if os.path.lexists(full) else "deleted"
-        self.omitted.append(f"{path} ({reason}, {told})")
+        self.omitted.append(f"{path} ({reason}; {told})")
 
     def read_diffs(self, diffs: Sequence[Sequence[str]]) -> list[FilePatch]:
         """What these diffs say, which work side by side."""
@@ -1847,8 +1847,8 @@ class GitProbe:
             reason = section.find_obstacle()
             if reason or room < 0:
                 left_out[section.name] = reason
-        for name, reason in left_out.items():
-            self.omit(name, reason)
+        for name in sorted(left_out):
+            self.omit(name, left_out[name])
         return [line for s in sections if s.name not in left_out for line in s.lines]
 
 
@@ -1915,31 +1915,34 @@ def tell_omitted(omitted: Sequence[str]) -> Record:
 def list_omitted(module: Record) -> list[str]:
     """What a patch lacks, as its record tells."""
     text = str(module.get("git_patch_omitted") or "").replace("left out: ", "")
-    return [part for part in text.split("; ") if part]
+    return [part for part in pattern(_BETWEEN_OMITTED).split(text) if part]
+
+
+# Not the one before the size in `notes.txt (not UTF-8; 7 bytes, sha256 ...)`.
+_BETWEEN_OMITTED = r"; (?!(?:deleted|[\d.]+ \w+(?:, sha256 \w+)?)\))"
 
 
 def add_late_sources(module: Record, sources: Iterable[str]) -> Record:
     """A state whose patch also has the new sources that a program has loaded only as it ran."""
-
-    def read() -> Record:
-        return GitProbe(module["name"], module["module_path"]).read(allow_dirty=True)
-
-    later, names = attempt(read), sorted(sources)
+    names, commit = sorted(sources), module.get("git_commit_hash")
+    probe = attempt(GitProbe, module["name"], module["module_path"])
+    later = probe if isinstance(probe, Missing) else attempt(probe.read, allow_dirty=True)
     if isinstance(later, Missing):
-        later = tell_omitted([f"whatever isn't committed of {', '.join(names)} ({later})"])
+        reason = f"{', '.join(names)}, loaded later ({later})"
+        later = tell_omitted([f"whatever isn't committed of {reason}"])
     # What was left out of the first patch still is.
     omitted = [*list_omitted(module), *list_omitted(later)]
-    commit = module.get("git_commit_hash")
     if later.get("git_commit_hash", commit) != commit:
         omitted.append(f"what may be other in {', '.join(names)} by a commit made meanwhile")
     patch = [*module.get("git_patch", [])]
     before = {section.name: section.lines for section in parse_patch(patch)}
-    for section in parse_patch(later.get("git_patch", [])):
-        name = section.name
-        if name in names and name not in before and section.is_new:
+    late = [s for s in parse_patch(later.get("git_patch", [])) if s.name in names]
+    for section in late:
+        if section.is_new and section.name not in before:
             patch += section.lines
-        elif name in names and before.get(name) != section.lines:
-            omitted.append(f"the changes of {name} after the run began, and before it was loaded")
+        elif section.lines != before.get(section.name):
+            change = f"the changes of {section.name} after the run began"
+            omitted.append(f"{change}, and before it was loaded")
     return Fixed(module, git_patch=patch or None, **tell_omitted(omitted))
 
 
@@ -1951,17 +1954,16 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
     import functools
 
     top = os.path.join(os.path.normpath(top), "")
+    site_packages = f"{os.sep}site-packages{os.sep}"
     # What pip has made beside the interpreter only calls a package's function.
-    others = (os.path.dirname(os.__file__), os.path.dirname(sys.executable or "-"))
-    installed = tuple(os.path.join(folder, "") for folder in others)
+    beside = (os.path.dirname(os.__file__), os.path.dirname(sys.executable or "-"))
+    installed = tuple(os.path.join(folder, "") for folder in beside)
     found = {real_path} if os.path.isfile(real_path) else set()
     # A real path costs too much to ask it for every module.
     real = functools.lru_cache(maxsize=None)(os.path.realpath)
     for attributes in module_attributes():
         file, name = attributes.get("__file__"), attributes.get("__name__")
-        if not isinstance(file, str) or file.startswith(installed):
-            continue
-        if f"{os.sep}site-packages{os.sep}" in file:
+        if not isinstance(file, str) or file.startswith(installed) or site_packages in file:
             continue
         if file.endswith(".py") or name in ("__main__", "__mp_main__"):
             folder, file = os.path.split(absolute(file))
@@ -2428,7 +2430,6 @@ _THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
 _LIST_LIMIT = 1000  # items of an argument that are looked at for paths
 _PATH_DEPTH = 4  # and the levels of lists and mappings
 _FILE_TIME_LAG = 0.01  # seconds by which some kernels' file times lag behind the clock, at most
-_NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux's
 # Literal, as `inspect` is imported only where it is needed.
 _SUSPENDABLE = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
@@ -2460,7 +2461,7 @@ def limit_files(entries: list[Record], omitted: list[Any]) -> list[Record]:
     """As many entries as a record lists; the others are noted as omitted."""
     count = len(entries)
     if count > FILE_LIMIT:
-        omitted.append(f"{count - FILE_LIMIT:,} of {count:,} files")
+        omitted.insert(0, f"{count - FILE_LIMIT:,} of {count:,} files")
     return entries[:FILE_LIMIT]
 
 
@@ -2478,10 +2479,10 @@ def find_inputs(
     """
     found: dict[str, Record] = {}
     for name in declared:
-        paths = [*_paths_in(arguments[name], FILE_LIMIT)]
+        paths, is_all = _paths_in(arguments[name], FILE_LIMIT)
         if not paths and arguments[name] is not None:
             omitted.append(f"whatever {name} holds, which is no path")
-        if _holds_more(arguments[name], FILE_LIMIT):
+        if not is_all:
             omitted.append(f"what follows the first {FILE_LIMIT:,} items of {name}")
         for path in map(absolute, paths):
             for file, signature in _find_declared(path, omitted):
@@ -2490,15 +2491,13 @@ def find_inputs(
         # No path; or, as in `password_file`, the hash of a short secret is as good as the secret.
         if issubclass(type(value), _PATHLESS) or attempt(is_secret, name, value) is True:
             continue
-        files = [absolute(p) for p in _paths_in(value, _LIST_LIMIT) if os.path.isfile(p)]
+        paths, is_all = _paths_in(value, _LIST_LIMIT)
+        files = [absolute(path) for path in paths if os.path.isfile(path)]
         for path in files:
             found.setdefault(path, {**_describe_file(path, sign_file(path)), "found": "parameter"})
-        if files and name not in declared and _holds_more(value, _LIST_LIMIT):
+        if files and name not in declared and not is_all:
             omitted.append(f"what follows the first {_LIST_LIMIT:,} items of {name}")
-    cut: list[str] = []
-    entries = limit_files([found[path] for path in sorted(found)], cut)
-    omitted[:0] = cut
-    return entries
+    return limit_files([found[path] for path in sorted(found)], omitted)
 
 
 _PATHLESS = (type(None), bool, int, float)
@@ -2521,20 +2520,13 @@ def _find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[i
     return inputs
 
 
-def _paths_in(value: object, room: int) -> Iterator[str]:
-    """What could be paths in an argument: itself, or what it holds, up to `room` of that."""
+def _paths_in(value: object, count: int) -> tuple[list[str], bool]:
+    """What could be paths among the first so many values in an argument; are these all?"""
     import itertools
 
-    for path in map(_path_text, itertools.islice(_leaves(value, room), room)):
-        if path and "\0" not in path:
-            yield path
-
-
-def _holds_more(value: object, count: int) -> bool:
-    """Whether more than so many values lie within one."""
-    import itertools
-
-    return any(True for _ in itertools.islice(_leaves(value, count + 1), count, None))
+    values = [*itertools.islice(_leaves(value, count + 1), count + 1)]
+    texts = map(_path_text, values[:count])
+    return [text for text in texts if text and "\0" not in text], len(values) <= count
 
 
 def _leaves(value: Any, room: int, depth: int = 0) -> Iterator[object]:
@@ -2598,12 +2590,12 @@ def walk_tree(
     Links are followed where asked, after all else, but to no folder that they lie in. The names of
     folders that hold no data are added to `skipped`.
     """
-    # Each with what identifies it and those around it, if that matters.
+    # Each with the inode and device of those around it, if that matters.
     folders: list[tuple[str, tuple[object, ...]]] = [("", ())]
     while folders:
         folder, around = folders.pop()
         if links:
-            identity = attempt(_identify_folder, os.path.join(root, folder))
+            identity = attempt(os.stat, os.path.join(root, folder))[1:3]
             if identity in around:
                 continue
             around = (*around, identity)
@@ -2626,26 +2618,11 @@ def scan_folder(
 ) -> Iterator[os.DirEntry[str]]:
     """The entries of a folder; `on_error` is told why there are none."""
     try:
-        # Without a note of the time: that is none of the program's doing, and slows the next fsync.
-        descriptor = open_quietly(path, os.O_RDONLY | _NO_ATIME) if _NO_ATIME else None
-    except OSError:
-        # Only its owner may ask for that.
-        descriptor = None
-    try:
-        with os.scandir(path if descriptor is None else descriptor) as entries:
+        with os.scandir(path) as entries:
             yield from entries
     except OSError as error:
         error.filename = path.rstrip(os.sep)
         on_error(error)
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _identify_folder(path: str) -> tuple[int, int]:
-    """What tells a folder from all others, whichever path led there."""
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
 
 
 def find_outputs(
@@ -2687,25 +2664,21 @@ def hash_files(
 
     Paths are relative to `root`. None is boundless room. Once `stop` says so, nothing more is hashed.
     """
-    chosen = []
-    for entry in sorted((e for e in entries if e["size"] is not None), key=_entry_size):
+    chosen: list[Record] = []
+    for entry in sorted((e for e in entries if e["size"] is not None), key=lambda e: e["size"]):
         if room is not None and entry["size"] > room:
             break
         room = room if room is None else room - entry["size"]
         chosen.append(entry)
-    if not chosen:
-        return room
-    total = sum(map(_entry_size, chosen))
-    helpers = min(len(chosen), _count_cores()) - 1 if total > _THREADED_HASHING else 0
-    # The largest first, so that the threads end together.
-    chosen.reverse()
+    is_much = sum(entry["size"] for entry in chosen) > _THREADED_HASHING
+    helpers = min(len(chosen), _count_cores()) - 1 if is_much else 0
 
     def work() -> None:
-        while chosen and not stop():
+        while not stop():
             try:
-                entry = chosen.pop(0)
+                # The largest first, so that the threads end together.
+                entry = chosen.pop()
             except IndexError:
-                # Another thread took the last one.
                 return
             entry["sha256"] = hash_file(os.path.join(root, entry["path"]), on_progress, stop)
 
@@ -2718,10 +2691,6 @@ def hash_files(
     for thread in started:
         thread.join()
     return room
-
-
-def _entry_size(entry: Record) -> int:
-    return int(entry["size"])
 
 
 def _count_cores() -> int:
@@ -8031,12 +8000,8 @@ class Program:
 
 # Whatever else begins with GIT_ could point to another repository or change the output.
 _GIT_KEPT_VARIABLES = (
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-    "GIT_EXEC_PATH",
-    "GIT_CEILING_DIRECTORIES",
-    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"),
+    *("GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM"),
 )
 _GIT_VARIABLES = {
     # Its messages are recognized by their text, and a terminal that nobody looks at isn't asked.
@@ -8072,16 +8037,16 @@ def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple
     return code, os.fsdecode(output).strip() or complaint
 
 
-def in_batches(paths: Iterable[str], room: int = 20_000) -> Iterator[list[str]]:
+def in_batches(paths: Iterable[str]) -> Iterator[list[str]]:
     """The paths in parts that a command line has room for, also on Windows."""
     batch: list[str] = []
     length = 0
     for path in paths:
-        length += len(path) + 3
-        if batch and length > room:
+        if batch and length + len(path) > 20_000:
             yield batch
-            batch, length = [], len(path) + 3
+            batch, length = [], 0
         batch.append(path)
+        length += len(path) + 3
     if batch:
         yield batch
 
