@@ -1609,11 +1609,14 @@ class GitProbe:
             return
         try:
             top = os.fsdecode(self.answer("top"))[:-1]
-            self.config = parse_config(os.fsdecode(self.answer("config")))
+            texts = os.fsdecode(self.answer("config")).split("\0")
         except Unavailable as silence:
             self.silence = str(silence)
             return
         self.top = top
+        # The scope of each setting, its key and value.
+        entries = (entry.partition("\n")[::2] for entry in texts[1::2])
+        self.config = [(scope, *entry) for scope, entry in zip(texts[::2], entries)]
         self.filters = self.choose_filters()
         self.start("status", *self.filters, *_STATUS)
         self.start("index", *_INDEX)
@@ -1869,12 +1872,6 @@ def parse_status(text: str) -> tuple[Record, dict[str, str]]:
     changed = {line.split(" ", 10 if line[0] == "u" else 8)[-1]: line[:9] for line in entries}
     state["git_is_dirty"] = bool(changed)
     return state, changed
-
-
-def parse_config(text: str) -> list[tuple[str, str, str]]:
-    """Parse `git config --show-scope --null --get-regexp`: scopes, keys and values."""
-    parts = text.split("\0")
-    return [(scope, *entry.partition("\n")[::2]) for scope, entry in zip(parts[::2], parts[1::2])]
 
 
 def parse_index(text: str) -> tuple[dict[str, str], list[str]]:
@@ -2149,39 +2146,33 @@ def read_origins(
     origins = {name: origin for name, origin in origins.items() if isinstance(origin, dict)}
     described = {name: _describe_origin(origins[name]) for name in sorted(origins)}
     known = [probe for probe in probes if probe.top]
+    # What has been said of repositories, so that a patch is there once.
+    seen: dict[str, Record] = {probe.top: {"git_working_dir": probe.top} for probe in known}
     since = min((probe.started for probe in probes), default=None)
     started: dict[str, GitProbe | Missing] = {}
     for name, entry in described.items():
         folder = _find_editable_folder(origins[name], locate)
-        own = [probe for probe in known if folder and is_below(probe.real_path, folder)]
+        own = [probe.top for probe in known if folder and is_below(probe.real_path, folder)]
         if own:
-            entry["git_working_dir"] = own[0].top
+            entry.update(seen[own[0]])
         elif folder:
             started[name] = attempt(GitProbe, name, folder, since)
     for name, found in started.items():
         if isinstance(found, GitProbe):
             # All of them first, so that their programs work side by side.
             started[name] = attempt(found.advance) or found
-    seen: dict[str, Record] = {probe.top: {"git_working_dir": probe.top} for probe in known}
     for name, found in started.items():
         described[name].update(_read_origin(name, found, seen))
     return described or None
 
 
 def _read_origin(name: str, probe: GitProbe | Missing, seen: dict[str, Record]) -> Record:
-    """The state of the repository that a package lies in, or why it isn't known.
-
-    `seen` holds what has been said of repositories before, so that a patch is there once.
-    """
-    state: Record | Missing
-    if isinstance(probe, Missing):
-        state = probe
-    elif probe.top in seen:
+    """The state of the repository that a package lies in, or why it isn't known."""
+    if isinstance(probe, GitProbe) and probe.top in seen:
         is_ignored = attempt(probe.is_ignored) is True
         probe.abandon()
         return {} if is_ignored else seen[probe.top]
-    else:
-        state = attempt(probe.describe, allow_dirty=True)
+    state = attempt(probe.describe, allow_dirty=True) if isinstance(probe, GitProbe) else probe
     if isinstance(state, Missing):
         outside = ("not a git repository (or any", "ignores that file")
         is_outside = any(reason in state for reason in outside)
@@ -2203,9 +2194,10 @@ def _describe_origin(origin: Record) -> Record:
             "vcs": get(origin, "vcs_info", "vcs"),
             "commit": get(origin, "vcs_info", "commit_id"),
             "subdirectory": origin.get("subdirectory"),
-            "hash": next((f"{kind}={text}" for kind, text in hashes), None)
-            # The older form, of one hash.
-            or get(origin, "archive_info", "hash"),
+            # The older form has one hash, and its kind in it.
+            "hash": "=".join(map(str, hashes[0]))
+            if hashes
+            else get(origin, "archive_info", "hash"),
             "editable": get(origin, "dir_info", "editable"),
         }
     )
@@ -2213,21 +2205,16 @@ def _describe_origin(origin: Record) -> Record:
 
 def _find_editable_folder(origin: Record, locate: Callable[[str], str]) -> str | None:
     """The folder of a package that is installed in editable mode."""
-    if not get(origin, "dir_info", "editable"):
-        return None
     from urllib.parse import unquote, urlsplit
 
+    if not get(origin, "dir_info", "editable"):
+        return None
     try:
-        path = urlsplit(str(origin.get("url"))).path
+        path = unquote(urlsplit(str(origin.get("url"))).path)
     except ValueError:
         return None
-    folder = unquote(path)
-    if sys.platform == "win32":
-        # It imports urllib's client side with it, in 20 ms, and only Windows needs it.
-        from urllib.request import url2pathname
-
-        folder = url2pathname(path)
-    folder = locate(folder)
+    # Windows: `/C:/folder`.
+    folder = locate(path.lstrip("/") if os.name == "nt" else path)
     return folder if os.path.isdir(folder) else None
 
 
@@ -2570,12 +2557,10 @@ def scan_tree(
     for visited, (path, entry) in enumerate(walk_tree(root, links, skipped)):
         if visited == VISIT_LIMIT:
             return files, False
-        try:
-            if entry.is_file(follow_symlinks=links):
-                files[path] = sign(entry.stat(follow_symlinks=links))
-        except OSError:
-            # Removed meanwhile.
-            continue
+        found = attempt(entry.stat, follow_symlinks=links)
+        # It may have been removed meanwhile.
+        if not isinstance(found, Missing) and stat.S_ISREG(found.st_mode):
+            files[path] = sign(found)
     return files, True
 
 
@@ -2602,11 +2587,7 @@ def walk_tree(
         for entry in scan_folder(os.path.join(root, folder), on_error):
             path = folder + entry.name
             yield path, entry
-            try:
-                is_folder = entry.is_dir(follow_symlinks=links)
-            except OSError:
-                # Removed meanwhile.
-                continue
+            is_folder = attempt(entry.is_dir, follow_symlinks=links) is True
             if is_folder and entry.name not in SKIPPED_FOLDERS:
                 folders.insert(0 if entry.is_symlink() else len(folders), (path + os.sep, around))
             elif is_folder and skipped is not None and entry.name != "__pycache__":
@@ -2662,7 +2643,7 @@ def hash_files(
 ) -> int | None:
     """Fill in the entries' sha256, smallest files first, while there is room; return what is left.
 
-    Paths are relative to `root`. None is boundless room. Once `stop` says so, nothing more is hashed.
+    Paths are relative to `root`. None is boundless room. Once `stop` is true, it hashes no more.
     """
     chosen: list[Record] = []
     for entry in sorted((e for e in entries if e["size"] is not None), key=lambda e: e["size"]):
@@ -2670,8 +2651,11 @@ def hash_files(
             break
         room = room if room is None else room - entry["size"]
         chosen.append(entry)
+    if not chosen:
+        return room
     is_much = sum(entry["size"] for entry in chosen) > _THREADED_HASHING
-    helpers = min(len(chosen), _count_cores()) - 1 if is_much else 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    helpers = min(len(chosen), cores or 1) - 1 if is_much else 0
 
     def work() -> None:
         while not stop():
@@ -2691,13 +2675,6 @@ def hash_files(
     for thread in started:
         thread.join()
     return room
-
-
-def _count_cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _hashes: dict[tuple[Any, ...], str] = {}  # of files that had settled when they were hashed
