@@ -2448,7 +2448,7 @@ def limit_files(entries: list[Record], omitted: list[Any]) -> list[Record]:
     """As many entries as a record lists; the others are noted as omitted."""
     count = len(entries)
     if count > FILE_LIMIT:
-        omitted.insert(0, f"{count - FILE_LIMIT:,} of {count:,} files")
+        omitted.append(f"{count - FILE_LIMIT:,} of {count:,} files")
     return entries[:FILE_LIMIT]
 
 
@@ -2484,7 +2484,10 @@ def find_inputs(
             found.setdefault(path, {**_describe_file(path, sign_file(path)), "found": "parameter"})
         if files and name not in declared and not is_all:
             omitted.append(f"what follows the first {_LIST_LIMIT:,} items of {name}")
-    return limit_files([found[path] for path in sorted(found)], omitted)
+    cut: list[str] = []
+    entries = limit_files([found[path] for path in sorted(found)], cut)
+    omitted[:0] = cut
+    return entries
 
 
 _PATHLESS = (type(None), bool, int, float)
@@ -7960,8 +7963,7 @@ class Program:
 
         try:
             if self.popen.returncode is None and hasattr(os, "killpg"):
-                # The whole group, which start_new_session made: a child of its own may hold the
-                # pipes.
+                # The whole group (start_new_session): a child of its own may hold the pipes.
                 os.killpg(self.popen.pid, signal.SIGKILL)
             else:
                 self.popen.kill()
