@@ -1932,15 +1932,20 @@ def add_late_sources(module: Record, sources: Iterable[str]) -> Record:
     if later.get("git_commit_hash", commit) != commit:
         omitted.append(f"what may be other in {', '.join(names)} by a commit made meanwhile")
     patch = [*module.get("git_patch", [])]
-    before = {section.name: section.lines for section in parse_patch(patch)}
-    late = [s for s in parse_patch(later.get("git_patch", [])) if s.name in names]
-    for section in late:
-        if section.is_new and section.name not in before:
-            patch += section.lines
-        elif section.lines != before.get(section.name):
-            change = f"the changes of {section.name} after the run began"
-            omitted.append(f"{change}, and before it was loaded")
+    before, after = _tell_by_name(module), _tell_by_name(later)
+    for name in names:
+        then, now = before.get(name), after.get(name, [])
+        if then is None and now[1:2] and now[1].startswith("new file"):
+            patch += now
+        elif then != now and (then or len(now) > 1):
+            omitted.append(f"the changes of {name} after the run began, and before it was loaded")
     return Fixed(module, git_patch=patch or None, **tell_omitted(omitted))
+
+
+def _tell_by_name(state: Record) -> dict[str, list[str]]:
+    """The lines that a state's patch has of each file; of one left out, what is said of that."""
+    told = {part.partition(" (")[0]: [part] for part in list_omitted(state)}
+    return {**told, **{s.name: s.lines for s in parse_patch(state.get("git_patch", []))}}
 
 
 def loaded_sources(top: str, real_path: str) -> list[str]:
@@ -1977,7 +1982,6 @@ class FilePatch:
         self.lines = lines
         self.name = _read_name(lines[0])
         self.size = sum(map(len, lines)) + len(lines)
-        self.is_new = lines[1:2] != [] and lines[1].startswith("new file")
 
     @property
     def modes(self) -> set[str]:
