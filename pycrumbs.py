@@ -1377,7 +1377,6 @@ _GIT_ADVICE = (
 )
 _GIT_INSTALL = "install git, or put it on PATH, or pass disable_git_tracking=True to tracked"
 # Untracked files are asked for by name only: to look for all of them can take minutes.
-# Untracked files are asked for by name only: to look for all of them can take minutes.
 _STATUS = (
     *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no"),
     *("--no-ahead-behind", "--no-renames", "--ignore-submodules=dirty"),
@@ -1405,8 +1404,8 @@ COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # SHA-1 or SHA-256
 class GitProbe:
     """The state of the repository that holds a source file or folder.
 
-    git starts on it at once; `advance` has it go on to what depends on the first answers, and
-    `read` waits for the rest.
+    git starts on it at once; `advance` starts what depends on the first answers, and `read` waits
+    for the rest.
     """
 
     def __init__(self, name: str, path: str | None, started: float | None = None) -> None:
@@ -1418,45 +1417,32 @@ class GitProbe:
                 f"cannot record the git state of {name!r}: it isn't defined in a file (but in an "
                 f"interactive session, perhaps); {_GIT_ADVICE}"
             )
-        self.real_path = os.path.realpath(path)
-        self.folder, file = self.real_path, ""
-        if not os.path.isdir(path):
-            self.folder, file = os.path.split(self.real_path)
+        self.real_path = self.asked = os.path.realpath(path)
+        if os.path.isdir(path):
+            # A folder is ignored if whatever it could hold is: git can't be asked about "here".
+            self.asked = os.path.join(self.real_path, "pyproject.toml")
         self.programs: dict[str, Program] = {}
         self.submodules: dict[str, GitProbe | Missing] = {}
         self.top = ""
-        # Why git said nothing, if it didn't.
-        self.silence = ""
-        self.filters: tuple[str, ...] = ()
-        # What the patch will lack.
-        self.omitted: list[str] = []
-        # The output of `git ls-files`,
-        self.index = ""
-        # the files that differ from the commit,
-        self.changed: set[str] = set()
-        # and the sources that the process runs.
-        self.loaded: list[str] = []
-        # A folder is ignored if whatever it could hold is: git can't be asked about "here".
-        self.asked = os.path.join(self.folder, file or "pyproject.toml")
+        self.silence = ""  # why git said nothing, if it didn't
+        self.loaded: list[str] = []  # the sources that the process runs
+        self.omitted: list[str] = []  # what the patch will lack
         self.start("config", *_CONFIG, _CONFIG_KEYS)
         self.start("top", "rev-parse", "--show-toplevel")
 
     def start(self, key: str, *arguments: str) -> None:
         """Start a git whose answer is asked for by that key."""
+        folder = self.top or os.path.dirname(self.asked)
         try:
-            self.programs[key] = start_git(self.top or self.folder, *arguments, since=self.started)
+            self.programs[key] = start_git(folder, *arguments, since=self.started)
         except Unavailable as error:
             advice = _GIT_INSTALL if "No such file" in str(error) else ""
             raise self.error(str(error), advice) from None
 
-    @property
-    def time_left(self) -> float:
-        """Seconds that git may still take."""
-        return self.started + GIT_TIMEOUT - time.monotonic()
-
     def answer(self, key: str, needed: bool = True) -> bytes:
-        """The output of one git, Unavailable if it is late; if it fails, RuntimeError where needed."""
-        code, output, complaint = self.programs.pop(key).wait(self.time_left)
+        """A git's output. Unavailable if it is late; if it fails, RuntimeError where needed."""
+        time_left = self.started + GIT_TIMEOUT - time.monotonic()
+        code, output, complaint = self.programs.pop(key).wait(time_left)
         if code == 129 and key == "config":
             raise self.error("this git is too old: pycrumbs needs version 2.26 or later")
         # Where SIGCHLD is ignored, every status is 0.
@@ -1465,6 +1451,16 @@ class GitProbe:
             reason = reason or f"git ended with status {code}"
             raise self.error(reason) if needed else Unavailable(reason)
         return output
+
+    def ask(self, *arguments: str) -> str:
+        """The output of a git that is started and waited for; Unavailable if there is none."""
+        self.start("now", *arguments)
+        return os.fsdecode(self.answer("now", needed=False))
+
+    def list_paths(self, paths: Iterable[str], *arguments: str) -> Iterator[str]:
+        """What git lists of these paths, entry by entry."""
+        for batch in in_batches(paths):
+            yield from self.ask("--literal-pathspecs", *arguments, "--", *batch).split("\0")[:-1]
 
     def abandon(self) -> None:
         """End whatever git still does for it."""
@@ -1481,16 +1477,19 @@ class GitProbe:
         return RuntimeError(f"{where}: {problem}; {advice or _GIT_ADVICE}")
 
     def advance(self) -> None:
-        """Ask for what depends on the repository's top and settings."""
+        """Start what depends on the repository's top and settings."""
         if self.top or self.silence:
             return
         try:
             top = os.fsdecode(self.answer("top"))[:-1]
-            self.config = parse_config(os.fsdecode(self.answer("config")))
+            texts = os.fsdecode(self.answer("config")).split("\0")
         except Unavailable as silence:
             self.silence = str(silence)
             return
         self.top = top
+        # The scope of each setting, its key and value.
+        entries = (entry.partition("\n")[::2] for entry in texts[1::2])
+        self.config = [(scope, *entry) for scope, entry in zip(texts[::2], entries)]
         self.filters = self.choose_filters()
         self.start("status", *self.filters, *_STATUS)
         self.start("index", *_INDEX)
@@ -1500,8 +1499,8 @@ class GitProbe:
         """Arguments that have git run the user's filters (git-lfs), but not the repository's."""
         # What the user has set up for all repositories is trusted; a clone's own isn't.
         users = {key: value for scope, key, value in self.config if scope in ("system", "global")}
-        scopes = ("local", "worktree")
-        own = {key for scope, key, _ in self.config if scope in scopes and key[:7] == "filter."}
+        settings = {key for scope, key, _ in self.config if scope in ("local", "worktree")}
+        own = {key for key in settings if key.startswith("filter.")}
         arguments = []
         for key in sorted(own):
             if "=" in key:
@@ -1528,37 +1527,35 @@ class GitProbe:
         self.advance()
         if self.silence:
             raise Unavailable(self.silence)
-        self.index = os.fsdecode(self.answer("index"))
-        hidden, submodules = parse_index(self.index)
-        self.check_ignored()
-        self.submodules = self.start_submodules(submodules)
-        untracked = self.find_untracked()
+        index = os.fsdecode(self.answer("index"))
+        self.check_ignored(index)
+        hidden, submodules = parse_index(index)
+        self.start_submodules(submodules)
+        untracked = self.find_untracked(index)
         state, changed = parse_status(os.fsdecode(self.answer("status")))
-        commit = state.get("git_commit_hash")
         # git was told to leave submodules alone, as looking would run what their settings name.
         state["git_is_dirty"] |= self.read_submodules()
+        commit, is_dirty = state.get("git_commit_hash"), state["git_is_dirty"]
         if not allow_dirty:
-            self.check_clean(commit, state["git_is_dirty"])
-        state = {"module_path": self.path, "name": self.name, **state}
-        state.update(git_remotes=self.find_remotes(), git_working_dir=self.top)
-        paths = self.check_changed(changed)
-        # Of these the index may say what isn't so, or that they are deleted while they were run.
-        paths.update({**self.find_hidden(hidden), **dict.fromkeys(untracked, "untracked")})
+            self.check_clean(commit, is_dirty)
+        self.note_changes(changed, untracked)
         try:
-            patch = self.read_patch(commit, paths)
+            patch = self.read_patch(commit, changed, [*self.find_hidden(hidden), *untracked])
         except Unavailable as error:
             # What has been told so far holds without the patch. (A partial clone may lack objects.)
             self.abandon()
-            return {**state, **tell_omitted([f"all of it ({error})"])}
-        if state["git_is_dirty"] and not patch:
-            # What is staged has been undone in the working tree.
-            patch = {"git_patch": []}
-        return {**state, **patch}
+            patch, self.omitted = [], [f"all of it ({error})"]
+        # An empty patch says that what is staged has been undone in the working tree.
+        is_told = patch or (is_dirty and not self.omitted)
+        state = {"module_path": self.path, "name": self.name, **state}
+        state.update(git_remotes=self.find_remotes(), git_working_dir=self.top)
+        state.update(git_patch=patch if is_told else None, **tell_omitted(self.omitted))
+        return without_none(state)
 
-    def check_ignored(self) -> None:
+    def check_ignored(self, index: str) -> None:
         """Raise RuntimeError if git ignores the file, and hasn't been told to track it anyway."""
         own = os.path.relpath(self.asked, self.top).replace(os.sep, "/")
-        if self.is_ignored() and not find_tracked(self.index, {own}):
+        if self.is_ignored() and not find_tracked(index, {own}):
             raise self.error(f"the repository {self.top} ignores that file")
 
     def is_ignored(self) -> bool:
@@ -1582,17 +1579,15 @@ class GitProbe:
                 remotes.setdefault(key[len("remote.") : -len(".url")], redact_remote(value))
         return remotes
 
-    def start_submodules(self, paths: Iterable[str]) -> dict[str, GitProbe | Missing]:
-        """Probes of the submodules that are checked out.
+    def start_submodules(self, paths: Iterable[str]) -> None:
+        """Start probes of the submodules that are checked out.
 
         A git that looked into them from here would run what their own settings name.
         """
-        folders = {path: os.path.join(self.top, path) for path in paths}
-        return {
-            path: attempt(GitProbe, path, folder, self.started)
-            for path, folder in folders.items()
-            if os.path.lexists(os.path.join(folder, ".git"))
-        }
+        for path in paths:
+            folder = os.path.join(self.top, path)
+            if os.path.lexists(os.path.join(folder, ".git")):
+                self.submodules[path] = attempt(GitProbe, path, folder, self.started)
 
     def read_submodules(self) -> bool:
         """Whether anything is uncommitted inside submodules, which no patch of ours holds."""
@@ -1607,122 +1602,106 @@ class GitProbe:
                 dirty = dirty or state["git_is_dirty"]
         return dirty
 
-    def find_untracked(self) -> list[str]:
+    def find_untracked(self, index: str) -> list[str]:
         """The sources in use that git neither tracks nor ignores."""
         self.loaded = loaded_sources(self.top, self.real_path)
-        new = set(self.loaded) - find_tracked(self.index, set(self.loaded))
         # What is in a submodule is told with that.
         inner = tuple(f"{path}/" for path in self.submodules)
-        new = {path for path in new if not path.startswith(inner)}
-        files = [p for p in self.loaded if p in new and os.path.isfile(os.path.join(self.top, p))]
-        sources = [path for path in files if not _is_foreign(self.top, path)]
-        links = (path for path in new if os.path.isdir(os.path.join(self.top, path)))
-        self.omitted += [f"the link {path}, through which modules were loaded" for path in links]
-        untracked = set()
-        for batch in in_batches(sources):
-            options = ("--others", "--exclude-standard", "-z")
-            self.start("untracked", "--literal-pathspecs", "ls-files", *options, "--", *batch)
-            untracked.update(os.fsdecode(self.answer("untracked")).split("\0"))
+        new = {path for path in self.loaded if not path.startswith(inner)}
+        new -= find_tracked(index, new)
+        files = [path for path in sorted(new) if os.path.isfile(os.path.join(self.top, path))]
+        listed = {*self.list_paths(files, "ls-files", "--others", "--exclude-standard", "-z")}
         # Ignored files may hold secrets: they are named, not copied. Nor does git look into another
         # repository that lies in this one.
-        self.omitted += [f"the ignored {path}" for path in files if path not in untracked]
-        return [path for path in sources if path in untracked]
+        self.omitted += [f"the ignored {path}" for path in files if path not in listed]
+        return [path for path in files if path in listed]
 
-    def find_hidden(self, tags: Mapping[str, str]) -> dict[str, str]:
+    def find_hidden(self, tags: Mapping[str, str]) -> list[str]:
         """The files that git was told not to look at; many may be left out of the checkout."""
-        present = {path for path in tags if os.path.lexists(os.path.join(self.top, path))}
+        present = [path for path in tags if os.path.lexists(os.path.join(self.top, path))]
         gone = [path for path, tag in tags.items() if tag == "h" and path not in present]
         self.omitted += [f"the deletion of {path} (marked assume-unchanged)" for path in gone]
         if len(present) <= _HIDDEN_LIMIT:
-            return dict.fromkeys(present, "hidden")
+            return present
         count = f"{len(present):,} files that are marked assume-unchanged or skip-worktree"
         self.omitted.append(f"what may be changed in {count}")
-        return {}
+        return []
 
-    def check_changed(self, changes: Iterable[tuple[str, str]]) -> dict[str, str]:
-        """The files whose changes git sees; what their patch can't tell is noted."""
-        changed = dict(changes)
-        self.changed = set(changed)
+    def note_changes(self, changed: Mapping[str, str], untracked: Container[str]) -> None:
+        """Note what the patch of these changes can't tell."""
         modes = [value for _, key, value in self.config if key == "core.filemode"]
         if changed and modes[-1:] == ["false"] and os.name != "nt":
             self.omitted.append("changed file modes, if any (core.fileMode is false)")
-        for path, submodule in changed.items():
-            if submodule.startswith("S"):
+        for path, entry in changed.items():
+            if " S" in entry:
                 advice = "its commit is in the patch, but git apply doesn't check it out"
                 self.omitted.append(f"the submodule {path} ({advice})")
-        return dict.fromkeys(changed, "changed")
+            is_removed = entry.startswith("1 D") and path not in untracked
+            if is_removed and os.path.isfile(os.path.join(self.top, path)):
+                self.omitted.append(f"what may be read of {path}, which git no longer tracks")
 
-    def read_patch(self, commit: str | None, paths: Mapping[str, str]) -> Record:
-        """The patch that leads from the commit to the files as they are, and what it lacks.
+    def read_patch(
+        self, commit: str | None, changed: Mapping[str, str], others: Sequence[str]
+    ) -> list[str]:
+        """The patch that leads from the commit to the files as they are.
 
-        `paths` says of each file in question what it is: 'changed', 'hidden' or 'untracked'.
+        `others` are files that the index may be wrong about: hidden and untracked ones.
         """
-        lines: list[str] = []
-        if paths:
-            # Before the first commit, everything is new.
-            commit = commit or self.hash_empty_tree()
-            sizes = self.read_sizes(commit, paths)
-            sections = self.read_diffs(self.list_diffs(commit, self.select(paths, sizes), sizes))
-            lines = self.choose_sections(sections)
-        return without_none({"git_patch": lines or None, **tell_omitted(self.omitted)})
-
-    def hash_empty_tree(self) -> str:
-        """What stands in for the commit that isn't there yet."""
-        self.start("empty", "hash-object", "-t", "tree", "--stdin")
-        return self.answer("empty", needed=False).decode().strip()
+        paths = [*dict.fromkeys([*changed, *others])]
+        if not paths:
+            return []
+        # Before the first commit, everything is new.
+        commit = commit or self.ask("hash-object", "-t", "tree", "--stdin").strip()
+        sizes = self.read_sizes(commit, paths)
+        paths = self.select(paths, sizes)
+        diffs: list[tuple[str, ...]] = []
+        for path in (path for path in paths if path in others):
+            # Compared with nothing, a file that the commit lacks is new as a whole.
+            new = ("--no-index", "--", "/dev/null", path)
+            diffs.append((f"{commit}:{path}", "--", path) if path in sizes else new)
+        seen = [path for path in paths if path not in others]
+        is_all = len(seen) > _FEW_PATHS and len(seen) == len(changed)
+        batches = [[]] if is_all else in_batches(seen)
+        diffs[:0] = [(commit, "--", *batch) for batch in batches]
+        return self.choose_sections(self.read_diffs(diffs))
 
     def read_sizes(self, commit: str, paths: Iterable[str]) -> dict[str, int]:
         """The sizes in the commit of those files that it has."""
         sizes = {}
-        for batch in in_batches(paths):
-            look = ("--literal-pathspecs", "ls-tree", "--full-tree", "-l", "-z", commit, "--")
-            self.start("sizes", *look, *batch)
-            for entry in os.fsdecode(self.answer("sizes", needed=False)).split("\0")[:-1]:
-                facts, _, path = entry.partition("\t")
-                _, kind, _, size = facts.split()
-                if kind == "blob":
-                    sizes[path] = int(size) if size.isdigit() else 0
+        for entry in self.list_paths(paths, "ls-tree", "--full-tree", "-l", "-z", commit):
+            facts, _, path = entry.partition("\t")
+            _, kind, _, size = facts.split()
+            if kind == "blob":
+                sizes[path] = int(size) if size.isdigit() else 0
         return sizes
 
-    def select(self, paths: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
-        """The files that a patch is made of; the others are noted."""
-        largest = {
-            path: max(size_of(os.path.join(self.top, path)), sizes.get(path, 0)) for path in paths
-        }
-        kept, room = {}, _DIFF_LIMIT
-        for path in sorted(paths, key=lambda path: largest[path]):
+    def select(self, paths: Iterable[str], sizes: Mapping[str, int]) -> list[str]:
+        """The files that a patch is made of, by name; the others are noted."""
+        places = {path: os.path.join(self.top, path) for path in paths}
+        largest = {path: max(size_of(places[path]), sizes.get(path, 0)) for path in places}
+        kept, room = [], _DIFF_LIMIT
+        for path in sorted(places, key=lambda path: largest[path]):
             room -= largest[path]
-            if is_record(os.path.join(self.top, path)):
+            if is_record(places[path]):
                 # It would hold the patch before it, and so on.
                 self.omitted.append(f"the record {path}")
+            elif path not in sizes and attempt(_is_pycrumbs, places[path]) is True:
+                self.omit(path, "pycrumbs itself")
             elif largest[path] > PATCH_LIMIT or room < 0:
-                self.omit(path, f"over the {format_size(PATCH_LIMIT)} of a patch")
+                self.omit(path)
             else:
-                kept[path] = paths[path]
-        return kept
+                kept.append(path)
+        return sorted(kept)
 
-    def omit(self, path: str, reason: str) -> None:
+    def omit(self, path: str, reason: str = "") -> None:
         """Note that a file is left out, with what tells whether it is still the same."""
+        reason = reason or f"over the {format_size(PATCH_LIMIT)} of a patch"
         full = os.path.join(self.top, path)
         size = size_of(full)
         known = hash_file(full) if size <= _OMITTED_HASH_LIMIT else None
         content = f", sha256 {known}" if known else ""
         told = f"{format_size(size)}{content}" if os.path.lexists(full) else "deleted"
-        self.omitted.append(f"{path} ({reason}, {told})")
-
-    def list_diffs(
-        self, commit: str, paths: Mapping[str, str], old: Container[str]
-    ) -> list[tuple[str, ...]]:
-        """What to ask `git diff` for these files; `old` are those that the commit has."""
-        changed = [path for path, kind in paths.items() if kind == "changed"]
-        is_all = len(changed) > _FEW_PATHS and set(changed) == self.changed
-        batches = [[]] if is_all else in_batches(changed)
-        diffs: list[tuple[str, ...]] = [(commit, "--", *batch) for batch in batches]
-        for path in (path for path, kind in paths.items() if kind != "changed"):
-            # The index doesn't know the file: compared with nothing, it is new as a whole.
-            new = ("--no-index", "--", "/dev/null", path)
-            diffs.append((f"{commit}:{path}", "--", path) if path in old else new)
-        return diffs
+        self.omitted.append(f"{path} ({reason}; {told})")
 
     def read_diffs(self, diffs: Sequence[Sequence[str]]) -> list[FilePatch]:
         """What these diffs say, which work side by side."""
@@ -1741,26 +1720,19 @@ class GitProbe:
         room, left_out = PATCH_LIMIT, {}
         for section in sorted(sections, key=lambda section: section.size):
             room -= section.size
-            limit = f"over the {format_size(PATCH_LIMIT)} of a patch" if room < 0 else ""
-            reason = section.find_obstacle() or limit
-            if reason:
+            reason = section.find_obstacle()
+            if reason or room < 0:
                 left_out[section.name] = reason
-        for name, reason in left_out.items():
-            self.omit(name, reason)
-        names = [section.name for section in sections]
-        for section in sections:
-            is_gone = section.is_deleted and names.count(section.name) == 1
-            if is_gone and os.path.isfile(os.path.join(self.top, section.name)):
-                untracked = f"what may be read of {section.name}, which git no longer tracks"
-                self.omitted.append(untracked)
+        for name in sorted(left_out):
+            self.omit(name, left_out[name])
         return [line for s in sections if s.name not in left_out for line in s.lines]
 
 
-def parse_status(text: str) -> tuple[Record, list[tuple[str, str]]]:
+def parse_status(text: str) -> tuple[Record, dict[str, str]]:
     """Parse `git status --porcelain=v2 --branch -z`.
 
-    Returns branch, commit and whether it is dirty, as a record tells them; and the path of each
-    changed file, with what git says of submodules ('N...' for none).
+    Returns branch, commit and whether it is dirty, as a record tells them; and the changed paths,
+    each with git's first words on it ('1 D. N...': deleted in the index, no submodule).
     """
     lines = text.split("\0")[:-1]
     headers = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
@@ -1768,19 +1740,11 @@ def parse_status(text: str) -> tuple[Record, list[tuple[str, str]]]:
     state: Record = {"git_active_branch": "detached" if branch == "(detached)" else branch}
     if commit != "(initial)":
         state["git_commit_hash"] = commit
-    changes = []
-    for line in lines:
-        if not line.startswith("# "):
-            fields = line.split(" ", 10 if line.startswith("u") else 8)
-            changes.append((fields[-1], fields[2]))
-    state["git_is_dirty"] = bool(changes)
-    return state, changes
-
-
-def parse_config(text: str) -> list[tuple[str, str, str]]:
-    """Parse `git config --show-scope --null --get-regexp`: scopes, keys and values."""
-    parts = text.split("\0")
-    return [(scope, *entry.partition("\n")[::2]) for scope, entry in zip(parts[::2], parts[1::2])]
+    entries = [line for line in lines if not line.startswith("# ")]
+    # An entry of an unmerged path has two words more.
+    changed = {line.split(" ", 10 if line[0] == "u" else 8)[-1]: line[:9] for line in entries}
+    state["git_is_dirty"] = bool(changed)
+    return state, changed
 
 
 def parse_index(text: str) -> tuple[dict[str, str], list[str]]:
@@ -1821,36 +1785,40 @@ def tell_omitted(omitted: Sequence[str]) -> Record:
 def list_omitted(module: Record) -> list[str]:
     """What a patch lacks, as its record tells."""
     text = str(module.get("git_patch_omitted") or "").replace("left out: ", "")
-    return [part for part in text.split("; ") if part]
+    return [part for part in pattern(_BETWEEN_OMITTED).split(text) if part]
+
+
+# Not the one before the size in `notes.txt (not UTF-8; 7 bytes, sha256 ...)`.
+_BETWEEN_OMITTED = r"; (?!(?:deleted|[\d.]+ \w+(?:, sha256 \w+)?)\))"
 
 
 def add_late_sources(module: Record, sources: Iterable[str]) -> Record:
     """A state whose patch also has the new sources that a program has loaded only as it ran."""
-
-    def read() -> Record:
-        return GitProbe(module["name"], module["module_path"]).read(allow_dirty=True)
-
-    later, names = attempt(read), sorted(sources)
+    names, commit = sorted(sources), module.get("git_commit_hash")
+    probe = attempt(GitProbe, module["name"], module["module_path"])
+    later = probe if isinstance(probe, Missing) else attempt(probe.read, allow_dirty=True)
     if isinstance(later, Missing):
-        later = tell_omitted([f"whatever isn't committed of {', '.join(names)} ({later})"])
-    patch = list(module.get("git_patch", []))
-    before, after = (
-        {section.name: section for section in parse_patch(state.get("git_patch", []))}
-        for state in (module, later)
-    )
+        reason = f"{', '.join(names)}, loaded later ({later})"
+        later = tell_omitted([f"whatever isn't committed of {reason}"])
     # What was left out of the first patch still is.
     omitted = [*list_omitted(module), *list_omitted(later)]
-    commits = {state.get("git_commit_hash") for state in (module, later)} - {None}
-    if len(commits) == 2:
+    if later.get("git_commit_hash", commit) != commit:
         omitted.append(f"what may be other in {', '.join(names)} by a commit made meanwhile")
-    for section in (after[name] for name in names if name in after):
-        known = before.get(section.name)
-        if known is None and section.is_new:
-            patch += section.lines
-        elif known is None or known.lines != section.lines:
-            changed = f"the changes of {section.name} after the run began"
-            omitted.append(f"{changed}, and before it was loaded")
+    patch = [*module.get("git_patch", [])]
+    before, after = _tell_by_name(module), _tell_by_name(later)
+    for name in names:
+        then, now = before.get(name), after.get(name, [])
+        if then is None and now[1:2] and now[1].startswith("new file"):
+            patch += now
+        elif then != now and (then or len(now) > 1):
+            omitted.append(f"the changes of {name} after the run began, and before it was loaded")
     return Fixed(module, git_patch=patch or None, **tell_omitted(omitted))
+
+
+def _tell_by_name(state: Record) -> dict[str, list[str]]:
+    """The lines that a state's patch has of each file; of one left out, what is said of that."""
+    told = {part.partition(" (")[0]: [part] for part in list_omitted(state)}
+    return {**told, **{s.name: s.lines for s in parse_patch(state.get("git_patch", []))}}
 
 
 def loaded_sources(top: str, real_path: str) -> list[str]:
@@ -1858,44 +1826,26 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
 
     `real_path` is one of them. The standard library and installed packages don't count.
     """
+    import functools
+
     top = os.path.join(os.path.normpath(top), "")
-    library = os.path.join(os.path.dirname(os.__file__), "")
-    # What pip has made there only calls a package's function.
-    scripts = os.path.join(os.path.dirname(sys.executable or "-"), "")
+    site_packages = f"{os.sep}site-packages{os.sep}"
+    # What pip has made beside the interpreter only calls a package's function.
+    beside = (os.path.dirname(os.__file__), os.path.dirname(sys.executable or "-"))
+    installed = tuple(os.path.join(folder, "") for folder in beside)
     found = {real_path} if os.path.isfile(real_path) else set()
     # A real path costs too much to ask it for every module.
-    folders: dict[str, str] = {}
+    real = functools.lru_cache(maxsize=None)(os.path.realpath)
     for attributes in module_attributes():
         file, name = attributes.get("__file__"), attributes.get("__name__")
-        if not isinstance(file, str) or file.startswith(library):
-            continue
-        if f"{os.sep}site-packages{os.sep}" in file or file.startswith(scripts):
+        if not isinstance(file, str) or file.startswith(installed) or site_packages in file:
             continue
         if file.endswith(".py") or name in ("__main__", "__mp_main__"):
             folder, file = os.path.split(absolute(file))
-            if folder not in folders:
-                folders[folder] = os.path.realpath(folder)
-                found.update(_links_in(folder) if folders[folder] != folder else ())
-            path = os.path.join(folders[folder], file)
+            path = os.path.join(real(folder), file)
             # What a link leads to is as needed as the link.
             found |= {path, os.path.realpath(path)} if os.path.islink(path) else {path}
     return sorted(path[len(top) :].replace(os.sep, "/") for path in found if path.startswith(top))
-
-
-def _links_in(path: str) -> Iterator[str]:
-    """The links on the way along a path, each where it really is."""
-    while path != os.path.dirname(path):
-        if os.path.islink(path):
-            yield os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        path = os.path.dirname(path)
-
-
-def _is_foreign(top: str, path: str) -> bool:
-    """Whether a file is one of another repository inside this one."""
-    while path := os.path.dirname(path):
-        if os.path.lexists(os.path.join(top, path, ".git")):
-            return True
-    return False
 
 
 class FilePatch:
@@ -1905,8 +1855,6 @@ class FilePatch:
         self.lines = lines
         self.name = _read_name(lines[0])
         self.size = sum(map(len, lines)) + len(lines)
-        kind = lines[1] if len(lines) > 1 else ""
-        self.is_new, self.is_deleted = (kind.startswith(k) for k in ("new file", "deleted file"))
 
     @property
     def modes(self) -> set[str]:
@@ -1918,18 +1866,9 @@ class FilePatch:
         text = "\n".join(self.lines)
         if not is_utf8(text):
             return "not UTF-8"
-        if attempt(self.is_pycrumbs) is True:
-            return "pycrumbs itself"
         start = text.find("\n@@ ")
         body = pattern(r"(?m)^[ +-]").sub("", text[start:]) if start >= 0 else ""
         return "what looks like a secret" if holds_secret(body, self.name) else ""
-
-    def is_pycrumbs(self) -> bool:
-        """Whether it adds this very file, as whoever vendors it does."""
-        if not self.is_new or not self.name.endswith(".py") or self.size < size_of(__file__):
-            return False
-        added = [line[1:] for line in self.lines if line.startswith("+") and line[:4] != "+++ "]
-        return added == read_bytes(__file__).decode().split("\n")[:-1]
 
 
 # In hashes git takes whatever is no longer than one.
@@ -1951,21 +1890,19 @@ def _read_name(header: str) -> str:
     name = twice[len(f"{quote}a/") : half - len(quote)]
     if header != f"diff --git {quote}a/{name}{quote} {quote}b/{name}{quote}":
         return ""
-    return os.fsdecode(_unquote(name)) if quote else name
+    if not quote:
+        return name
+    try:
+        # C's escapes, with bytes in octal, are Python's, too.
+        return os.fsdecode(os.fsencode(name).decode("unicode_escape").encode("latin-1"))
+    except UnicodeError:
+        return ""
 
 
-def _unquote(name: str) -> bytes:
-    """A name as git quotes it: with C's escapes, bytes in octal."""
-    escapes = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
-
-    def replace(match: Any) -> bytes:
-        code = match[1].decode("latin-1")
-        is_octal = code[0] in "01234567"
-        return bytes([int(code, 8) & 255 if is_octal else escapes.get(code, ord(code))])
-
-    import re
-
-    return re.sub(rb"\\([0-7]{3}|.)", replace, os.fsencode(name))
+def _is_pycrumbs(path: str) -> bool:
+    """Whether a file is a copy of this one, as whoever vendors it has."""
+    is_alike = size_of(path) == size_of(__file__)
+    return is_alike and hash_file(path) == hash_file(__file__) is not None
 
 
 def probe_module(module: str | types.ModuleType) -> GitProbe:
@@ -1977,8 +1914,7 @@ def probe_module(module: str | types.ModuleType) -> GitProbe:
             module = importlib.import_module(module)
         except ImportError as error:
             problem = f"cannot record the git state of {module!r}: {error}"
-            is_missing = isinstance(error, ModuleNotFoundError)
-            kind = ModuleNotFoundError if is_missing else ImportError
+            kind = ModuleNotFoundError if isinstance(error, ModuleNotFoundError) else ImportError
             raise kind(problem, name=error.name) from error
     return GitProbe(module.__name__, getattr(module, "__file__", None))
 
@@ -2087,39 +2023,33 @@ def read_origins(
     origins = {name: origin for name, origin in origins.items() if isinstance(origin, dict)}
     described = {name: _describe_origin(origins[name]) for name in sorted(origins)}
     known = [probe for probe in probes if probe.top]
+    # What has been said of repositories, so that a patch is there once.
+    seen: dict[str, Record] = {probe.top: {"git_working_dir": probe.top} for probe in known}
     since = min((probe.started for probe in probes), default=None)
     started: dict[str, GitProbe | Missing] = {}
     for name, entry in described.items():
         folder = _find_editable_folder(origins[name], locate)
-        own = [probe for probe in known if folder and is_below(probe.real_path, folder)]
+        own = [probe.top for probe in known if folder and is_below(probe.real_path, folder)]
         if own:
-            entry["git_working_dir"] = own[0].top
+            entry.update(seen[own[0]])
         elif folder:
             started[name] = attempt(GitProbe, name, folder, since)
     for name, found in started.items():
         if isinstance(found, GitProbe):
             # All of them first, so that their programs work side by side.
             started[name] = attempt(found.advance) or found
-    seen: dict[str, Record] = {probe.top: {"git_working_dir": probe.top} for probe in known}
     for name, found in started.items():
         described[name].update(_read_origin(name, found, seen))
     return described or None
 
 
 def _read_origin(name: str, probe: GitProbe | Missing, seen: dict[str, Record]) -> Record:
-    """The state of the repository that a package lies in, or why it isn't known.
-
-    `seen` holds what has been said of repositories before, so that a patch is there once.
-    """
-    state: Record | Missing
-    if isinstance(probe, Missing):
-        state = probe
-    elif probe.top in seen:
+    """The state of the repository that a package lies in, or why it isn't known."""
+    if isinstance(probe, GitProbe) and probe.top in seen:
         is_ignored = attempt(probe.is_ignored) is True
         probe.abandon()
         return {} if is_ignored else seen[probe.top]
-    else:
-        state = attempt(probe.describe, allow_dirty=True)
+    state = attempt(probe.describe, allow_dirty=True) if isinstance(probe, GitProbe) else probe
     if isinstance(state, Missing):
         outside = ("not a git repository (or any", "ignores that file")
         is_outside = any(reason in state for reason in outside)
@@ -2141,9 +2071,10 @@ def _describe_origin(origin: Record) -> Record:
             "vcs": get(origin, "vcs_info", "vcs"),
             "commit": get(origin, "vcs_info", "commit_id"),
             "subdirectory": origin.get("subdirectory"),
-            "hash": next((f"{kind}={text}" for kind, text in hashes), None)
-            # The older form, of one hash.
-            or get(origin, "archive_info", "hash"),
+            # The older form has one hash, and its kind in it.
+            "hash": "=".join(map(str, hashes[0]))
+            if hashes
+            else get(origin, "archive_info", "hash"),
             "editable": get(origin, "dir_info", "editable"),
         }
     )
@@ -2151,21 +2082,16 @@ def _describe_origin(origin: Record) -> Record:
 
 def _find_editable_folder(origin: Record, locate: Callable[[str], str]) -> str | None:
     """The folder of a package that is installed in editable mode."""
-    if not get(origin, "dir_info", "editable"):
-        return None
     from urllib.parse import unquote, urlsplit
 
+    if not get(origin, "dir_info", "editable"):
+        return None
     try:
-        path = urlsplit(str(origin.get("url"))).path
+        path = unquote(urlsplit(str(origin.get("url"))).path)
     except ValueError:
         return None
-    folder = unquote(path)
-    if sys.platform == "win32":
-        # It imports urllib's client side with it, in 20 ms, and only Windows needs it.
-        from urllib.request import url2pathname
-
-        folder = url2pathname(path)
-    folder = locate(folder)
+    # Windows: `/C:/folder`.
+    folder = locate(path.lstrip("/") if os.name == "nt" else path)
     return folder if os.path.isdir(folder) else None
 
 
@@ -2352,7 +2278,6 @@ _THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
 _LIST_LIMIT = 1000  # items of an argument that are looked at for paths
 _PATH_DEPTH = 4  # and the levels of lists and mappings
 _FILE_TIME_LAG = 0.01  # seconds by which some kernels' file times lag behind the clock, at most
-_NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux's
 # Literal, as `inspect` is imported only where it is needed.
 _SUSPENDABLE = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
@@ -2402,10 +2327,10 @@ def find_inputs(
     """
     found: dict[str, Record] = {}
     for name in declared:
-        paths = [*_paths_in(arguments[name], FILE_LIMIT)]
+        paths, is_all = _paths_in(arguments[name], FILE_LIMIT)
         if not paths and arguments[name] is not None:
             omitted.append(f"whatever {name} holds, which is no path")
-        if _holds_more(arguments[name], FILE_LIMIT):
+        if not is_all:
             omitted.append(f"what follows the first {FILE_LIMIT:,} items of {name}")
         for path in map(absolute, paths):
             for file, signature in _find_declared(path, omitted):
@@ -2414,10 +2339,11 @@ def find_inputs(
         # No path; or, as in `password_file`, the hash of a short secret is as good as the secret.
         if issubclass(type(value), _PATHLESS) or attempt(is_secret, name, value) is True:
             continue
-        files = [absolute(p) for p in _paths_in(value, _LIST_LIMIT) if os.path.isfile(p)]
+        paths, is_all = _paths_in(value, _LIST_LIMIT)
+        files = [absolute(path) for path in paths if os.path.isfile(path)]
         for path in files:
             found.setdefault(path, {**_describe_file(path, sign_file(path)), "found": "parameter"})
-        if files and name not in declared and _holds_more(value, _LIST_LIMIT):
+        if files and name not in declared and not is_all:
             omitted.append(f"what follows the first {_LIST_LIMIT:,} items of {name}")
     cut: list[str] = []
     entries = limit_files([found[path] for path in sorted(found)], cut)
@@ -2445,20 +2371,13 @@ def _find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[i
     return inputs
 
 
-def _paths_in(value: object, room: int) -> Iterator[str]:
-    """What could be paths in an argument: itself, or what it holds, up to `room` of that."""
+def _paths_in(value: object, count: int) -> tuple[list[str], bool]:
+    """What could be paths among the first so many values in an argument; are these all?"""
     import itertools
 
-    for path in map(_path_text, itertools.islice(_leaves(value, room), room)):
-        if path and "\0" not in path:
-            yield path
-
-
-def _holds_more(value: object, count: int) -> bool:
-    """Whether more than so many values lie within one."""
-    import itertools
-
-    return any(True for _ in itertools.islice(_leaves(value, count + 1), count, None))
+    values = [*itertools.islice(_leaves(value, count + 1), count + 1)]
+    texts = map(_path_text, values[:count])
+    return [text for text in texts if text and "\0" not in text], len(values) <= count
 
 
 def _leaves(value: Any, room: int, depth: int = 0) -> Iterator[object]:
@@ -2502,12 +2421,10 @@ def scan_tree(
     for visited, (path, entry) in enumerate(walk_tree(root, links, skipped)):
         if visited == VISIT_LIMIT:
             return files, False
-        try:
-            if entry.is_file(follow_symlinks=links):
-                files[path] = sign(entry.stat(follow_symlinks=links))
-        except OSError:
-            # Removed meanwhile.
-            continue
+        found = attempt(entry.stat, follow_symlinks=links)
+        # It may have been removed meanwhile.
+        if not isinstance(found, Missing) and stat.S_ISREG(found.st_mode):
+            files[path] = sign(found)
     return files, True
 
 
@@ -2522,23 +2439,19 @@ def walk_tree(
     Links are followed where asked, after all else, but to no folder that they lie in. The names of
     folders that hold no data are added to `skipped`.
     """
-    # Each with what identifies it and those around it, if that matters.
+    # Each with the inode and device of those around it, if that matters.
     folders: list[tuple[str, tuple[object, ...]]] = [("", ())]
     while folders:
         folder, around = folders.pop()
         if links:
-            identity = attempt(_identify_folder, os.path.join(root, folder))
+            identity = attempt(os.stat, os.path.join(root, folder))[1:3]
             if identity in around:
                 continue
             around = (*around, identity)
         for entry in scan_folder(os.path.join(root, folder), on_error):
             path = folder + entry.name
             yield path, entry
-            try:
-                is_folder = entry.is_dir(follow_symlinks=links)
-            except OSError:
-                # Removed meanwhile.
-                continue
+            is_folder = attempt(entry.is_dir, follow_symlinks=links) is True
             if is_folder and entry.name not in SKIPPED_FOLDERS:
                 folders.insert(0 if entry.is_symlink() else len(folders), (path + os.sep, around))
             elif is_folder and skipped is not None and entry.name != "__pycache__":
@@ -2550,26 +2463,11 @@ def scan_folder(
 ) -> Iterator[os.DirEntry[str]]:
     """The entries of a folder; `on_error` is told why there are none."""
     try:
-        # Without a note of the time: that is none of the program's doing, and slows the next fsync.
-        descriptor = open_quietly(path, os.O_RDONLY | _NO_ATIME) if _NO_ATIME else None
-    except OSError:
-        # Only its owner may ask for that.
-        descriptor = None
-    try:
-        with os.scandir(path if descriptor is None else descriptor) as entries:
+        with os.scandir(path) as entries:
             yield from entries
     except OSError as error:
         error.filename = path.rstrip(os.sep)
         on_error(error)
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _identify_folder(path: str) -> tuple[int, int]:
-    """What tells a folder from all others, whichever path led there."""
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
 
 
 def find_outputs(
@@ -2609,27 +2507,26 @@ def hash_files(
 ) -> int | None:
     """Fill in the entries' sha256, smallest files first, while there is room; return what is left.
 
-    Paths are relative to `root`. None is boundless room. Once `stop` says so, nothing more is hashed.
+    Paths are relative to `root`. None is boundless room. Once `stop` is true, it hashes no more.
     """
-    chosen = []
-    for entry in sorted((e for e in entries if e["size"] is not None), key=_entry_size):
+    chosen: list[Record] = []
+    for entry in sorted((e for e in entries if e["size"] is not None), key=lambda e: e["size"]):
         if room is not None and entry["size"] > room:
             break
         room = room if room is None else room - entry["size"]
         chosen.append(entry)
     if not chosen:
         return room
-    total = sum(map(_entry_size, chosen))
-    helpers = min(len(chosen), _count_cores()) - 1 if total > _THREADED_HASHING else 0
-    # The largest first, so that the threads end together.
-    chosen.reverse()
+    is_much = sum(entry["size"] for entry in chosen) > _THREADED_HASHING
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    helpers = min(len(chosen), cores or 1) - 1 if is_much else 0
 
     def work() -> None:
-        while chosen and not stop():
+        while not stop():
             try:
-                entry = chosen.pop(0)
+                # The largest first, so that the threads end together.
+                entry = chosen.pop()
             except IndexError:
-                # Another thread took the last one.
                 return
             entry["sha256"] = hash_file(os.path.join(root, entry["path"]), on_progress, stop)
 
@@ -2642,17 +2539,6 @@ def hash_files(
     for thread in started:
         thread.join()
     return room
-
-
-def _entry_size(entry: Record) -> int:
-    return int(entry["size"])
-
-
-def _count_cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _hashes: dict[tuple[Any, ...], str] = {}  # of files that had settled when they were hashed
@@ -7938,8 +7824,7 @@ class Program:
 
         try:
             if self.popen.returncode is None and hasattr(os, "killpg"):
-                # The whole group, which start_new_session made: a child of its own may hold the
-                # pipes.
+                # The whole group (start_new_session): a child of its own may hold the pipes.
                 os.killpg(self.popen.pid, signal.SIGKILL)
             else:
                 self.popen.kill()
@@ -7955,12 +7840,8 @@ class Program:
 
 # Whatever else begins with GIT_ could point to another repository or change the output.
 _GIT_KEPT_VARIABLES = (
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-    "GIT_EXEC_PATH",
-    "GIT_CEILING_DIRECTORIES",
-    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"),
+    *("GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM"),
 )
 _GIT_VARIABLES = {
     # Its messages are recognized by their text, and a terminal that nobody looks at isn't asked.
@@ -7996,16 +7877,16 @@ def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple
     return code, os.fsdecode(output).strip() or complaint
 
 
-def in_batches(paths: Iterable[str], room: int = 20_000) -> Iterator[list[str]]:
+def in_batches(paths: Iterable[str]) -> Iterator[list[str]]:
     """The paths in parts that a command line has room for, also on Windows."""
     batch: list[str] = []
     length = 0
     for path in paths:
-        length += len(path) + 3
-        if batch and length > room:
+        if batch and length + len(path) > 20_000:
             yield batch
-            batch, length = [], len(path) + 3
+            batch, length = [], 0
         batch.append(path)
+        length += len(path) + 3
     if batch:
         yield batch
 
