@@ -3020,18 +3020,11 @@ def describe_arguments(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, dic
 def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
     """Describe one value as JSON, or as SUPPRESSED if that takes more than TEXT_LIMIT characters.
 
-    Returns that, and the types of all in it that isn't plain JSON, by path.
-
-    Parameters
-    ----------
-    value
-        Anything.
-    name
-        What it is called; decides whether it is taken for a secret.
+    Returns that, and the types of all in it that isn't plain JSON, by path. The value's name
+    decides whether it is taken for a secret.
     """
-    describer = _Describer()
     # The quotes around a text that is all there is don't count.
-    describer.room += 2
+    describer = _Describer(TEXT_LIMIT + 2)
     try:
         described = describer.walk(value, name, name)
         describer.spend(0 if isinstance(described, str) else 2)
@@ -3043,13 +3036,11 @@ def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
 class _Describer:
     """One bounded walk through a value."""
 
-    def __init__(self) -> None:
-        self.room = TEXT_LIMIT
+    def __init__(self, room: int, exact_only: bool = False) -> None:
+        self.room = room
         self.kinds: dict[str, str] = {}
-        # No repr or description stands for anything so far.
-        self.exact = True
-        # Anything else is worth nothing.
-        self.exact_only = False
+        # Whether no repr or description stands for anything so far, and whether it must be so.
+        self.exact, self.exact_only = True, exact_only
         # Ids of the containers around the current value.
         self.open: list[int] = []
 
@@ -3068,7 +3059,7 @@ class _Describer:
         if value is None or value is True or value is False:
             self.spend(4)
             return value
-        kind = type(value)
+        kind, depth = type(value), len(self.open)
         try:
             # First, as no description of a secret is harmless.
             if is_secret(name, value):
@@ -3088,16 +3079,26 @@ class _Describer:
                 # OmegaConf's can't be walked while a value is missing.
                 return self.text(attempt(lambda: remove_addresses(repr(value))))
             return self.text(f"<{type_name(value)}: {describe_briefly(error)}>")
+        finally:
+            del self.open[depth:]
 
     def text(self, text: str) -> str:
         """A text that stands for a value."""
         self.exact = False
         return self.walk_str(text, "")
 
-    def cut(self, reason: str, value: Any, path: str) -> str:
-        """A text that stands for a container which is not walked."""
+    def enter(self, value: object, path: str) -> str | None:
+        """Begin to walk a container; a text in its place if it is inside itself, or too deep."""
+        self.spend(2)
+        if id(value) in self.open:
+            obstacle = f"<cycle: this {type_name(value)} is inside itself>"
+        elif len(self.open) == _DEPTH_LIMIT:
+            obstacle = f"<nested deeper than {_DEPTH_LIMIT} levels>"
+        else:
+            self.open.append(id(value))
+            return None
         self.kinds[path] = type_name(value)
-        return self.text(reason)
+        return self.text(obstacle)
 
     def walk_str(self, value: str, path: str) -> str:
         self.spend(str.__len__(value) + 2)
@@ -3125,14 +3126,14 @@ class _Describer:
 
     def walk_list(self, value: Iterable[Any], path: str) -> Any:
         """The description of a list or tuple."""
-        with _Nesting(self, value) as obstacle:
-            if obstacle:
-                return self.cut(obstacle, value, path)
-            items, holder = [], secret_holder(path)
-            for index, item in enumerate(hide_secrets(value)):
-                self.spend(2 if index else 0)
-                items.append(self.walk(item, f"{path}[{index}]", holder))
-            return items
+        obstacle = self.enter(value, path)
+        if obstacle:
+            return obstacle
+        items, holder = [], secret_holder(path)
+        for index, item in enumerate(hide_secrets(value)):
+            self.spend(2 if index else 0)
+            items.append(self.walk(item, f"{path}[{index}]", holder))
+        return items
 
     def walk_set(self, value: Iterable[Any], path: str) -> Any:
         """The description of a set, in an order that doesn't depend on hashes."""
@@ -3152,31 +3153,29 @@ class _Describer:
 
     def walk_mapping(self, value: Mapping[Any, Any], path: str) -> Any:
         """The description of a mapping; secrets in it are known by their keys."""
-        with _Nesting(self, value) as obstacle:
-            if obstacle:
-                return self.cut(obstacle, value, path)
-            items: Record = {}
-            holder = secret_holder(path)
-            # {"name": "DB_PASSWORD", "value": "..."}
-            label = dict.get(value, "name") if isinstance(value, dict) else None
-            # A derived class may have overridden it with anything.
-            pairs = dict.items(value) if isinstance(value, dict) else value.items()
-            for key, item in pairs:
-                name = self.key_text(key, path)
-                self.spend(len(name) + (6 if items else 4))
-                if name in items:
-                    name = next(n for n in number_names(name) if n not in items)
-                below = f"{path}.{name}" if path else name
-                called = label if type(label) is str and name == "value" else name
-                items[name] = self.walk(item, below, f"{called} {holder}" if holder else called)
-            return items
+        obstacle = self.enter(value, path)
+        if obstacle:
+            return obstacle
+        items: Record = {}
+        holder = secret_holder(path)
+        # {"name": "DB_PASSWORD", "value": "..."}
+        label = dict.get(value, "name") if isinstance(value, dict) else None
+        # A derived class may have overridden it with anything.
+        for key, item in dict.items(value) if isinstance(value, dict) else value.items():
+            name = self.key_text(key, path)
+            self.spend(len(name) + (6 if items else 4))
+            if name in items:
+                name = next(n for n in number_names(name) if n not in items)
+            below = f"{path}.{name}" if path else name
+            called = label if type(label) is str and name == "value" else name
+            items[name] = self.walk(item, below, f"{called} {holder}" if holder else called)
+        return items
 
     def key_text(self, key: Any, path: str) -> str:
         """A key as JSON objects have them, which is as a string."""
         if not issubclass(type(key), str):
             self.kinds[f"{path}{{}}"] = type_name(key)
-        inner = _Describer()
-        inner.room = self.room
+        inner = _Describer(self.room)
         text = inner.walk(key, "", "")
         self.exact = self.exact and inner.exact and not isinstance(text, (list, dict))
         return text if isinstance(text, str) else str(text)
@@ -3184,8 +3183,7 @@ class _Describer:
     def walk_object(self, value: Any, path: str) -> Any:
         """Anything else: by its fields, its shape or its repr."""
         kind = type(value)
-        # By name, as importing NumPy to ask would take 100 ms.
-        if any(c.__module__ == "numpy" and c.__name__ == "generic" for c in kind.__mro__):
+        if _inherits(kind, "numpy.generic"):
             item = value.item()
             # Of times in nanoseconds Python makes plain integers.
             plain = type(item) in _PLAIN_TYPES and kind.__name__ not in _NUMPY_TIMES
@@ -3201,32 +3199,14 @@ class _Describer:
         if hasattr(kind, "shape") and any(hasattr(kind, name) for name in _ARRAY_PROTOCOLS):
             dtype = f" dtype {value.dtype}" if hasattr(kind, "dtype") else ""
             return self.text(f"<{type_name(value)} shape {tuple(value.shape)}{dtype}>")
-        if _is_sequence(kind):
+        if _inherits(kind, "collections.deque", "collections.UserList"):
             return self.walk_list(value, path)
-        if _is_long_in_print(kind):
+        if _inherits(kind, "array.array") or _implements(kind, "MutableSequence", "MappingView"):
+            # Its repr is at least as long.
             self.check(len(value))
         if kind is types.FunctionType:
             return self.text(f"<function {value.__module__}.{value.__qualname__}>")
         return self.text(remove_addresses(repr(value)))
-
-
-class _Nesting:
-    """A container being walked; entering tells if it is inside itself, or too deep."""
-
-    def __init__(self, describer: _Describer, value: object) -> None:
-        self.open, self.value = describer.open, value
-        describer.spend(2)
-
-    def __enter__(self) -> str | None:
-        cycle = id(self.value) in self.open
-        deep = len(self.open) >= _DEPTH_LIMIT
-        self.open.append(id(self.value))
-        if cycle:
-            return f"<cycle: this {type_name(self.value)} is inside itself>"
-        return f"<nested deeper than {_DEPTH_LIMIT} levels>" if deep else None
-
-    def __exit__(self, *error: object) -> None:
-        self.open.pop()
 
 
 def open_value(value: Any) -> Iterator[Any] | None:
@@ -3246,17 +3226,14 @@ def open_value(value: Any) -> Iterator[Any] | None:
 
 _PLAIN_TYPES = (str, int, float, bool, type(None), list, dict)
 _NUMPY_TIMES = ("datetime64", "timedelta64")
-_DESCRIBERS: tuple[tuple[type, Callable[[_Describer, Any, str], Any]], ...] = (
+_DESCRIBERS: tuple[tuple[Any, Callable[[_Describer, Any, str], Any]], ...] = (
     (str, _Describer.walk_str),
     (int, _Describer.walk_int),
     (float, _Describer.walk_float),
-    (bytes, _Describer.walk_bytes),
-    (bytearray, _Describer.walk_bytes),
+    ((bytes, bytearray), _Describer.walk_bytes),
     (dict, _Describer.walk_mapping),
-    (list, _Describer.walk_list),
-    (tuple, _Describer.walk_list),
-    (set, _Describer.walk_set),
-    (frozenset, _Describer.walk_set),
+    ((list, tuple), _Describer.walk_list),
+    ((set, frozenset), _Describer.walk_set),
 )
 # Floats that JSON has no number for.
 NUMBERS = ("nan", "inf", "-inf")
@@ -3264,10 +3241,21 @@ NUMBERS = ("nan", "inf", "-inf")
 
 def is_mapping(kind: type) -> bool:
     """Whether a type is one of mappings."""
+    return _implements(kind, "Mapping")
+
+
+def _implements(kind: type, *names: str) -> bool:
+    """Whether a type is one of these of collections.abc."""
     import collections.abc
 
     # A metaclass may have made its types unhashable.
-    return attempt(issubclass, kind, collections.abc.Mapping) is True
+    bases = tuple(getattr(collections.abc, name) for name in names)
+    return attempt(issubclass, kind, bases) is True
+
+
+def _inherits(kind: type, *names: str) -> bool:
+    """Whether a type is one of these, or derived from one; importing NumPy to ask takes 100 ms."""
+    return any(f"{base.__module__}.{base.__name__}" in names for base in kind.__mro__)
 
 
 # What arrays and tensors have, and neither what describes their type nor other things with a shape.
@@ -3297,28 +3285,11 @@ def list_fields(kind: type) -> list[str] | None:
     attributes: Any = getattr(kind, "__attrs_attrs__", None)
     if isinstance(attributes, tuple):
         return [attribute.name for attribute in attributes]
-    if any((c.__module__, c.__name__) == ("pydantic.main", "BaseModel") for c in kind.__mro__):
+    if _inherits(kind, "pydantic.main.BaseModel"):
         # Pydantic 1 calls them __fields__.
         fields: Any = getattr(kind, "model_fields", None)
         return list(getattr(kind, "__fields__", ()) if fields is None else fields)
     return None
-
-
-def _is_sequence(kind: type) -> bool:
-    """Whether a type is one of Python's own that can be walked like a list, at no other cost."""
-    names = ("deque", "UserList")
-    return any(c.__module__ == "collections" and c.__name__ in names for c in kind.__mro__)
-
-
-def _is_long_in_print(kind: type) -> bool:
-    """Whether values of a type have a repr that is at least as long as they are."""
-    import collections.abc as abc
-
-    # array.array is registered as a sequence from Python 3.10 on only
-    is_array = any(base.__module__ == "array" for base in kind.__mro__)
-    long_ones = (abc.MutableSequence, abc.MappingView)
-    # A metaclass may have made its types unhashable.
-    return is_array or attempt(issubclass, kind, long_ones) is True
 
 
 def type_name(value: object) -> str:
@@ -3345,8 +3316,7 @@ def remove_addresses(text: str) -> str:
 
 def describe_result(result: Any) -> Record:
     """What a function returned, if that is JSON (tuples and NumPy's scalars count) and not long."""
-    describer = _Describer()
-    describer.exact_only = True
+    describer = _Describer(TEXT_LIMIT, exact_only=True)
     try:
         described = describer.walk(result, "result", "result")
     except (_TooLong, RecursionError):
@@ -3379,33 +3349,27 @@ def describe_signal(number: int, frame: types.FrameType | None) -> Record:
 
     name = signal.Signals(number).name
     status = "interrupted" if name == "SIGINT" else "terminated"
-    stack = format_stack(frame) if frame else []
+    stack = format_traceback(frame) if frame else []
     error = {"type": "Signal", "message": f"{status} by {name}", "traceback": stack}
     return {"status": status, "error": {**error, "signal": name}}
 
 
-def format_stack(frame: types.FrameType) -> list[str]:
-    """The lines that lead to a frame, as tracebacks have them, without our own frames."""
-    try:
-        import traceback
-
-        stack = traceback.extract_stack(frame, _TRACEBACK_LINES)
-        lines = traceback.format_list([entry for entry in stack if not is_own(entry.filename)])
-        return _clean_traceback("".join(lines))
-    except Exception as problem:
-        return [f"unavailable: {describe_briefly(problem)}"]
+def format_traceback(source: BaseException | types.FrameType) -> list[str]:
+    """The lines of an error's traceback, or of a frame's stack, without our own frames."""
+    lines = attempt(lambda: _clean_traceback(_read_traceback(source)))
+    return [lines] if isinstance(lines, Missing) else lines
 
 
-def format_traceback(error: BaseException) -> list[str]:
-    """The traceback's lines, as Python prints them, without our own frames."""
-    try:
-        import traceback
+def _read_traceback(source: BaseException | types.FrameType) -> str:
+    """A traceback or stack as Python prints it."""
+    import traceback
 
-        report = traceback.TracebackException(type(error), error, error.__traceback__)
-        _drop_own_frames(report)
-        return _clean_traceback("".join(report.format()))
-    except Exception as problem:
-        return [f"unavailable: {describe_briefly(problem)}"]
+    if isinstance(source, types.FrameType):
+        stack = traceback.extract_stack(source, _TRACEBACK_LINES)
+        return "".join(traceback.format_list([f for f in stack if not is_own(f.filename)]))
+    report = traceback.TracebackException(type(source), source, source.__traceback__)
+    _drop_own_frames(report)
+    return "".join(report.format())
 
 
 def _clean_traceback(text: str) -> list[str]:
@@ -3454,10 +3418,6 @@ def describe_briefly(error: BaseException) -> str:
 
 _SECRET_LENGTH = 2000  # characters
 
-# What may never be written. Names are taken apart, so that `tokenizer` holds no token: strong ones
-# always count, weak ones with a text long enough to be a key. Values count by how well-known keys
-# begin, and as passwords in URLs. Within a text, `name=value` and `"name": "value"` count too.
-# Every search takes linear time: none goes twice over the same stretch, or is bounded there.
 _STRONG_NAMES = r"""(?x)
     passw(?:or)?d | pass_?(?:phrase|code) | (?:secret|credential|authorization|jwt)s?_ | _pwd_
   | _(?:access|account|admin|app|auth|consumer|deploy|encryption|license|master|private|secret
@@ -3539,23 +3499,18 @@ def _rate_name(name: str) -> str:
     """Whether a name says that it holds a secret: 'strong', 'weak' or ''."""
     rating = _ratings.get(name)
     if rating is None:
-        rating = _judge_name(name)
+        words = f"_{'_'.join(_split_name(name))}_"
+        rating = "weak" if pattern(_WEAK_NAMES).search(words) else ""
+        if pattern(_STRONG_NAMES).search(words):
+            rating = "strong"
+        if name in _HONEST_NAMES or pattern(_COUNTING_NAMES).search(words):
+            rating = ""
         if len(_ratings) < 10_000:
             _ratings[name] = rating
     return rating
 
 
 _ratings: dict[str, str] = {}
-
-
-def _judge_name(name: str) -> str:
-    """What `_rate_name` says of a name that it doesn't know yet."""
-    words = f"_{'_'.join(_split_name(name))}_"
-    if name in _HONEST_NAMES or pattern(_COUNTING_NAMES).search(words):
-        return ""
-    if pattern(_STRONG_NAMES).search(words):
-        return "strong"
-    return "weak" if pattern(_WEAK_NAMES).search(words) else ""
 
 
 def is_secret(name: str, value: Any) -> bool:
@@ -3788,7 +3743,8 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
         return repr(value)
     deeper = f"{indent}    "
     if isinstance(value, dict) and value:
-        fixed = value if isinstance(value, Fixed) and indent == _PART_INDENT else None
+        # Its text holds for one indent: that of a record's top-level values.
+        fixed = value if isinstance(value, Fixed) and indent == "\n    " else None
         if fixed is not None and fixed.text:
             return fixed.text
         # Most are texts: asking here saves a call for each.
@@ -3805,14 +3761,9 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
         return f"[{deeper}{f',{deeper}'.join(items)}{indent}]"
     if value is None:
         return "null"
-    if kind is list and not value:
-        return "[]"
     import json
 
     return json.dumps(value)
-
-
-_PART_INDENT = "\n    "  # of a record's top-level values
 
 
 class RecordFile:
@@ -3958,18 +3909,9 @@ def _take_over(path: str, holder: str, text: str, record: Record) -> bool:
     """
     claim = _hidden_path(path, f"{pattern('[^0-9a-z-]').sub('', holder)[:40]}.claim")
     try:
-        _write_new(claim, text, durable=False)
+        return _write_through(claim, path, text, lambda: _find_holder(path, record) == holder)
     except FileExistsError:
         return False
-    try:
-        if _find_holder(path, record) != holder:
-            _remove_file(claim)
-            return False
-        _rename_file(claim, path)
-        return True
-    except BaseException:
-        _remove_file(claim)
-        raise
 
 
 def _sweep(folder: str) -> None:
@@ -3980,7 +3922,7 @@ def _sweep(folder: str) -> None:
         for entry in scan_folder(folder):
             path = os.path.join(folder, entry.name)
             if is_hidden(entry.name) and attempt(_is_stray, path, entry.name) is True:
-                _remove_file(path)
+                attempt(os.unlink, path)
 
 
 def _is_stray(path: str, name: str) -> bool:
@@ -3998,11 +3940,11 @@ def _is_stray(path: str, name: str) -> bool:
 def _hidden_path(path: str, end: str) -> str:
     """A hidden file beside a record; its name may have 255 bytes, as the record's may."""
     folder, name = os.path.split(path)
-    if len(name) > 50:
+    stem = name.removesuffix(".json")
+    if len(stem) > 50:
         # No character has more than four bytes, or is cut through.
-        short = os.fsencode(name)[:200].decode(errors="ignore")
-        name = name if short == name else f"{short}.json"
-    return os.path.join(folder, f".{name}.{end}")
+        stem = os.fsencode(stem)[:200].decode(errors="ignore")
+    return os.path.join(folder, f".{stem}.json.{end}")
 
 
 def owner() -> str:
@@ -4062,7 +4004,9 @@ class _Lock:
         self.path = path
 
     def __enter__(self) -> str | None:
-        self.descriptor = _open_file(self.path, os.O_RDWR | os.O_CREAT)
+        # Never through a link that somebody has put there.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        self.descriptor = open_quietly(self.path, flags)
         deadline = time.monotonic() + _LOCK_TIMEOUT
         try:
             while not _lock_file(self.descriptor):
@@ -4106,40 +4050,36 @@ def replace_file(path: str, text: str, durable: bool) -> None:
     """Write a text file through a temporary one beside it."""
     # Its name says whose it is, so that a later run knows whether it is a stray.
     temporary = _hidden_path(path, f"{owner()}.{os.urandom(4).hex()}.tmp")
-    _write_new(temporary, text, durable)
-    try:
-        _rename_file(temporary, path)
-    except BaseException:
-        _remove_file(temporary)
-        raise
+    _write_through(temporary, path, text, durable=durable)
 
 
-def _write_new(path: str, text: str, durable: bool) -> None:
-    """Write a file that isn't there yet; FileExistsError if it is."""
+def _write_through(
+    temporary: str,
+    path: str,
+    text: str,
+    may_replace: Callable[[], bool] = lambda: True,
+    durable: bool = False,
+) -> bool:
+    """Write a new file and give it another's name, if it may then; whether it has.
+
+    FileExistsError if the new file is there already.
+    """
     # O_EXCL: never through a link, or into a file, that somebody has put there.
-    descriptor = _open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    data = memoryview(text.encode("utf-8", "surrogateescape"))
+    descriptor = open_quietly(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    is_done = False
     try:
-        try:
-            while data:
-                data = data[os.write(descriptor, data) :]
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
             if durable:
+                file.flush()
                 os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except BaseException:
-        _remove_file(path)
-        raise
-
-
-def _open_file(path: str, flags: int) -> int:
-    """A descriptor of a file, never through a link; new ones with the umask's permissions."""
-    try:
-        return open_quietly(path, flags | getattr(os, "O_NOFOLLOW", 0))
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, f"{path} is a link") from None
-        raise
+        if may_replace():
+            _rename_file(temporary, path)
+            is_done = True
+    finally:
+        if not is_done:
+            attempt(os.unlink, temporary)
+    return is_done
 
 
 def _rename_file(old: str, new: str) -> None:
@@ -4153,14 +4093,6 @@ def _rename_file(old: str, new: str) -> None:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.01)
-
-
-def _remove_file(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        # Somebody else was quicker.
-        return
 
 
 def make_room(known: set[Any] | dict[Any, Any]) -> None:
@@ -4188,31 +4120,17 @@ def create_directories(path: str, parents: bool) -> list[str]:
 
 def remove_directories(created: Iterable[str]) -> None:
     """Remove directories that were created for nothing."""
-    for folder in reversed(list(created)):
-        try:
-            os.rmdir(folder)
-        except OSError:
-            return
+    for folder in reversed([*created]):
+        attempt(os.rmdir, folder)
 
 
-# Windows takes these for devices, whatever suffix follows.
-_DEVICE = r"(?i)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3])\s*(?:\..*)?"
-
-
-def leads_inside(path: str, system: Any = os.path) -> bool:
-    """Whether a path stays inside the folder that it is joined to, and names one in there.
-
-    `system` is `os.path`, or that of another system. Windows drops spaces and dots at the end of
-    names, so that '.. ' is '..', and takes 'a:b' for a stream of the file 'a'.
-    """
-    parts = path.replace(system.altsep or system.sep, system.sep).split(system.sep)
-    named = [part for part in parts if part not in ("", ".")]
-    if system.isabs(path) or system.splitdrive(path)[0] or ".." in parts or "\0" in path:
+def leads_inside(path: str) -> bool:
+    """Whether a path stays inside the folder that it is joined to, and names one in there."""
+    parts = path.replace(os.altsep or os.sep, os.sep).split(os.sep)
+    is_absolute = not parts[0] or os.path.splitdrive(path)[0]
+    if is_absolute or os.pardir in parts or "\0" in path:
         return False
-    if system.sep == "\\":
-        odd = [p for p in named if ":" in p or p[-1] in " ." or pattern(_DEVICE).fullmatch(p)]
-        return bool(named) and not odd and parts[0] != ""
-    return bool(named)
+    return any(part not in ("", os.curdir) for part in parts)
 
 
 # ------------------------------------------------------------------------------
