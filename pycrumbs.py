@@ -2752,7 +2752,7 @@ def attempt(read: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
 
 
 class _TooLong(Exception):
-    """The text passed its limit."""
+    """The text passed its limit, or would stand for something else."""
 
 
 def describe_arguments(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, dict[str, str]]]:
@@ -2763,18 +2763,11 @@ def describe_arguments(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, dic
 def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
     """Describe one value as JSON, or as SUPPRESSED if that takes more than TEXT_LIMIT characters.
 
-    Returns that, and the types of all in it that isn't plain JSON, by path.
-
-    Parameters
-    ----------
-    value
-        Anything.
-    name
-        What it is called; decides whether it is taken for a secret.
+    Returns the description and, by path, the type of everything that isn't plain JSON. The
+    value's name decides whether it is taken for a secret.
     """
-    describer = _Describer()
     # The quotes around a text that is all there is don't count.
-    describer.room += 2
+    describer = _Describer(TEXT_LIMIT + 2)
     try:
         described = describer.walk(value, name, name)
         describer.spend(0 if isinstance(described, str) else 2)
@@ -2786,13 +2779,11 @@ def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
 class _Describer:
     """One bounded walk through a value."""
 
-    def __init__(self) -> None:
-        self.room = TEXT_LIMIT
+    def __init__(self, room: int, exact_only: bool = False) -> None:
+        self.room = room
         self.kinds: dict[str, str] = {}
-        # No repr or description stands for anything so far.
-        self.exact = True
-        # Anything else is worth nothing.
-        self.exact_only = False
+        # No text may stand for what JSON doesn't have.
+        self.exact_only = exact_only
         # Ids of the containers around the current value.
         self.open: list[int] = []
 
@@ -2811,7 +2802,7 @@ class _Describer:
         if value is None or value is True or value is False:
             self.spend(4)
             return value
-        kind = type(value)
+        kind, depth = type(value), len(self.open)
         try:
             # First, as no description of a secret is harmless.
             if is_secret(name, value):
@@ -2819,10 +2810,8 @@ class _Describer:
                 return REDACTED
             if kind not in _PLAIN_TYPES:
                 self.kinds[path] = type_name(value)
-            describe_one = next((f for base, f in _DESCRIBERS if issubclass(kind, base)), None)
-            if describe_one is not None:
-                return describe_one(self, value, path)
-            return self.walk_object(value, path)
+            describe_one = next(walk for base, walk in _DESCRIBERS if issubclass(kind, base))
+            return describe_one(self, value, path)
         except (_TooLong, RecursionError):
             raise
         except Exception as error:
@@ -2831,16 +2820,27 @@ class _Describer:
                 # OmegaConf's can't be walked while a value is missing.
                 return self.text(attempt(lambda: remove_addresses(repr(value))))
             return self.text(f"<{type_name(value)}: {describe_briefly(error)}>")
+        finally:
+            del self.open[depth:]
 
     def text(self, text: str) -> str:
         """A text that stands for a value."""
-        self.exact = False
+        if self.exact_only:
+            raise _TooLong
         return self.walk_str(text, "")
 
-    def cut(self, reason: str, value: Any, path: str) -> str:
-        """A text that stands for a container which is not walked."""
+    def enter(self, value: object, path: str) -> str | None:
+        """Begin to walk a container; a text in its place if it is inside itself, or too deep."""
+        self.spend(2)
+        if id(value) in self.open:
+            obstacle = f"<cycle: this {type_name(value)} is inside itself>"
+        elif len(self.open) == _DEPTH_LIMIT:
+            obstacle = f"<nested deeper than {_DEPTH_LIMIT} levels>"
+        else:
+            self.open.append(id(value))
+            return None
         self.kinds[path] = type_name(value)
-        return self.text(reason)
+        return self.text(obstacle)
 
     def walk_str(self, value: str, path: str) -> str:
         self.spend(str.__len__(value) + 2)
@@ -2868,14 +2868,14 @@ class _Describer:
 
     def walk_list(self, value: Iterable[Any], path: str) -> Any:
         """The description of a list or tuple."""
-        with _Nesting(self, value) as obstacle:
-            if obstacle:
-                return self.cut(obstacle, value, path)
-            items, holder = [], secret_holder(path)
-            for index, item in enumerate(hide_secrets(value)):
-                self.spend(2 if index else 0)
-                items.append(self.walk(item, f"{path}[{index}]", holder))
-            return items
+        obstacle = self.enter(value, path)
+        if obstacle:
+            return obstacle
+        items, holder = [], secret_holder(path)
+        for index, item in enumerate(hide_secrets(value)):
+            self.spend(2 if index else 0)
+            items.append(self.walk(item, f"{path}[{index}]", holder))
+        return items
 
     def walk_set(self, value: Iterable[Any], path: str) -> Any:
         """The description of a set, in an order that doesn't depend on hashes."""
@@ -2895,43 +2895,41 @@ class _Describer:
 
     def walk_mapping(self, value: Mapping[Any, Any], path: str) -> Any:
         """The description of a mapping; secrets in it are known by their keys."""
-        with _Nesting(self, value) as obstacle:
-            if obstacle:
-                return self.cut(obstacle, value, path)
-            items: Record = {}
-            holder = secret_holder(path)
-            # {"name": "DB_PASSWORD", "value": "..."}
-            label = dict.get(value, "name") if isinstance(value, dict) else None
-            # A derived class may have overridden it with anything.
-            pairs = dict.items(value) if isinstance(value, dict) else value.items()
-            for key, item in pairs:
-                name = self.key_text(key, path)
-                self.spend(len(name) + (6 if items else 4))
-                if name in items:
-                    name = next(n for n in number_names(name) if n not in items)
-                below = f"{path}.{name}" if path else name
-                called = label if type(label) is str and name == "value" else name
-                items[name] = self.walk(item, below, f"{called} {holder}" if holder else called)
-            return items
+        obstacle = self.enter(value, path)
+        if obstacle:
+            return obstacle
+        items: Record = {}
+        holder = secret_holder(path)
+        # {"name": "DB_PASSWORD", "value": "..."}
+        label = dict.get(value, "name") if isinstance(value, dict) else None
+        # A derived class may have overridden it with anything.
+        for key, item in dict.items(value) if isinstance(value, dict) else value.items():
+            name = self.key_text(key, path)
+            self.spend(len(name) + (6 if items else 4))
+            if name in items:
+                name = next(n for n in number_names(name) if n not in items)
+            below = f"{path}.{name}" if path else name
+            called = label if type(label) is str and name == "value" else name
+            items[name] = self.walk(item, below, f"{called} {holder}" if holder else called)
+        return items
 
     def key_text(self, key: Any, path: str) -> str:
         """A key as JSON objects have them, which is as a string."""
         if not issubclass(type(key), str):
             self.kinds[f"{path}{{}}"] = type_name(key)
-        inner = _Describer()
-        inner.room = self.room
-        text = inner.walk(key, "", "")
-        self.exact = self.exact and inner.exact and not isinstance(text, (list, dict))
+        text = _Describer(self.room, self.exact_only).walk(key, "", "")
+        if self.exact_only and isinstance(text, (list, dict)):
+            raise _TooLong
         return text if isinstance(text, str) else str(text)
 
     def walk_object(self, value: Any, path: str) -> Any:
         """Anything else: by its fields, its shape or its repr."""
         kind = type(value)
-        # By name, as importing NumPy to ask would take 100 ms.
-        if any(c.__module__ == "numpy" and c.__name__ == "generic" for c in kind.__mro__):
+        if _inherits(kind, "numpy.generic"):
             item = value.item()
             # Of times in nanoseconds Python makes plain integers.
-            plain = type(item) in _PLAIN_TYPES and kind.__name__ not in _NUMPY_TIMES
+            is_time = kind.__name__ in ("datetime64", "timedelta64")
+            plain = type(item) in _PLAIN_TYPES and not is_time
             return self.walk(item, path, "") if plain else self.text(repr(value))
         fields = read_fields(value)
         if fields is not None:
@@ -2944,32 +2942,14 @@ class _Describer:
         if hasattr(kind, "shape") and any(hasattr(kind, name) for name in _ARRAY_PROTOCOLS):
             dtype = f" dtype {value.dtype}" if hasattr(kind, "dtype") else ""
             return self.text(f"<{type_name(value)} shape {tuple(value.shape)}{dtype}>")
-        if _is_sequence(kind):
+        if _inherits(kind, "collections.deque", "collections.UserList"):
             return self.walk_list(value, path)
-        if _is_long_in_print(kind):
+        if _inherits(kind, "array.array") or _implements(kind, "MutableSequence", "MappingView"):
+            # Its repr is at least as long.
             self.check(len(value))
         if kind is types.FunctionType:
             return self.text(f"<function {value.__module__}.{value.__qualname__}>")
         return self.text(remove_addresses(repr(value)))
-
-
-class _Nesting:
-    """A container being walked; entering tells if it is inside itself, or too deep."""
-
-    def __init__(self, describer: _Describer, value: object) -> None:
-        self.open, self.value = describer.open, value
-        describer.spend(2)
-
-    def __enter__(self) -> str | None:
-        cycle = id(self.value) in self.open
-        deep = len(self.open) >= _DEPTH_LIMIT
-        self.open.append(id(self.value))
-        if cycle:
-            return f"<cycle: this {type_name(self.value)} is inside itself>"
-        return f"<nested deeper than {_DEPTH_LIMIT} levels>" if deep else None
-
-    def __exit__(self, *error: object) -> None:
-        self.open.pop()
 
 
 def open_value(value: Any) -> Iterator[Any] | None:
@@ -2988,29 +2968,37 @@ def open_value(value: Any) -> Iterator[Any] | None:
 
 
 _PLAIN_TYPES = (str, int, float, bool, type(None), list, dict)
-_NUMPY_TIMES = ("datetime64", "timedelta64")
-_DESCRIBERS: tuple[tuple[type, Callable[[_Describer, Any, str], Any]], ...] = (
+_DESCRIBERS: tuple[tuple[Any, Callable[[_Describer, Any, str], Any]], ...] = (
     (str, _Describer.walk_str),
     (int, _Describer.walk_int),
     (float, _Describer.walk_float),
-    (bytes, _Describer.walk_bytes),
-    (bytearray, _Describer.walk_bytes),
+    ((bytes, bytearray), _Describer.walk_bytes),
     (dict, _Describer.walk_mapping),
-    (list, _Describer.walk_list),
-    (tuple, _Describer.walk_list),
-    (set, _Describer.walk_set),
-    (frozenset, _Describer.walk_set),
+    ((list, tuple), _Describer.walk_list),
+    ((set, frozenset), _Describer.walk_set),
+    (object, _Describer.walk_object),
 )
 # Floats that JSON has no number for.
 NUMBERS = ("nan", "inf", "-inf")
 
 
 def is_mapping(kind: type) -> bool:
-    """Whether a type is one of mappings."""
+    """Whether a type is a mapping."""
+    return _implements(kind, "Mapping")
+
+
+def _implements(kind: type, *names: str) -> bool:
+    """Whether a type is one of collections.abc's types of these names."""
     import collections.abc
 
+    bases = tuple(getattr(collections.abc, name) for name in names)
     # A metaclass may have made its types unhashable.
-    return attempt(issubclass, kind, collections.abc.Mapping) is True
+    return attempt(issubclass, kind, bases) is True
+
+
+def _inherits(kind: type, *names: str) -> bool:
+    """Whether a type is or extends one of these; importing NumPy to ask would take 100 ms."""
+    return any(f"{base.__module__}.{base.__name__}" in names for base in kind.__mro__)
 
 
 # What arrays and tensors have, and neither what describes their type nor other things with a shape.
@@ -3018,7 +3006,7 @@ _ARRAY_PROTOCOLS = ("__array__", "__cuda_array_interface__", "__dlpack__")
 
 
 def read_fields(value: Any) -> Record | None:
-    """What an object holds that consists of named fields (a namespace, too); None for others."""
+    """The fields of a namespace, dataclass, attrs object or pydantic model; None for others."""
     kind = type(value)
     if any(c.__name__ in ("Namespace", "SimpleNamespace") for c in kind.__mro__):
         return {**vars(value)}
@@ -3040,28 +3028,11 @@ def list_fields(kind: type) -> list[str] | None:
     attributes: Any = getattr(kind, "__attrs_attrs__", None)
     if isinstance(attributes, tuple):
         return [attribute.name for attribute in attributes]
-    if any((c.__module__, c.__name__) == ("pydantic.main", "BaseModel") for c in kind.__mro__):
+    if _inherits(kind, "pydantic.main.BaseModel"):
         # Pydantic 1 calls them __fields__.
         fields: Any = getattr(kind, "model_fields", None)
         return list(getattr(kind, "__fields__", ()) if fields is None else fields)
     return None
-
-
-def _is_sequence(kind: type) -> bool:
-    """Whether a type is one of Python's own that can be walked like a list, at no other cost."""
-    names = ("deque", "UserList")
-    return any(c.__module__ == "collections" and c.__name__ in names for c in kind.__mro__)
-
-
-def _is_long_in_print(kind: type) -> bool:
-    """Whether values of a type have a repr that is at least as long as they are."""
-    import collections.abc as abc
-
-    # array.array is registered as a sequence from Python 3.10 on only
-    is_array = any(base.__module__ == "array" for base in kind.__mro__)
-    long_ones = (abc.MutableSequence, abc.MappingView)
-    # A metaclass may have made its types unhashable.
-    return is_array or attempt(issubclass, kind, long_ones) is True
 
 
 def type_name(value: object) -> str:
@@ -3071,9 +3042,7 @@ def type_name(value: object) -> str:
         module, name = kind.__module__, kind.__qualname__
         # Python 3.13 has pathlib._local.PosixPath.
         public = module.partition("._")[0]
-        home = sys.modules.get(public)
-        is_module = issubclass(type(home), types.ModuleType)
-        if is_module and object.__getattribute__(home, "__dict__").get(name) is kind:
+        if public != module and vars(sys.modules.get(public, types)).get(name) is kind:
             module = public
         return name if module == "builtins" else f"{module}.{name}"
     except Exception:
@@ -3088,17 +3057,14 @@ def remove_addresses(text: str) -> str:
 
 def describe_result(result: Any) -> Record:
     """What a function returned, if that is JSON (tuples and NumPy's scalars count) and not long."""
-    describer = _Describer()
-    describer.exact_only = True
     try:
-        described = describer.walk(result, "result", "result")
+        return {"result": _Describer(TEXT_LIMIT, exact_only=True).walk(result, "result", "result")}
     except (_TooLong, RecursionError):
         return {}
-    return {"result": described} if describer.exact else {}
 
 
 def describe_outcome(error: BaseException) -> Record:
-    """How a run ended that an exception left: its status and error."""
+    """The status and error of a run that an exception ended."""
     names = {kind.__name__ for kind in type(error).__mro__}
     # By name, as none is imported for this: click's and typer's Exit; asyncio's, and trio's.
     for name, attribute in (("SystemExit", "code"), ("Exit", "exit_code")):
@@ -3117,38 +3083,40 @@ def describe_outcome(error: BaseException) -> Record:
 
 
 def describe_signal(number: int, frame: types.FrameType | None) -> Record:
-    """The outcome of a run that a signal ends, with where it was."""
+    """The status and error of a run that a signal ends, with its stack."""
     import signal
 
     name = signal.Signals(number).name
     status = "interrupted" if name == "SIGINT" else "terminated"
-    stack = format_stack(frame) if frame else []
+    stack = format_traceback(frame) if frame else []
     error = {"type": "Signal", "message": f"{status} by {name}", "traceback": stack}
     return {"status": status, "error": {**error, "signal": name}}
 
 
-def format_stack(frame: types.FrameType) -> list[str]:
-    """The lines that lead to a frame, as tracebacks have them, without our own frames."""
-    try:
-        import traceback
-
-        stack = traceback.extract_stack(frame, _TRACEBACK_LINES)
-        lines = traceback.format_list([entry for entry in stack if not is_own(entry.filename)])
-        return _clean_traceback("".join(lines))
-    except Exception as problem:
-        return [f"unavailable: {describe_briefly(problem)}"]
+def format_traceback(source: BaseException | types.FrameType) -> list[str]:
+    """The lines of an error's traceback, or of a frame's stack, without our own frames."""
+    lines = attempt(lambda: _clean_traceback(_read_traceback(source)))
+    return [lines] if isinstance(lines, Missing) else lines
 
 
-def format_traceback(error: BaseException) -> list[str]:
-    """The traceback's lines, as Python prints them, without our own frames."""
-    try:
-        import traceback
+def _read_traceback(source: BaseException | types.FrameType) -> str:
+    """What Python would print, without our own frames."""
+    import traceback
 
-        report = traceback.TracebackException(type(error), error, error.__traceback__)
-        _drop_own_frames(report)
-        return _clean_traceback("".join(report.format()))
-    except Exception as problem:
-        return [f"unavailable: {describe_briefly(problem)}"]
+    if isinstance(source, types.FrameType):
+        stack = traceback.extract_stack(source, _TRACEBACK_LINES)
+        return "".join(traceback.format_list([f for f in stack if not is_own(f.filename)]))
+    reports = [traceback.TracebackException.from_exception(source)]
+    # The causes, and the members of groups, without recursion, as there may be thousands.
+    for report in reports:
+        report.stack[:] = [frame for frame in report.stack if not is_own(frame.filename)]
+        others = (
+            report.__cause__,
+            report.__context__,
+            *(getattr(report, "exceptions", None) or ()),
+        )
+        reports += [other for other in others if other is not None]
+    return "".join(reports[0].format())
 
 
 def _clean_traceback(text: str) -> list[str]:
@@ -3164,18 +3132,8 @@ def _clean_traceback(text: str) -> list[str]:
     return [shorten(line, TEXT_LIMIT) for line in lines]
 
 
-def _drop_own_frames(report: Any) -> None:
-    """Remove this file's frames from a `TracebackException`, its causes and its group's members."""
-    # Without recursion, as there may be thousands.
-    reports = [report]
-    for one in reports:
-        one.stack[:] = [frame for frame in one.stack if not is_own(frame.filename)]
-        others = (one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ()))
-        reports += [other for other in others if other is not None]
-
-
 def _text_of(error: BaseException) -> str:
-    """An error as text, or what hindered that."""
+    """An error's text, or why it has none."""
     try:
         return str(error)[: 16 * TEXT_LIMIT]
     except Exception as problem:
@@ -3197,10 +3155,6 @@ def describe_briefly(error: BaseException) -> str:
 
 _SECRET_LENGTH = 2000  # characters
 
-# What may never be written. Names are taken apart, so that `tokenizer` holds no token: strong ones
-# always count, weak ones with a text long enough to be a key. Values count by how well-known keys
-# begin, and as passwords in URLs. Within a text, `name=value` and `"name": "value"` count too.
-# Every search takes linear time: none goes twice over the same stretch, or is bounded there.
 _STRONG_NAMES = r"""(?x)
     passw(?:or)?d | pass_?(?:phrase|code) | (?:secret|credential|authorization|jwt)s?_ | _pwd_
   | _(?:access|account|admin|app|auth|consumer|deploy|encryption|license|master|private|secret
@@ -3282,23 +3236,18 @@ def _rate_name(name: str) -> str:
     """Whether a name says that it holds a secret: 'strong', 'weak' or ''."""
     rating = _ratings.get(name)
     if rating is None:
-        rating = _judge_name(name)
+        words = f"_{'_'.join(_split_name(name))}_"
+        rating = "weak" if pattern(_WEAK_NAMES).search(words) else ""
+        if pattern(_STRONG_NAMES).search(words):
+            rating = "strong"
+        if name in _HONEST_NAMES or pattern(_COUNTING_NAMES).search(words):
+            rating = ""
         if len(_ratings) < 10_000:
             _ratings[name] = rating
     return rating
 
 
 _ratings: dict[str, str] = {}
-
-
-def _judge_name(name: str) -> str:
-    """What `_rate_name` says of a name that it doesn't know yet."""
-    words = f"_{'_'.join(_split_name(name))}_"
-    if name in _HONEST_NAMES or pattern(_COUNTING_NAMES).search(words):
-        return ""
-    if pattern(_STRONG_NAMES).search(words):
-        return "strong"
-    return "weak" if pattern(_WEAK_NAMES).search(words) else ""
 
 
 def is_secret(name: str, value: Any) -> bool:
@@ -3318,13 +3267,13 @@ def is_secret(name: str, value: Any) -> bool:
 
 
 def secret_holder(path: str) -> str:
-    """The name of a container whose items are to be taken for what it is called, or ''."""
+    """The name that a container's items inherit, as those of `cookies` do, or ''."""
     words = _split_name(path[-20:])
     return words[-1] if words and words[-1] in _SECRET_HOLDERS else ""
 
 
 def hide_secrets(items: Iterable[Any]) -> Iterator[Any]:
-    """The items of a sequence without secrets: those of a command line, or of a name and value."""
+    """A sequence's items without secrets: `["--token", "x"]` is a command line, or a pair."""
     is_pair = type(items) in (list, tuple) and len(items) == 2  # type: ignore[arg-type]
     base = next((base for base in SEQUENCES if issubclass(type(items), base)), None)
     name = ""
@@ -3347,12 +3296,15 @@ def redact(name: str, value: str | None) -> str | None:
 
 
 def redact_text(text: str, is_code: bool = False) -> str:
-    """A text without the parts that look like secrets; in code, a text that is named is quoted."""
+    """A text without what looks like a secret; in code, expressions like `args.key` stay."""
     if text.isalnum() and len(text) < _WEAK_LENGTH:
         # A short word: no key that is known by its shape is one.
         return text
     if "@" in text:
-        text = pattern(_BARE_CREDENTIALS).sub(REDACTED, _redact_urls(text))
+        # What follows a scheme, and the schemes themselves, which have no @.
+        start, *parts = pattern(_SCHEMES).split(text)
+        text = start + "".join(map(_redact_authority, parts))
+        text = pattern(_BARE_CREDENTIALS).sub(REDACTED, text)
     # `in` first: it is a hundred times faster than a pattern that doesn't match.
     for start, rest in _KEYS:
         if start in text:
@@ -3364,14 +3316,14 @@ def holds_secret(text: str, file: str) -> bool:
     """Whether something in the text of a file looks like a secret."""
     is_code = file.endswith(_CODE_SUFFIXES)
     return any(
-        # Of a key a patch may show no more than the end.
+        # A patch may show only the end of a key.
         "-----END" in part or redact_text(part, is_code) != part
         for part in _find_suspicious(text)
     )
 
 
 def _find_suspicious(text: str) -> Iterator[str]:
-    """The parts of a text that could hold a secret: to look at all would take 50 times longer."""
+    """The parts of a text near suspicious words; searching all would take 50 times longer."""
     start = end = 0
     for word in pattern(f"(?i){'|'.join(_SUSPICIOUS)}").finditer(text):
         if word.start() > end:
@@ -3380,13 +3332,6 @@ def _find_suspicious(text: str) -> Iterator[str]:
         # A secret may go on over some lines.
         end = max(end, word.end() + _SECRET_LENGTH)
     yield text[start:end]
-
-
-def _redact_urls(text: str) -> str:
-    """A text whose URLs have no credentials."""
-    # What comes back alternates: text, scheme, text, scheme, text.
-    parts = pattern(_SCHEMES).split(text)
-    return "".join([*parts[:2], *map(_redact_authority, parts[2:])])
 
 
 def _redact_authority(text: str) -> str:
@@ -3406,7 +3351,7 @@ def _redact_authority(text: str) -> str:
 
 
 def _redact_named(text: str, is_code: bool) -> str:
-    """A text without what it says the values of secret names are."""
+    """A text without the values that follow secret names."""
     kept: list[str] = []
     end = 0
     for name in pattern(_NAMES).finditer(text):
@@ -3423,10 +3368,10 @@ def _redact_named(text: str, is_code: bool) -> str:
 
 
 def _is_expression(code: str, start: int, value: str) -> bool:
-    """Whether code says no text there, but where to get one: `args.key`, `os.environ["KEY"]`."""
+    """Whether code gets a value from elsewhere: `args.key`, `os.environ["KEY"]`."""
     before = code[code.rfind("\n", 0, start) + 1 : start]
     if before.count('"') % 2 or before.count("'") % 2:
-        # It is within a text that the code prints or parses, say.
+        # Within a string.
         return pattern(r"\w").search(value) is None
     texts = pattern(r"([\"'])(.*?)(?:\1|$)").findall(value)
     if any(not pattern(r"[A-Z][A-Z0-9_]*|\W*").fullmatch(text) for _, text in texts):
@@ -3475,7 +3420,7 @@ _CLAIM_LIFE = 60.0  # seconds after which a claim that is only half written is a
 
 
 class Fixed(dict):  # type: ignore[type-arg]
-    """A part of records that doesn't change: it is turned into text once."""
+    """A part of records that never changes, so that its JSON is made only once."""
 
     text: str | None = None
 
@@ -3531,16 +3476,13 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
         return repr(value)
     deeper = f"{indent}    "
     if isinstance(value, dict) and value:
-        fixed = value if isinstance(value, Fixed) and indent == _PART_INDENT else None
-        if fixed is not None and fixed.text:
+        # The text is that of a record's top-level values, for their indent.
+        fixed = value if isinstance(value, Fixed) and indent == "\n    " else None
+        if fixed and fixed.text:
             return fixed.text
-        # Most are texts: asking here saves a call for each.
-        items = [
-            f"{quote(key)}: {quote(v) if type(v) is str else _format_json(v, deeper, quote)}"
-            for key, v in value.items()
-        ]
+        items = [f"{quote(key)}: {_format_json(v, deeper, quote)}" for key, v in value.items()]
         text = f"{{{deeper}{f',{deeper}'.join(items)}{indent}}}"
-        if fixed is not None:
+        if fixed:
             fixed.text = text
         return text
     if isinstance(value, (list, tuple)) and value:
@@ -3548,14 +3490,9 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
         return f"[{deeper}{f',{deeper}'.join(items)}{indent}]"
     if value is None:
         return "null"
-    if kind is list and not value:
-        return "[]"
     import json
 
     return json.dumps(value)
-
-
-_PART_INDENT = "\n    "  # of a record's top-level values
 
 
 class RecordFile:
@@ -3630,12 +3567,11 @@ class RecordFile:
     def follow(self) -> None:
         """Find the record where the run has moved its folder: results are published by renaming."""
         folder, name = os.path.split(self.path)
-        if os.path.isdir(folder):
-            return
-        above = os.path.dirname(folder)
-        paths = (os.path.join(above, entry.name, name) for entry in scan_folder(above))
-        found = (path for path in paths if self.signature and sign_file(path) == self.signature)
-        self.path = next(found, self.path)
+        if self.signature and not os.path.isdir(folder):
+            above = os.path.dirname(folder)
+            paths = (os.path.join(above, entry.name, name) for entry in scan_folder(above))
+            found = (path for path in paths if sign_file(path) == self.signature)
+            self.path = next(found, self.path)
 
     def write_to_chain(self, record: Record, durable: bool, problem: str | None) -> None:
         """Put the record into the chain; `problem` says why there is no lock."""
@@ -3644,7 +3580,7 @@ class RecordFile:
                 warn(f"{self.path}: no lock, so parallel runs can lose records: {problem}")
             record["chain_lock"] = Missing(problem)
         entry = format_record(record)
-        replace_file(self.path, place_in_chain(self.read_chain(), self.entry, entry), durable)
+        replace_file(self.path, _place_in_chain(self.read_chain(), self.entry, entry), durable)
         self.entry = entry
 
     def read_chain(self) -> str:
@@ -3654,7 +3590,7 @@ class RecordFile:
         if os.path.islink(self.path) or not os.path.isfile(self.path):
             raise OSError(errno.EINVAL, f"{self.path} is a link, or not a file")
         text = read_bytes(self.path).decode("utf-8", "surrogateescape")
-        if is_chain(text):
+        if _is_chain(text):
             return text
         aside = f"{self.path}.broken-{time.strftime('%Y%m%d%H%M%S')}-{os.urandom(4).hex()}"
         _rename_file(self.path, aside)
@@ -3668,7 +3604,7 @@ _swept: set[str] = set()  # the folders
 
 
 def _find_holder(path: str, record: Record) -> str | None:
-    """Who has a name that a run may take: an earlier run, by its uuid; `nobody`; an `empty` file.
+    """Who holds a name that a run may take: an earlier run (its uuid), `nobody`, an `empty` file.
 
     None if the name is somebody else's; OSError if what is there is no record.
     """
@@ -3694,25 +3630,16 @@ def _find_holder(path: str, record: Record) -> str | None:
 
 
 def _take_over(path: str, holder: str, text: str, record: Record) -> bool:
-    """Put a record in the place of what has its name, unless another process does just that.
+    """Replace a name's holder by a record, unless another process is doing just that.
 
-    The new file is the claim: there can be one for each that is replaced, and whoever has made it
-    looks again before it takes the name.
+    The new file is a claim on that holder: only one process can make it, and it looks again before
+    it takes the name.
     """
     claim = _hidden_path(path, f"{pattern('[^0-9a-z-]').sub('', holder)[:40]}.claim")
     try:
-        _write_new(claim, text, durable=False)
+        return _write_through(claim, path, text, lambda: _find_holder(path, record) == holder)
     except FileExistsError:
         return False
-    try:
-        if _find_holder(path, record) != holder:
-            _remove_file(claim)
-            return False
-        _rename_file(claim, path)
-        return True
-    except BaseException:
-        _remove_file(claim)
-        raise
 
 
 def _sweep(folder: str) -> None:
@@ -3723,11 +3650,11 @@ def _sweep(folder: str) -> None:
         for entry in scan_folder(folder):
             path = os.path.join(folder, entry.name)
             if is_hidden(entry.name) and attempt(_is_stray, path, entry.name) is True:
-                _remove_file(path)
+                attempt(os.unlink, path)
 
 
 def _is_stray(path: str, name: str) -> bool:
-    """Whether a temporary file, or a claim, is that of a run which is no more."""
+    """Whether a temporary file or a claim was left by a run that has died."""
     age = time.time() - os.lstat(path).st_mtime
     if name.endswith(".claim"):
         records = attempt_records(path)
@@ -3741,11 +3668,9 @@ def _is_stray(path: str, name: str) -> bool:
 def _hidden_path(path: str, end: str) -> str:
     """A hidden file beside a record; its name may have 255 bytes, as the record's may."""
     folder, name = os.path.split(path)
-    if len(name) > 50:
-        # No character has more than four bytes, or is cut through.
-        short = os.fsencode(name)[:200].decode(errors="ignore")
-        name = name if short == name else f"{short}.json"
-    return os.path.join(folder, f".{name}.{end}")
+    # No character is cut through.
+    stem = os.fsencode(name.removesuffix(".json"))[:200].decode(errors="ignore")
+    return os.path.join(folder, f".{stem}.json.{end}")
 
 
 def owner() -> str:
@@ -3757,36 +3682,25 @@ def owner() -> str:
     return f"{binascii.crc32(boot.encode()):08x}-{identity['pid']}-{identity.get('start_time')}"
 
 
-def is_chain(text: str) -> bool:
-    """Whether a file's text is a record or a list of them.
-
-    It is parsed only if its lines aren't indented as ours: that would take as long as all the rest.
-    """
-    ends = text[:1] + text.rstrip()[-1:]
-    if ends not in ("{}", "[]") or not pattern(RECORD_START).match(text):
-        return False
-    if text.count("\n") == text.count("\n    ") + 1 and "\0" not in text:
+def _is_chain(text: str) -> bool:
+    """Whether a file's text is a record or a list of them."""
+    # To parse one that is indented as ours would take as long as all the rest.
+    is_ours = text.count("\n") == text.count("\n    ") + 1 and pattern(RECORD_START).match(text)
+    if is_ours and text[0] + text.rstrip()[-1] in ("{}", "[]") and "\0" not in text:
         return True
-    import json
-
-    try:
-        return bool(json.loads(text))
-    except (ValueError, RecursionError):
-        return False
+    return isinstance(attempt(parse_records, text, ""), list)
 
 
-def place_in_chain(text: str, old: str, new: str) -> str:
-    """The text of a chained file with one run's record in it: in the place of its old one, or last.
-
-    The other records' text stays as it is, to the byte.
-    """
+def _place_in_chain(text: str, old: str, new: str) -> str:
+    """The text of a chain with a run's record in the place of its old one, or last."""
     if not text or text == old:
         return new
     if not text.startswith("["):
         text = f"[\n    {_indent(text.rstrip())}\n]"
-    place = text.rfind(_indent(old)) if old else -1
-    if place >= 0:
-        return text[:place] + _indent(new) + text[place + len(_indent(old)) :]
+    # No chain holds a NUL.
+    before, found, after = text.rpartition(_indent(old) or "\0")
+    if found:
+        return before + _indent(new) + after
     return f"{text.rstrip()[:-1].rstrip()},\n    {_indent(new)}\n]"
 
 
@@ -3805,20 +3719,21 @@ class _Lock:
         self.path = path
 
     def __enter__(self) -> str | None:
-        self.descriptor = _open_file(self.path, os.O_RDWR | os.O_CREAT)
+        # Never through a link that somebody has put there.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        self.descriptor = open_quietly(self.path, flags)
         deadline = time.monotonic() + _LOCK_TIMEOUT
-        try:
-            while not _lock_file(self.descriptor):
-                if time.monotonic() > deadline:
-                    problem = f"somebody has locked {self.path} for {_LOCK_TIMEOUT:.0f} s"
-                    raise TimeoutError(errno.ETIMEDOUT, problem)
-                time.sleep(0.005)
-        except TimeoutError:
-            os.close(self.descriptor)
-            raise
-        except OSError as error:
-            return str(error.strerror)
-        return None
+        while True:
+            try:
+                if _lock_file(self.descriptor):
+                    return None
+            except OSError as error:
+                return str(error.strerror)
+            if time.monotonic() > deadline:
+                os.close(self.descriptor)
+                problem = f"somebody has locked {self.path} for {_LOCK_TIMEOUT:.0f} s"
+                raise TimeoutError(errno.ETIMEDOUT, problem)
+            time.sleep(0.005)
 
     def __exit__(self, *error: object) -> None:
         # Closing alone would leave it locked while a child that was forked meanwhile lives.
@@ -3838,30 +3753,28 @@ def _lock_file(descriptor: int, unlock: bool = False) -> bool:
 
             # Unlike lockf's, flock's lock isn't lost when another descriptor is closed.
             fcntl.flock(descriptor, fcntl.LOCK_UN if unlock else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            raise
+        return True
+    except (BlockingIOError, PermissionError):
         return False
-    return True
 
 
 def replace_file(path: str, text: str, durable: bool) -> None:
     """Write a text file through a temporary one beside it."""
     # Its name says whose it is, so that a later run knows whether it is a stray.
     temporary = _hidden_path(path, f"{owner()}.{os.urandom(4).hex()}.tmp")
-    _write_new(temporary, text, durable)
-    try:
-        _rename_file(temporary, path)
-    except BaseException:
-        _remove_file(temporary)
-        raise
+    _write_through(temporary, path, text, lambda: True, durable)
 
 
-def _write_new(path: str, text: str, durable: bool) -> None:
-    """Write a file that isn't there yet; FileExistsError if it is."""
+def _write_through(
+    new: str, path: str, text: str, may_replace: Callable[[], bool], durable: bool = False
+) -> bool:
+    """Write a new file, and rename it to `path` if it may replace that; return whether it has.
+
+    FileExistsError if the new file is there already.
+    """
     # O_EXCL: never through a link, or into a file, that somebody has put there.
-    descriptor = _open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    data = memoryview(text.encode("utf-8", "surrogateescape"))
+    descriptor = open_quietly(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    data, is_done = memoryview(text.encode("utf-8", "surrogateescape")), False
     try:
         try:
             while data:
@@ -3870,19 +3783,13 @@ def _write_new(path: str, text: str, durable: bool) -> None:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except BaseException:
-        _remove_file(path)
-        raise
-
-
-def _open_file(path: str, flags: int) -> int:
-    """A descriptor of a file, never through a link; new ones with the umask's permissions."""
-    try:
-        return open_quietly(path, flags | getattr(os, "O_NOFOLLOW", 0))
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, f"{path} is a link") from None
-        raise
+        if may_replace():
+            _rename_file(new, path)
+            is_done = True
+    finally:
+        if not is_done:
+            attempt(os.unlink, new)
+    return is_done
 
 
 def _rename_file(old: str, new: str) -> None:
@@ -3896,14 +3803,6 @@ def _rename_file(old: str, new: str) -> None:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.01)
-
-
-def _remove_file(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        # Somebody else was quicker.
-        return
 
 
 def make_room(known: set[Any] | dict[Any, Any]) -> None:
@@ -3931,31 +3830,17 @@ def create_directories(path: str, parents: bool) -> list[str]:
 
 def remove_directories(created: Iterable[str]) -> None:
     """Remove directories that were created for nothing."""
-    for folder in reversed(list(created)):
-        try:
-            os.rmdir(folder)
-        except OSError:
-            return
+    for folder in reversed([*created]):
+        attempt(os.rmdir, folder)
 
 
-# Windows takes these for devices, whatever suffix follows.
-_DEVICE = r"(?i)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3])\s*(?:\..*)?"
-
-
-def leads_inside(path: str, system: Any = os.path) -> bool:
-    """Whether a path stays inside the folder that it is joined to, and names one in there.
-
-    `system` is `os.path`, or that of another system. Windows drops spaces and dots at the end of
-    names, so that '.. ' is '..', and takes 'a:b' for a stream of the file 'a'.
-    """
-    parts = path.replace(system.altsep or system.sep, system.sep).split(system.sep)
-    named = [part for part in parts if part not in ("", ".")]
-    if system.isabs(path) or system.splitdrive(path)[0] or ".." in parts or "\0" in path:
+def leads_inside(path: str) -> bool:
+    """Whether a path stays inside the folder that it is joined to, and names one in there."""
+    parts = path.replace(os.altsep or os.sep, os.sep).split(os.sep)
+    is_absolute = not parts[0] or os.path.splitdrive(path)[0]
+    if is_absolute or os.pardir in parts or "\0" in path:
         return False
-    if system.sep == "\\":
-        odd = [p for p in named if ":" in p or p[-1] in " ." or pattern(_DEVICE).fullmatch(p)]
-        return bool(named) and not odd and parts[0] != ""
-    return bool(named)
+    return any(part not in ("", os.curdir) for part in parts)
 
 
 # ------------------------------------------------------------------------------
@@ -3989,15 +3874,11 @@ def is_record(path: str) -> bool:
         return is_hidden(os.path.basename(path))
     try:
         # Opening a named pipe would wait for whoever writes to it.
-        return os.path.isfile(path) and begins_like_record(read_bytes(path, 200))
+        start = read_bytes(path, 200) if os.path.isfile(path) else b""
+        return pattern(RECORD_START).match(start.decode("utf-8", "replace")) is not None
     except OSError as error:
-        # Whoever reads it tells.
+        # Whoever reads it says why it can't be read.
         return isinstance(error, PermissionError) and path.endswith("_record.json")
-
-
-def begins_like_record(text: bytes) -> bool:
-    """Whether a file's beginning is a record's, whoever has formatted it."""
-    return pattern(RECORD_START).match(text.decode("utf-8", "replace")) is not None
 
 
 def is_hidden(name: str) -> bool:
@@ -4024,7 +3905,7 @@ def read_records(path: str) -> list[Record]:
     ]
 
 
-def parse_records(text: bytes, path: str) -> list[Record]:
+def parse_records(text: str | bytes, path: str) -> list[Record]:
     """Parse what a record file holds: one record, or a list of them."""
     import json
 
@@ -4042,16 +3923,14 @@ def parse_records(text: bytes, path: str) -> list[Record]:
 
 def attempt_records(path: str) -> list[Record]:
     """The records in a file; none where it can't be read."""
-    try:
-        return read_records(path)
-    except RecordError:
-        return []
+    records = attempt(read_records, path)
+    return [] if isinstance(records, Missing) else records
 
 
 def get(record: object, *keys: str, kind: Any = None) -> Any:
     """What a record holds under nested keys; None if it isn't there.
 
-    Of a `kind`, what isn't one counts as an empty one: get(record, "a", kind=dict).items().
+    With a `kind`, anything else counts as an empty one: get(record, "a", kind=dict).items().
     """
     for key in keys:
         record = record.get(key) if isinstance(record, dict) else None
@@ -4069,10 +3948,9 @@ def require(record: Record, kind: type, *keys: str, default: Any = None) -> Any:
 
 
 def pick(mapping: object, keys: Iterable[str]) -> Record:
-    """These keys of a mapping, as far as it has them."""
-    return (
-        {key: mapping[key] for key in keys if key in mapping} if isinstance(mapping, dict) else {}
-    )
+    """Those of these keys that a mapping has, with their values."""
+    held = mapping if isinstance(mapping, dict) else {}
+    return {key: held[key] for key in keys if key in held}
 
 
 def start_of(record: Record) -> float:
@@ -4119,7 +3997,7 @@ def entries_of(record: Record, kind: str, folder: str | None = None) -> list[Rec
 
 
 def identify_function(record: Record) -> tuple[str, str]:
-    """What tells the function of a run from others: its name and its file in the project."""
+    """A run's function, by its name and its file in the project."""
     called = get(record, "called_function", kind=dict)
     name = get(called, "qualname") or get(called, "name")
     top = get(record, "tracked_module", "git_working_dir") or cwd_of(record)
@@ -4135,20 +4013,18 @@ def judge_status(record: Record) -> str:
         return "completed" if get(record, "timing", "end_time") else "unknown (no end time)"
     if status != "running":
         return str(status)
-    # A pid says nothing about another machine,
+    # A pid says nothing about another machine or container, and no process outlives a boot.
     if get(record, "environment", "hostname") != attempt(read_hostname):
         return "unknown (other host)"
-    then, here = get(record, "environment", "process"), identify_process()
-    if not get(then, "boot_id") or not get(here, "boot_id"):
+    then, here = get(record, "environment", "process", kind=dict), identify_process()
+    if not then.get("boot_id") or not here.get("boot_id"):
         return "unknown (no process identity)"
-    # no process outlives a boot,
     if then["boot_id"] != here["boot_id"]:
         return "died"
-    # and a container counts its own.
-    if get(then, "pid_namespace") != get(here, "pid_namespace"):
+    if then.get("pid_namespace") != here.get("pid_namespace"):
         return "unknown (other container)"
-    pid = get(then, "pid")
-    gone = not isinstance(pid, int) or is_gone(pid, get(then, "start_time"))
+    pid = then.get("pid")
+    gone = not isinstance(pid, int) or is_gone(pid, then.get("start_time"))
     return "died" if gone else "running"
 
 
@@ -4184,9 +4060,9 @@ def join_path(path: str, step: str) -> str:
 
 
 def map_json(value: Any, change: Callable[[Any, str], Any], path: str = "") -> Any:
-    """A copy of a JSON value in which each value, the inner ones first, is what `change` makes of it.
+    """A copy of a JSON value in which `change`, given a value and its path, has replaced each one.
 
-    `change` gets the value and its path.
+    The inner ones come first.
     """
     if isinstance(value, dict):
         value = {n: map_json(v, change, join_path(path, s)) for s, n, v in open_json(value)}
