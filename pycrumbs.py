@@ -4910,16 +4910,12 @@ class Moved:
 # plan's `root`, under the same path: /home/ada/proj becomes ROOT/home/ada/proj,
 # so that relative paths still lead from one to the other.
 
-_ARGUMENT_LIMIT = 50_000  # values in the arguments of a call that is run again
 _LIBRARY_LIMIT = 20  # other repositories that are compared with what a record says of them
 _COMPARE_LIMIT = 64 * 2**20  # bytes of an output of which a rerun tells where it differs
 _COPY_LIMIT = 2**30  # bytes of a folder that is copied where it can't be protected
-_SOCKET_FOLDER_LENGTH = 70  # of the 104 characters of a socket's path, 34 are multiprocessing's
 _COPY_SIZE = 2**17  # bytes that a copy of this file has at least
 _CHECKOUT_TIMEOUT = 600.0  # seconds, for the repository of a rerun
 _RERUN_PREFIX = "pycrumbs-rerun-"
-_KEPT_PREFIX = "pycrumbs-kept-"
-_MADE_PREFIX = "pycrumbs-made-"
 
 
 def rerun_record(
@@ -4938,8 +4934,7 @@ def rerun_record(
     record
         From `find_record` or `load_records`; or a path that `find_record` takes.
     directory
-        Where the new files and their record go: a folder that is empty or not there yet.
-        Default: a new one in the system's folder for temporary files.
+        For the new files and their record: empty, or not there yet. Default: a new temporary one.
     repository
         The repository, where it isn't at its recorded place any more.
     keep
@@ -4955,55 +4950,61 @@ def rerun_record(
     Raises
     ------
     RecordError
-        The record isn't enough to run the call again, or what it names isn't there any more;
-        the function has not been called then. Or it was killed.
+        The record, or what is left of what it names, isn't enough to run the call again; or it
+        was killed.
     """
     record = as_record(record)
     return carry_out(plan_rerun(record, repository), record, directory, keep)
 
 
-class Plan(types.SimpleNamespace):
-    """What a rerun is to do, as JSON can hold it; paths are those of the first run."""
-
-    uuid: str
-    span: tuple[float, float]  # when the run began and ended
-    # The code: the repository as it was and is, its commit and patch, and the function's file.
-    top: str
-    repository: str
-    alias: str | None  # the other name by which its folder was known
-    remotes: dict[str, str]
-    commit: str
-    patch: list[str]
-    left_out: dict[str, str]  # files that are not in the patch, by their hash
-    ignored: list[str]  # sources that git ignores
-    source: str
+# What a plan takes from a record: its kind (a PathLike is an absolute path), from where, and what
+# stands for none.
+_RECORDED: dict[str, tuple[Any, ...]] = {
+    "uuid": (str, "uuid"),
+    # The repository as it was, the commit, and the function's file.
+    "top": (os.PathLike, "tracked_module.git_working_dir"),
+    "commit": (str, "tracked_module.git_commit_hash", ""),
+    "source": (os.PathLike, "tracked_module.module_path"),
     # The call.
-    module: str
-    qualname: str
-    run_as: str
-    directory: str
-    arguments: Record
-    kinds: dict[str, str]
+    "module": (str, "called_function.module"),
+    "qualname": (str, "called_function.qualname"),
+    "run_as": (str, "called_function.run_as", ""),
+    "directory": (os.PathLike, "called_function.directory"),
+    "arguments": (dict, "called_function.parameters", {}),
+    "kinds": (dict, "called_function.parameter_types", {}),
     # Its surroundings.
+    "argv": (list, "environment.argv", []),
+    "flags": (list, "environment.orig_argv", []),
+    "variables": (dict, "environment.environment_variables", {}),
+    "cwd": (os.PathLike, "environment.cwd"),
+    "python_path": (list, "environment.python_path", []),
+}
+
+
+class Plan(types.SimpleNamespace):
+    """What a rerun is to do, as JSON can hold it; paths are those of the first run.
+
+    It begins as what the record says, see `_RECORDED`. `plan_rerun` makes `source` relative to the
+    repository, keeps those of `flags` and `variables` that are restored, and adds the rest.
+    """
+
+    span: tuple[float, float]  # when the run began and ended
     seed: int
-    argv: list[str]
-    flags: list[str]
-    main: str
-    variables: dict[str, str | None]
+    repository: str  # where it is now
+    alias: str  # the other name by which its folder was known, or ''
+    patch: list[str]
+    left_out: dict[str, str]  # files that are not in the patch, and where they are found
+    ignored: list[str]  # sources that git ignores
+    main: str  # the module that was started with -m, or ''
     unset: list[str]  # recorded variables that a rerun doesn't set
-    cwd: str
-    python_path: list[str]
-    # Its files.
     inputs: list[Record]
     outputs: list[Record]
     moved: list[str]  # what the rerun finds copies of
-    listed: list[str]
     notes: list[str]
     # Where it is carried out.
     root: str
     protected: list[str]
     writable: list[str]
-    made_in: str
 
     def relocate(self, path: str) -> str:
         """Where an absolute path of the first run is in the rerun."""
@@ -5027,6 +5028,13 @@ class Plan(types.SimpleNamespace):
         is_moved = path == self.repository or is_below(path, self.repository)
         return self.map_path(self.top + path[len(self.repository) :] if is_moved else path)
 
+    def restore_paths(self, value: Any) -> Any:
+        """A JSON value, its paths those of the first run again: the copies won't stay."""
+        import json
+
+        root = json.dumps(self.root)[1:-1]
+        return json.loads(json.dumps(value).replace(root, ""))
+
 
 def plan_rerun(
     record: Record,
@@ -5038,44 +5046,38 @@ def plan_rerun(
         raise RecordError("pycrumbs 0.4 wrote this record, which is not enough to run it again")
     if not isinstance(record.get("tracked_module"), dict):
         raise RecordError("the record names no commit (git tracking was off): no code to run")
+    plan = Plan(**{name: _take(record, *field) for name, field in _RECORDED.items()})
     # One of many processes can't be repeated without the others. 0.5 recorded the variables only.
-    variables = get(record, "environment", "environment_variables", kind=dict)
-    rank = get(record, "environment", "rank") or read_rank(variables)
+    rank = get(record, "environment", "rank") or read_rank(plan.variables)
     if rank:
         size = get(rank, "world_size")
         raise RecordError(f"the run was one of {size} processes: start it again as they were")
-    plan = Plan(
-        uuid=require(record, str, "uuid"),
-        span=(start_of(record), parse_time(get(record, "timing", "end_time"))),
-        outputs=[
-            {**entry, "name": name_in_run(record, entry)} for entry in entries_of(record, "outputs")
-        ],
-        **_plan_code(record, repository),
-        **_plan_call(record),
-        **_plan_surroundings(record),
-    )
-    plan.variables, plan.unset = _select_variables(variables, plan)
-    plan.moved = _list_moved(plan)
-    plan.inputs = _check_inputs(record, plan, on_progress)
-    plan.listed = _find_listed_folders(record, plan)
+    try:
+        plan.seed = check_seed(record.get("seed"))
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"the record's seed: {error}") from None
+    plan.span = (start_of(record), parse_time(get(record, "timing", "end_time")))
+    plan.repository = os.path.abspath(os.fspath(repository or plan.top))
+    plan.flags, plan.main = read_flags(plan.flags)
+    outputs = entries_of(record, "outputs")
+    plan.outputs = [{**entry, "name": name_in_run(record, entry)} for entry in outputs]
+    _plan_code(record["tracked_module"], plan)
+    _check_call(plan)
+    _select_variables(plan)
+    _plan_files(record, plan, on_progress)
     plan.notes = list(_list_doubts(record, plan))
     return plan
 
 
-def _require_texts(record: Record, *keys: str) -> list[str]:
-    """A list of texts in a record; RecordError if it is something else."""
-    texts: list[str] = require(record, list, *keys, default=[])
-    if not all(isinstance(text, str) for text in texts):
-        raise RecordError(f"the record's {'.'.join(keys)} is no list of texts")
-    return texts
-
-
-def _require_folder(record: Record, *keys: str) -> str:
-    """An absolute path in a record; RecordError if it is something else."""
-    path: str = require(record, str, *keys)
-    if not os.path.isabs(path) or len(path) > PATH_LIMIT:
-        raise RecordError(f"the record's {'.'.join(keys)} is no absolute path, but {path!r}")
-    return os.path.normpath(path)
+def _take(record: Record, kind: Any, keys: str, default: Any = None) -> Any:
+    """What a record holds under keys joined by dots; RecordError if it isn't of that kind."""
+    is_path = kind is os.PathLike
+    value = require(record, str if is_path else kind, *keys.split("."), default=default)
+    if kind is list and not all(isinstance(text, str) for text in value):
+        raise RecordError(f"the record's {keys} is no list of texts")
+    if is_path and (not os.path.isabs(value) or len(value) > PATH_LIMIT):
+        raise RecordError(f"the record's {keys} is no absolute path, but {value!r}")
+    return os.path.normpath(value) if is_path else value
 
 
 def _git(folder: str, *arguments: str, timeout: float = LOOK_TIMEOUT) -> tuple[int, str]:
@@ -5089,40 +5091,21 @@ def _git(folder: str, *arguments: str, timeout: float = LOOK_TIMEOUT) -> tuple[i
 # -- the plan: code
 
 
-def _plan_code(record: Record, repository: _StrPath | None) -> Record:
-    """The code of a plan: a commit, the patch to it, and the function's file."""
-    module = record["tracked_module"]
-    top = _require_folder(record, "tracked_module", "git_working_dir")
-    commit = require(record, str, "tracked_module", "git_commit_hash", default="")
-    patch = [] if module.get("git_patch") is None else module["git_patch"]
-    _check_patch(patch)
-    source, alias = _locate_source(_require_folder(record, "tracked_module", "module_path"), top)
-    repository = os.path.abspath(os.fspath(repository or top))
-    left_out = _check_patch_is_whole(module, repository)
-    _check_commit(repository, commit)
-    remotes = get(module, "git_remotes", kind=dict).items()
-    return {
-        "repository": repository,
-        "top": top,
-        "alias": alias,
-        "remotes": {name: url for name, url in remotes if is_text(f"{name}{url}")},
-        "commit": commit,
-        "patch": patch,
-        "left_out": left_out,
-        "ignored": [part for part in list_omitted(module) if part.startswith(_IGNORED)],
-        "source": source,
-    }
-
-
-def _locate_source(path: str, top: str) -> tuple[str, str | None]:
-    """A source file relative to its repository, and the other name by which that was known."""
-    real_top = os.path.realpath(top)
-    pairs = ((path, top), (os.path.realpath(path), real_top))
-    source = next((os.path.relpath(p, t) for p, t in pairs if is_below(p, t)), None)
-    if source is None:
-        raise RecordError(f"the function's source {path} is outside its repository {top}")
-    alias = path[: -len(source) - 1] if path.endswith(os.sep + source) else top
-    return source, None if alias == top else alias
+def _plan_code(module: Record, plan: Plan) -> None:
+    """Settle the code of a plan: a commit, the patch to it, and the function's file."""
+    plan.patch = [] if module.get("git_patch") is None else module["git_patch"]
+    _check_patch(plan.patch)
+    path, tops = plan.source, (plan.top, os.path.realpath(plan.top))
+    pairs = zip((path, os.path.realpath(path)), tops)
+    plan.source = next((os.path.relpath(p, top) for p, top in pairs if is_below(p, top)), "")
+    if not plan.source:
+        raise RecordError(f"the function's source {path} is outside its repository {plan.top}")
+    alias = path.removesuffix(os.sep + plan.source)
+    plan.alias = alias if alias not in (path, plan.top) else ""
+    plan.left_out = _find_left_out(module, plan.repository)
+    ignored = (part for part in list_omitted(module) if part.startswith(_IGNORED))
+    plan.ignored = [os.path.join(plan.top, part[len(_IGNORED) :]) for part in ignored]
+    _check_commit(plan.repository, plan.commit)
 
 
 def _check_commit(repository: str, commit: str) -> None:
@@ -5140,8 +5123,8 @@ def _check_commit(repository: str, commit: str) -> None:
         raise RecordError(f"{repository} has no commit {commit}{reason}; fetch it, or {advice}")
 
 
-def _check_patch_is_whole(module: Record, repository: str) -> dict[str, str]:
-    """The files that a patch lacks, by their hash, as far as they are still the same.
+def _find_left_out(module: Record, repository: str) -> dict[str, str]:
+    """The files that a patch lacks, and where each still is as it was.
 
     RecordError if others were left out, or the patch should be there and isn't.
     """
@@ -5149,9 +5132,10 @@ def _check_patch_is_whole(module: Record, repository: str) -> dict[str, str]:
     found, missing = {}, []
     for part in parts:
         named = pattern(_LEFT_OUT).fullmatch(part)
-        path = os.path.join(repository, named[1]) if named else ""
-        if named and named[2] in (hash_file(path), hash_file(__file__)):
-            found[named[1]] = named[2]
+        places = (os.path.join(repository, named[1]), os.path.abspath(__file__)) if named else ()
+        place = next((place for place in places if hash_file(place) == named[2]), None)
+        if place:
+            found[named[1]] = place
         elif not part.startswith((*_HARMLESS, *_DOUBTFUL)):
             missing.append(part)
     if missing:
@@ -5187,74 +5171,36 @@ def _check_patch(patch: object) -> None:
             raise RecordError(f"the record's patch leads elsewhere: {section.lines[0]}")
         if not section.modes <= {"100644", "100755", "120000", "160000"}:
             raise RecordError(f"the record's patch sets a mode that git never does: {section.name}")
-        if "120000" in section.modes:
-            _check_link(section)
-
-
-def _check_link(section: FilePatch) -> None:
-    """Refuse a section of a patch that makes a symbolic link to outside the repository."""
-    name, text = section.name, "\n".join(section.lines)
-    targets = pattern(r"(?m)^\+(?!\+\+ )(.*)$").findall(text)
-    leads = [os.path.normpath(os.path.join(os.path.dirname(name), target)) for target in targets]
-    climbs = any(os.path.isabs(path) or path.split(os.sep)[0] == ".." for path in leads)
-    # Behind another link, `..` leads elsewhere than it seems to.
-    turns = any(".." in target.lstrip("./").split("/") for target in targets)
-    if climbs or turns or len(targets) > 1 or "\nGIT binary patch" in text:
-        problem = f"the record's patch plants a link that leads elsewhere: {name}"
-        raise RecordError(f"{problem}; {_COMMIT_FIRST}")
+        # Behind another link, `..` leads elsewhere than it seems to.
+        text = "\n".join(section.lines)
+        targets = pattern(r"(?m)^\+(?!\+\+ )(.*)$").findall(text)
+        is_odd = len(targets) > 1 or "\nGIT binary patch" in text
+        leads_out = any(target[:1] == "/" or ".." in target.split("/") for target in targets)
+        if "120000" in section.modes and (is_odd or leads_out):
+            problem = f"the record's patch plants a link that leads elsewhere: {section.name}"
+            raise RecordError(f"{problem}; {_COMMIT_FIRST}")
 
 
 # -- the plan: the call and its surroundings
 
+_MODULE_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 
-def _plan_call(record: Record) -> Record:
-    """The call of a plan: the function's names, its arguments and the directory."""
-    called = ("called_function",)
-    name = require(record, str, *called, "qualname")
-    module = require(record, str, *called, "module").replace("__mp_main__", "__main__")
-    run_as = require(record, str, *called, "run_as", default="")
-    if not pattern(_MODULE_NAME).fullmatch(name if run_as == "module" else module):
+
+def _check_call(plan: Plan) -> None:
+    """Refuse a function that can't be reached, and arguments that can't be made again."""
+    plan.module = plan.module.replace("__mp_main__", "__main__")
+    module = plan.qualname if plan.run_as == "module" else plan.module
+    if not pattern(_MODULE_NAME).fullmatch(module):
         raise RecordError(f"the function's module {module!r} is no module's name")
-    if "<locals>" in name:
-        raise RecordError(f"{name}() is defined inside another function and cannot be reached")
-    arguments = require(record, dict, *called, "parameters", default={})
-    kinds = require(record, dict, *called, "parameter_types", default={})
-    if any(len(str(kind)) > PATH_LIMIT for kind in kinds.values()):
-        raise RecordError("the record's called_function.parameter_types are no names of classes")
-    walk = _walk_arguments(arguments, kinds)
-    if any(n >= _ARGUMENT_LIMIT or len(path) > PATH_LIMIT for n, (path, *_) in enumerate(walk)):
-        raise RecordError("the record's called_function.parameters are more than a record holds")
-    unknown = _list_unrebuildable(arguments, kinds)
+    if "<locals>" in plan.qualname:
+        problem = "is defined inside another function and cannot be reached"
+        raise RecordError(f"{plan.qualname}() {problem}")
+    unknown = [*_list_unrebuildable(plan)]
     if unknown:
         advice = "plain values, paths, functions and dataclasses can be given back"
         if any(REDACTED in name for name in unknown):
             advice = "secrets aren't recorded: have the function read them from the environment"
         raise RecordError(f"the record cannot give back {', '.join(unknown)}; {advice}")
-    directory = _require_folder(record, *called, "directory")
-    call = {"module": module, "qualname": name, "run_as": run_as, "directory": directory}
-    return {**call, "arguments": arguments, "kinds": kinds}
-
-
-_MODULE_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
-
-
-def _plan_surroundings(record: Record) -> Record:
-    """The surroundings of a plan: how the interpreter was started, where, and the seed."""
-    argv = _require_texts(record, "environment", "argv") or [""]
-    flags, main = read_flags(_require_texts(record, "environment", "orig_argv"))
-    require(record, dict, "environment", "environment_variables", default={})
-    try:
-        seed = check_seed(record.get("seed"))
-    except (TypeError, ValueError) as error:
-        raise RecordError(f"the record's seed: {error}") from None
-    return {
-        "seed": seed,
-        "argv": argv,
-        "flags": flags,
-        "main": main,
-        "cwd": _require_folder(record, "environment", "cwd"),
-        "python_path": _require_texts(record, "environment", "python_path"),
-    }
 
 
 def read_flags(orig_argv: Sequence[str]) -> tuple[list[str], str]:
@@ -5278,101 +5224,73 @@ _FLAGS_RESTORED = (
 )
 
 
-def _select_variables(recorded: Record, plan: Plan) -> tuple[dict[str, str | None], list[str]]:
-    """The environment variables to set as they were, or to unset (None); and those left alone.
+def _select_variables(plan: Plan) -> None:
+    """Settle the environment variables to set as they were, to unset (None), and to leave alone.
 
-    Set are those that results may depend on, and those that the function's own decorator names;
-    none that could have another program run, or another library loaded.
+    Set are those that results may depend on, and those that the function's own decorator names.
     """
-    chosen: dict[str, Any] = {name: recorded.get(name) for name in RESTORED_VARIABLES}
-    others = {n: v for n, v in recorded.items() if is_asked_for(n) and v not in (None, REDACTED)}
-    named = _read_named_variables(plan) if any(map(_is_restorable, others)) else set()
-    chosen.update({n: v for n, v in others.items() if n in named and _is_restorable(n)})
-    texts = {n: v if isinstance(v, str) and is_text(v) else None for n, v in chosen.items()}
-    return {n: v for n, v in texts.items() if v != REDACTED}, sorted(others.keys() - texts.keys())
+    recorded = plan.variables
+    others = {n for n, v in recorded.items() if is_asked_for(n) and v not in (None, REDACTED)}
+    named = {name for name in others if pattern(_MAY_BE_SET).fullmatch(name)}
+    named &= _read_named_variables(plan) if named else set()
+    plan.variables = {
+        name: value if isinstance(value, str) and is_text(value) else None
+        for name, value in ((name, recorded.get(name)) for name in (*RESTORED_VARIABLES, *named))
+        if value != REDACTED
+    }
+    plan.unset = sorted(others - named)
 
 
-def _is_restorable(name: str) -> bool:
-    """Whether a rerun may set a variable: none that chooses programs, libraries or code."""
-    is_name = pattern(r"[A-Za-z_]\w*").fullmatch(name) is not None
-    return is_name and pattern(_NEVER_SET).match(name) is None
-
-
-_NEVER_SET = (
-    r"(?i)LD_|DYLD_|PYTHON|GIT_|SLURM|PERL|RUBY|NODE_|JAVA|_JAVA|JDK_|BASH|ZDOTDIR|XDG_|CUDA_CACHE"
-    r"|.*(?:PATH|HOME|SHELL|IFS|ENV|TMPDIR|TEMP|TMP|EDITOR|PAGER|BROWSER|DISPLAY|OPTIONS|OPTS?"
-    r"|FLAGS|BACKEND|PLUGINS?|PROXY|ENDPOINT|URL|RANK|WORLD_SIZE|PRELOAD|STARTUP)$"
+# None that chooses programs, libraries or code.
+_MAY_BE_SET = (
+    r"(?!(?i:LD_|DYLD_|PYTHON|GIT_|SLURM|PERL|RUBY|NODE_|JAVA|_JAVA|JDK_|BASH|ZDOTDIR|XDG_"
+    r"|CUDA_CACHE|.*(?:PATH|HOME|SHELL|IFS|ENV|TMPDIR|TEMP|TMP|EDITOR|PAGER|BROWSER|DISPLAY"
+    r"|OPTIONS|OPTS?|FLAGS|BACKEND|PLUGINS?|PROXY|ENDPOINT|URL|RANK|WORLD_SIZE|PRELOAD|STARTUP)$))"
+    r"[A-Za-z_]\w*"
 )
 
 
 def _read_named_variables(plan: Plan) -> set[str]:
-    """The variables that the function's own decorator names, as literals, in the recorded source."""
+    """The variables that the function's decorator names, as literals, in the recorded source."""
     import ast
 
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     try:
-        tree = ast.parse(_read_source(plan))
+        found: list[Any] = [ast.parse(_read_source(plan))]
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return set()
+    for name in plan.qualname.split("."):
+        inner = (node for outer in found for node in ast.walk(outer) if isinstance(node, kinds))
+        found = [node for node in inner if node.name == name]
     lists = [
         keyword.value
-        for function in _find_definitions(tree, plan.qualname.split("."))
+        for function in found
         for call in function.decorator_list
         for keyword in getattr(call, "keywords", ())
         if keyword.arg == "extra_environment_variables"
     ]
-    items = [item for found in lists for item in getattr(found, "elts", ())]
-    return {item.value for item in items if isinstance(getattr(item, "value", None), str)}
-
-
-def _find_definitions(node: Any, names: Sequence[str]) -> Iterator[Any]:
-    """The definitions of a function in a parsed source, by its qualified name."""
-    import ast
-
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield from _find_definitions(child, names)
-        elif child.name == names[0] and not isinstance(child, ast.ClassDef) and not names[1:]:
-            yield child
-        elif child.name == names[0] and isinstance(child, ast.ClassDef) and names[1:]:
-            yield from _find_definitions(child, names[1:])
+    items = (getattr(item, "value", None) for given in lists for item in getattr(given, "elts", ()))
+    return {item for item in items if isinstance(item, str)}
 
 
 def _read_source(plan: Plan) -> str:
     """The function's source file at the recorded commit, with its patch; nothing is executed."""
-    status, text = _git(plan.repository, "show", f"{plan.commit}:{plan.source}")
-    text = f"{text}\n" if status == 0 else ""
-    own = [line for s in parse_patch(plan.patch) if s.name == plan.source for line in s.lines]
-    if not own:
-        return text
     import tempfile
 
+    status, text = _git(plan.repository, "show", f"{plan.commit}:{plan.source}")
+    own = [line for s in parse_patch(plan.patch) if s.name == plan.source for line in s.lines]
     with tempfile.TemporaryDirectory(prefix=_RERUN_PREFIX) as folder:
-        file, patch = os.path.join(folder, plan.source), os.path.join(folder, ".patch")
-        os.makedirs(os.path.dirname(file), exist_ok=True)
-        if text:
-            replace_file(file, text, durable=False)
-        replace_file(patch, "\n".join([*own, ""]), durable=False)
-        _git(folder, "apply", "--whitespace=nowarn", patch)
-        return read_bytes(file).decode() if os.path.isfile(file) else ""
+        path, patch = os.path.join(folder, "code", plan.source), os.path.join(folder, "patch")
+        os.makedirs(os.path.dirname(path))
+        if status == 0:
+            replace_file(path, f"{text}\n", durable=False)
+        if own:
+            replace_file(patch, "\n".join([*own, ""]), durable=False)
+            _git(os.path.join(folder, "code"), "apply", "--whitespace=nowarn", patch)
+        return read_bytes(path).decode() if os.path.isfile(path) else ""
 
 
-def _list_moved(plan: Plan) -> list[str]:
-    """The folders and files of the first run that the rerun finds copies of.
-
-    The repository, the record's directory, and what was written elsewhere: an argument that
-    names such a file, or a folder of such files, is to lead to the copy.
-    """
-    import bisect
-
-    names = (entry["name"] for entry in plan.outputs)
-    elsewhere = sorted(os.path.normpath(name) for name in names if os.path.isabs(name))
-    folders = set()
-    for path in map(os.path.normpath, _find_paths(plan)):
-        start = bisect.bisect(elsewhere, os.path.join(path, ""))
-        if any(is_below(output, path) for output in elsewhere[start : start + 1]):
-            folders.add(path)
-    alias = [plan.alias] if plan.alias else []
-    return [plan.top, *alias, plan.directory, *sorted(folders), *elsewhere]
+# -- the plan: files
 
 
 def _find_paths(plan: Plan) -> Iterator[str]:
@@ -5384,70 +5302,64 @@ def _find_paths(plan: Plan) -> Iterator[str]:
             yield value
 
 
-def _check_inputs(
+def _plan_files(
     record: Record, plan: Plan, on_progress: Callable[[int], object] | None = None
-) -> list[Record]:
-    """A run's inputs, with where each is found as it was; RecordError if one can't be.
+) -> None:
+    """Settle what the rerun finds copies of, and where each input is found as it was.
 
-    What comes with the repository is judged only once that is checked out.
+    Copies are made of the repository, the record's directory, and what was written elsewhere: an
+    argument that names such a file, or a folder of such files, is to lead to the copy.
     """
+    import pathlib
+
+    names = (entry["name"] for entry in plan.outputs)
+    elsewhere = sorted(os.path.normpath(name) for name in names if os.path.isabs(name))
+    above = {str(folder) for path in elsewhere for folder in pathlib.PurePath(path).parents}
+    folders = above.intersection(map(os.path.normpath, _find_paths(plan)))
+    own = filter(None, (plan.top, plan.alias, plan.directory))
+    plan.moved = [*own, *sorted(folders), *elsewhere]
     entries = [entry for entry in entries_of(record, "inputs") if entry.get("size") is not None]
     judge_files(entries, on_progress)
-    made = {entry["path"] for entry in plan.outputs}
-    displaced = Moved(record)
-    inputs = []
+    displaced, made = Moved(record), {entry["path"] for entry in plan.outputs}
+    patched = {section.name for section in parse_patch(plan.patch)}
+    plan.inputs = []
     for entry in entries:
-        path, sha256 = entry["path"], entry.get("sha256")
-        places = [path] if entry["state"] in ("ok", "unhashed") else []
-        if sha256 and not places:
+        path, place = entry["path"], entry["path"]
+        if entry["state"] not in ("ok", "unhashed"):
             moved = os.path.join(plan.repository, os.path.relpath(path, plan.top))
-            others = (moved, displaced.find(entry))
-            places = [other for other in others if is_as_recorded(entry, other)]
-        found = {"found": places[0] if places else None, "made": path in made}
-        inputs.append({**pick(entry, ("path", "size", "sha256", "state")), **found})
-        if places and places[0] != path:
-            plan.moved.append(path)
-    lost = [entry for entry in inputs if not entry["found"]]
-    known = _find_in_code([entry["path"] for entry in lost], plan)
-    for entry in lost:
-        if entry["path"] not in known:
-            _require_input(entry)
-    return inputs
-
-
-def _find_listed_folders(record: Record, plan: Plan) -> list[str]:
-    """The folders among the arguments of which the record lists every file, as was declared."""
-    entries = entries_of(record, "inputs") if "inputs_omitted" not in record else []
-    declared = [entry["path"] for entry in entries if entry.get("found") == "declared"]
-    folders = (os.path.normpath(os.path.join(plan.cwd, path)) for path in _find_paths(plan))
-    return [path for path in folders if any(is_below(file, path) for file in declared)]
-
-
-def _find_in_code(paths: Iterable[str], plan: Plan) -> set[str]:
-    """Which files the commit or its patch has, with whatever content."""
-    names = sorted({os.path.relpath(path, plan.top) for path in paths if is_below(path, plan.top)})
-    found = [section.name for section in parse_patch(plan.patch)]
-    for batch in in_batches(names):
-        look = ("ls-tree", "--full-tree", "--name-only", "-z", plan.commit, "--")
-        status, listed = _git(plan.repository, *look, *batch)
-        found += listed.split("\0") if status == 0 else []
-    return {os.path.join(plan.top, name) for name in found}
+            places = (moved, displaced.find(entry))
+            place = next((other for other in places if is_as_recorded(entry, other)), None)
+            plan.moved += [path] if place else []
+        is_declared = entry.get("found") == "declared" and "inputs_omitted" not in record
+        found = {"found": place, "is_made": path in made, "is_declared": is_declared}
+        plan.inputs.append({**pick(entry, ("path", "size", "sha256", "state")), **found})
+        # What comes with the repository is judged once that is checked out.
+        name = os.path.relpath(path, plan.top)
+        look = ("cat-file", "-e", f"{plan.commit}:{name}")
+        if not place and name not in patched and _git(plan.repository, *look)[0] != 0:
+            _require_input(plan.inputs[-1])
 
 
 def _require_input(entry: Record) -> None:
     """Raise RecordError if an input is found nowhere; not for one that the run itself overwrote."""
-    if not entry["found"] and not entry["made"]:
+    if not entry["found"] and not entry["is_made"]:
         state = "is missing" if entry["state"] == "missing" else "has changed since the run"
         raise RecordError(f"the input {format_path(entry['path'])} {state}; put it back as it was")
 
 
 def _list_doubts(record: Record, plan: Plan) -> Iterator[str]:
-    """What could make a rerun come out differently, as far as the record tells."""
-    if judge_status(record) != "completed":
-        yield f"the first run did not complete: {judge_status(record)}"
-    yield from _list_doubts_about_code(record, plan)
+    """What could make a rerun come out differently, by what the record tells."""
+    module, status = record["tracked_module"], judge_status(record)
+    if status != "completed":
+        yield f"the first run did not complete: {status}"
+    for part in list_omitted(module):
+        if part.startswith(_DOUBTFUL):
+            yield f"the record's patch does not hold {part}"
+    if module.get("source_edited_after_import"):
+        yield "the source was edited after it had been imported: what ran is not in git"
+    yield from _list_library_doubts(record, plan.top)
     for entry in plan.inputs:
-        if entry["made"] and not entry["found"]:
+        if entry["is_made"] and not entry["found"]:
             yield f"the run overwrote {entry['path']}: what it read there is lost"
         elif entry["state"] == "unhashed":
             yield f"the record has no hash of {entry['path']}: it is used as it is now"
@@ -5458,46 +5370,28 @@ def _list_doubts(record: Record, plan: Plan) -> Iterator[str]:
             yield f"the record does not list all {kind}: {record[f'{kind}_omitted']}"
 
 
-def _list_doubts_about_code(record: Record, plan: Plan) -> Iterator[str]:
-    """What code the rerun could run that the first run didn't."""
-    module = record["tracked_module"]
-    for part in list_omitted(module):
-        if part.startswith(_DOUBTFUL):
-            yield f"the record's patch does not hold {part}"
-    if module.get("source_edited_after_import"):
-        yield "the source was edited after it had been imported: what ran is not in git"
-    yield from _list_doubts_about_libraries(record, plan.top)
-
-
-def _list_doubts_about_libraries(record: Record, own: str) -> Iterator[str]:
+def _list_library_doubts(record: Record, own: str) -> Iterator[str]:
     """Which of the other repositories that the run took code from aren't as they were."""
     states: Record = {}
     for kind in ("extra_tracked_modules", "package_origins"):
         for name, state in get(record, kind, kind=dict).items():
-            top = get(state, "git_working_dir")
-            if top is not None and top != own:
-                # Of several packages in one repository, the first has its patch.
-                states.setdefault(str(top), (name, state))
+            # Of several packages in one repository, the first has its patch.
+            states.setdefault(str(get(state, "git_working_dir")), (name, state))
     since = time.monotonic()
     for number, (top, (name, then)) in enumerate(states.items()):
+        if top in (own, "None"):
+            continue
         now = None
         if number < _LIBRARY_LIMIT and os.path.isabs(top):
             now = attempt(lambda top=top: GitProbe(top, top, since).describe(allow_dirty=True))
-        change = _describe_move(then, now)
-        if change is not None:
-            yield f"{name} is used as it is now, not as it was: {top}{change}"
-
-
-def _describe_move(then: Record, now: object) -> str | None:
-    """How a repository has changed since a run, as far as that can be told; None if it hasn't."""
-    commits = [str(get(state, "git_commit_hash")) for state in (then, now)]
-    if not all(map(pattern(COMMIT).fullmatch, commits)):
-        return ""
-    if commits[0] != commits[1]:
-        return f" (commit {commits[0][:12]} -> {commits[1][:12]})"
-    if get(then, "git_patch") == get(now, "git_patch") and not list_omitted(then):
-        return None
-    return " (what is not committed there may be other than it was)"
+        a, b = (str(get(state, "git_commit_hash")) for state in (then, now))
+        is_same_patch = get(then, "git_patch") == get(now, "git_patch") and not list_omitted(then)
+        is_known = all(pattern(COMMIT).fullmatch(commit) for commit in (a, b))
+        if is_known and a == b and is_same_patch:
+            continue
+        change = " (what is not committed there may be other than it was)"
+        change = f" (commit {a[:12]} -> {b[:12]})" if a != b else change
+        yield f"{name} is used as it is now, not as it was: {top}{change if is_known else ''}"
 
 
 # -- arguments from their descriptions
@@ -5534,44 +5428,39 @@ def normal_kind(kind: object) -> str:
     return str(kind).replace("pathlib._local.", "pathlib.").replace("__mp_main__.", "__main__.")
 
 
-def _list_unrebuildable(arguments: Record, kinds: Mapping[str, Any]) -> list[str]:
+def _list_unrebuildable(plan: Plan) -> Iterator[str]:
     """The arguments, by path, that their description doesn't suffice to make again."""
-    found, seen = [], set()
-    for path, value, kind in _walk_arguments(arguments, kinds):
+    seen = set()
+    for path, value, kind in _walk_arguments(plan.arguments, plan.kinds):
         # Keys with a dot or bracket make the paths of two values the same.
-        if path in seen and path in kinds:
-            found.append(f"{path} (one of two values has the type {kind})")
-            continue
+        if path in seen and path in plan.kinds:
+            yield f"{path} (one of two values has the type {kind})"
+        # How long a deque may get isn't told.
+        is_odd = " | " in kind or "<locals>" in kind or kind == "collections.deque"
+        is_secret = isinstance(value, dict) and any(REDACTED in name for name in value)
+        is_cut = isinstance(value, str) and not _tells_all(value, kind)
+        if is_odd or is_secret or is_cut or f"{path}{{}}" in plan.kinds:
+            yield f"{path} ({kind or value})"
         seen.add(path)
-        has_odd_keys = f"{path}{{}}" in kinds
-        if isinstance(value, dict):
-            has_odd_keys |= any(REDACTED in name for name in value)
-        # Of a deque isn't told how long it may get.
-        is_mixed = " | " in kind or "<locals>" in kind or kind == "collections.deque"
-        if has_odd_keys or is_mixed or (isinstance(value, str) and not _tells_all(value, kind)):
-            found.append(f"{path} ({kind or value})")
-    return found
 
 
 def _tells_all(text: str, kind: str) -> bool:
-    """Whether a text tells all of the value of some type that it stands for."""
+    """Whether a text tells all of a value of some type."""
     if text == SUPPRESSED or REDACTED in text:
         return False
-    if not kind:
-        return True
     if kind in REPRS:
         # Made by stand-ins of these types: a path is joined of texts, others of anything.
         stand_in = os.path.join if kind in _PATHS else lambda *values, **named: None
         return not isinstance(attempt(_evaluate, text, lambda _: stand_in), Missing)
     name = kind.rpartition(".")[2]
-    is_object = pattern(r"<(?:class '[\w.]+'|function [\w.]+)>").fullmatch(text)
-    start = f"<{name}."
-    is_member = text.startswith(start) and pattern(r"\w+: .*>").fullmatch(text, len(start))
-    return bool(is_object or is_member) or not text.startswith(("<", f"{name}(", "functools."))
+    is_named = pattern(rf"<(?:class '[\w.]+'|function [\w.]+|{name}\.\w+: .*)>").fullmatch(text)
+    return bool(not kind or is_named or not text.startswith(("<", f"{name}(", "functools.")))
 
 
-def _rebuild(value: Any, name: str, plan: Plan) -> Any:
-    """Make an argument again from its description; paths of the first run lead to their copies."""
+def _rebuild_arguments(function: Callable[..., Any], plan: Plan) -> inspect.BoundArguments:
+    """The call's arguments, made again; paths of the first run lead to their copies."""
+    import collections
+    import inspect
 
     def make(value: Any, path: str) -> Any:
         kind = _kind_at(path, plan.kinds)
@@ -5589,7 +5478,12 @@ def _rebuild(value: Any, name: str, plan: Plan) -> Any:
             raise RecordError(f"{path} ({kind}) cannot be made again: {error}") from None
         return type(made)(plan.map_path(str(made))) if kind in _PATHS else made
 
-    return map_json(value, make, name)
+    signature = inspect.signature(function)
+    unknown = set(plan.arguments) - set(signature.parameters)
+    if unknown:
+        raise RecordError(f"{plan.qualname}() has no parameter {', '.join(sorted(unknown))}")
+    made = collections.OrderedDict(map_json(plan.arguments, make))
+    return inspect.BoundArguments(signature, made)
 
 
 def remake(value: Any, kind: str) -> Any:
@@ -5598,45 +5492,39 @@ def remake(value: Any, kind: str) -> Any:
     if named:
         return find_object(named[1])
     cls = find_object(kind)
-    bases = tuple(base.__name__ for base in cls.__mro__)
+    bases = {base.__name__ for base in cls.__mro__}
     if isinstance(value, dict):
         return _remake_object(cls, bases, value)
-    if isinstance(value, list) and {"list", "tuple", "set", "frozenset", "UserList"} & set(bases):
+    if isinstance(value, list) and {"list", "tuple", "set", "frozenset", "UserList"} & bases:
         return cls(*value) if hasattr(cls, "_fields") else cls(value)
     if isinstance(value, str) and value.startswith("<"):
         return cls[value.partition(".")[2].partition(":")[0]]
     if isinstance(value, str) and "str" in bases:
         return cls(value)
     is_number = isinstance(value, (int, float)) or value in NUMBERS
-    if is_number and {"int", "float", "generic"} & set(bases):
+    if is_number and {"int", "float", "generic"} & bases:
         return cls(float(value) if isinstance(value, str) else value)
-    package = kind.partition(".")[0]
     # A text of its own kind may name a constant: torch.float32.
+    package = kind.partition(".")[0]
     return find_object(value) if value.startswith(f"{package}.") else value
 
 
-def _remake_object(cls: Any, bases: Sequence[str], fields: Record) -> Any:
+def _remake_object(cls: Any, bases: set[str], fields: Record) -> Any:
     """An object with these fields: a mapping, a namespace, or of a class that lists its fields."""
     if list_fields(cls) is None:
         if is_mapping(cls):
             return cls(fields)
-        if not {"Namespace", "SimpleNamespace"} & set(bases):
+        if not {"Namespace", "SimpleNamespace"} & bases:
             raise TypeError("it is no class of plain data")
         return cls(**fields)
     # Pydantic's way to have them as they were, unchecked.
     construct = getattr(cls, "model_construct", None) or getattr(cls, "construct", None)
     if construct is not None:
         return construct(**fields)
-    known = getattr(cls, "__dataclass_fields__", {})
-    attributes = {attribute.name: attribute for attribute in getattr(cls, "__attrs_attrs__", ())}
+    known = getattr(cls, "__dataclass_fields__", None) or {a.name: a for a in cls.__attrs_attrs__}
     # attrs calls the argument for a field `_x` just x.
-    made = cls(
-        **{
-            getattr(attributes.get(name), "alias", None) or name: value
-            for name, value in fields.items()
-            if getattr(known.get(name, attributes.get(name)), "init", True)
-        }
-    )
+    names = {name: getattr(known[name], "alias", None) or name for name in fields}
+    made = cls(**{names[name]: value for name, value in fields.items() if known[name].init})
     for name, value in fields.items():
         # As they were, whatever the class makes of them.
         object.__setattr__(made, name, value)
@@ -5645,21 +5533,12 @@ def _remake_object(cls: Any, bases: Sequence[str], fields: Record) -> Any:
 
 def find_object(name: str) -> Any:
     """A class or other object by its dotted name; one without a dot is built in."""
-    import builtins
-    import importlib
+    import pkgutil
 
-    parts = name.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        try:
-            found = importlib.import_module(".".join(parts[:length]))
-            for part in parts[length:]:
-                found = getattr(found, part)
-            return found
-        except (ImportError, AttributeError):
-            continue
-    if name not in vars(builtins):
-        raise LookupError(f"there is no {name} here")
-    return getattr(builtins, name)
+    try:
+        return pkgutil.resolve_name(name if "." in name else f"builtins.{name}")
+    except (ImportError, AttributeError):
+        raise LookupError(f"there is no {name} here") from None
 
 
 def _evaluate(text: str, find: Callable[[str], Any]) -> Any:
@@ -5702,12 +5581,13 @@ def carry_out(
     on_step: Callable[[str], object] = bool,
 ) -> Record:
     """Check the code out, run the function in a child, compare, and leave the rest as it was."""
+    import shutil
     import tempfile
 
     target = None if directory is None else check_target(os.path.abspath(os.fspath(directory)))
     # Before making another: what a killed rerun left may be large.
     _sweep_reruns()
-    prefix = _KEPT_PREFIX if keep else f"{_RERUN_PREFIX}{owner()}-"
+    prefix = "pycrumbs-kept-" if keep else f"{_RERUN_PREFIX}{owner()}-"
     # Before the work, which would be lost if it couldn't be put there.
     created = create_directories(target, parents=True) if target else []
     work = os.path.realpath(tempfile.mkdtemp(prefix=prefix))
@@ -5716,17 +5596,16 @@ def carry_out(
         _lay_out(plan, work)
         on_step(f"running {plan.qualname}()")
         made = _find_rerun(plan, _run_child(plan, work), work)
-        result: Record = {"verdicts": judge_rerun(plan, record, made), "notes": plan.notes}
-        result["notes"] += list_hints(made)
-        target = target or tempfile.mkdtemp(prefix=_MADE_PREFIX)
+        result: Record = {"verdicts": judge_rerun(plan, record, made)}
+        target = target or tempfile.mkdtemp(prefix="pycrumbs-made-")
         collect_outputs(plan, made, target)
     except BaseException:
         remove_directories(created)
         raise
     finally:
         if not keep:
-            _remove_tree(work)
-    result.update(record=made, directory=target)
+            shutil.rmtree(work, ignore_errors=True)
+    result.update(notes=[*plan.notes, *list_hints(made)], record=made, directory=target)
     return {**result, "checkout": plan.relocate(plan.top)} if keep else result
 
 
@@ -5737,25 +5616,9 @@ def check_target(path: str) -> str:
     return path
 
 
-def _remove_tree(path: str) -> None:
-    """Remove a folder with all that is in it, as far as that can be."""
-    import shutil
-
-    shutil.rmtree(path, ignore_errors=True)
-    if os.path.isdir(path):
-        attempt(_make_writable, path)
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _make_writable(path: str) -> None:
-    """Let the owner change a folder and those in it, which a function may have made read-only."""
-    # By descriptors, so that no link leads elsewhere meanwhile.
-    for *_, descriptor in os.fwalk(path):
-        os.fchmod(descriptor, 0o700)
-
-
 def _sweep_reruns() -> None:
     """Remove the working folders of this machine's reruns that were killed."""
+    import shutil
     import tempfile
 
     machine = owner().partition("-")[0]
@@ -5763,41 +5626,31 @@ def _sweep_reruns() -> None:
         found = pattern(rf"{_RERUN_PREFIX}{machine}-(\d+)-(\d+)-").match(entry.name)
         if found and is_gone(found[1], found[2]):
             # Fails where it is another user's.
-            _remove_tree(os.path.join(tempfile.gettempdir(), entry.name))
+            shutil.rmtree(os.path.join(tempfile.gettempdir(), entry.name), ignore_errors=True)
 
 
 def _lay_out(plan: Plan, work: str) -> None:
     """Make the copies: the repository with the patch, the inputs, and the folders around them."""
+    import shutil
+
     plan.root = os.path.join(work, "root")
     code = plan.relocate(plan.top)
     _check_out(plan.repository, plan.commit, code, plan.patch)
-    _place_left_out(plan, code)
-    set_remotes(code, plan.remotes)
-    source = os.path.join(code, plan.source)
-    if not os.path.isfile(source):
+    for name, found in plan.left_out.items():
+        if _make_folder_of(os.path.join(code, name), plan):
+            shutil.copy2(found, os.path.join(code, name))
+    if not os.path.isfile(os.path.join(code, plan.source)):
         raise RecordError(f"commit {plan.commit} and its patch hold no {plan.source}")
     alias = plan.relocate(plan.alias) if plan.alias else ""
-    if alias and _make_folder(os.path.dirname(alias), plan):
+    if alias and _make_folder_of(alias, plan):
         os.symlink(code, alias)
-    for folder in (plan.cwd, *map(os.path.dirname, plan.moved)):
-        _make_folder(plan.relocate(folder), plan)
+    for path in (os.path.join(plan.cwd, ""), *plan.moved):
+        _make_folder_of(plan.relocate(path), plan)
     for entry in plan.inputs:
         _place_input(entry, plan.relocate(entry["path"]), plan)
     _place_unrecorded(plan)
     # Before the record's variables are set, which could name other folders.
     plan.protected, plan.writable = list_protected(plan, work), list_writable()
-
-
-def _place_left_out(plan: Plan, code: str) -> None:
-    """Copy the files that are not in the patch, and are still what they were."""
-    import shutil
-
-    for name, sha256 in plan.left_out.items():
-        places = (os.path.join(plan.repository, name), os.path.abspath(__file__))
-        source = next((place for place in places if hash_file(place) == sha256), None)
-        target = os.path.join(code, name)
-        if source and _make_folder(os.path.dirname(target), plan):
-            shutil.copy2(source, target)
 
 
 def _check_out(repository: str, commit: str, code: str, patch: Sequence[str] = ()) -> None:
@@ -5815,19 +5668,18 @@ def _check_out(repository: str, commit: str, code: str, patch: Sequence[str] = (
         # The user's apply.* settings would repair what isn't broken.
         exact = ("--whitespace=nowarn", "--no-ignore-whitespace")
         _require_git(code, *_NO_LFS, "apply", *exact, path)
-    for folder, needed in list_submodules(code, patch):
+    if not os.path.isfile(os.path.join(code, ".gitmodules")):
+        return
+    # `git apply` puts what the patch says of a submodule into the index only.
+    subs = (section for section in parse_patch(patch) if "160000" in section.modes)
+    moved = {section.name: section.lines[-1].rpartition(" ")[2] for section in subs}
+    for entry in _require_git(code, "ls-files", "--stage", "-z").split("\0"):
+        facts, _, folder = entry.partition("\t")
         submodule = os.path.join(repository, folder)
-        if os.path.exists(os.path.join(submodule, ".git")):
+        if facts.startswith("160000 ") and os.path.exists(os.path.join(submodule, ".git")):
+            needed = moved.get(folder, facts.split(" ")[1])
             _check_commit(submodule, needed)
             _check_out(submodule, needed, os.path.join(code, folder))
-
-
-def set_remotes(code: str, remotes: Mapping[str, Any]) -> None:
-    """Give a clone the remotes that the record tells of, none of which can be pushed to."""
-    _require_git(code, "config", "--remove-section", "remote.origin")
-    for name, url in remotes.items():
-        _require_git(code, "config", f"remote.{name}.url", str(url))
-        _require_git(code, "config", f"remote.{name}.pushurl", os.devnull)
 
 
 # What git-lfs holds would come from its server; what the run read of it is among the inputs.
@@ -5844,33 +5696,17 @@ def _require_git(folder: str, *arguments: str) -> str:
     return said
 
 
-def list_submodules(code: str, patch: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """A checkout's submodules, and the commits that its patch, else its index, leads to."""
-    if not os.path.isfile(os.path.join(code, ".gitmodules")):
-        return
-    moved = dict(pattern(_SUBMODULE_MOVE).findall("\n".join(patch)))
-    for entry in _require_git(code, "ls-files", "--stage", "-z").split("\0"):
-        facts, _, path = entry.partition("\t")
-        if facts.startswith("160000 "):
-            yield path, moved.get(path, facts.split(" ")[1])
+def _make_folder_of(path: str, plan: Plan) -> bool:
+    """Make the folder that a path is in, and tell whether it lies inside the copies.
 
-
-# What a patch says of a submodule, and `git apply` only puts into the index.
-_SUBMODULE_MOVE = r"(?m)^\+\+\+ b/(.*?)\t?\n@@.*\n(?:-.*\n)?\+Subproject commit ([0-9a-f]+)$"
-
-
-def _is_in_copies(path: str, plan: Plan) -> bool:
-    """Whether a path really leads into the copies: a link that is in the commit may lead out."""
-    real, root = os.path.realpath(path), os.path.realpath(plan.root)
-    return real == root or is_below(real, root)
-
-
-def _make_folder(path: str, plan: Plan) -> bool:
-    """Make a folder, unless it would lie outside the copies; tell whether it lies inside."""
-    is_inside = _is_in_copies(path, plan)
+    A link that is in the commit may lead out of them; then nothing is made.
+    """
+    folder = os.path.realpath(os.path.dirname(path))
+    root = os.path.realpath(plan.root)
+    is_inside = folder == root or is_below(folder, root)
     if is_inside:
-        # A link may lead to what git ignores, and isn't there yet.
-        os.makedirs(os.path.realpath(path), exist_ok=True)
+        # The real one: a link may lead to what git ignores, and isn't there yet.
+        os.makedirs(folder, exist_ok=True)
     return is_inside
 
 
@@ -5878,22 +5714,19 @@ def _place_input(entry: Record, place: str, plan: Plan) -> None:
     """Put an input where the function will look for it, unless it came with the repository."""
     import shutil
 
-    same = sign_file(place) and hash_file(place) == entry["sha256"] is not None
-    if same:
+    if sign_file(place) and hash_file(place) == entry["sha256"] is not None:
         return
     if not entry["found"]:
         _require_input(entry)
         return
-    if not _make_folder(os.path.dirname(place), plan):
+    if not _make_folder_of(place, plan):
         why = "is not what it was, and lies behind a link to outside that is in the repository"
         raise RecordError(f"the input {format_path(entry['path'])} {why}; put it back as it was")
     if os.path.lexists(place):
         os.unlink(place)
-    if entry["size"] > PATCH_LIMIT:
-        # Large inputs are linked: the guard keeps the function from writing through it.
-        os.symlink(entry["found"], place)
-    else:
-        shutil.copy2(entry["found"], place)
+    # Large inputs are linked: the guard keeps the function from writing through it.
+    put = os.symlink if entry["size"] > PATCH_LIMIT else shutil.copy2
+    put(entry["found"], place)
 
 
 def _place_unrecorded(plan: Plan) -> None:
@@ -5903,36 +5736,28 @@ def _place_unrecorded(plan: Plan) -> None:
     """
     known = {entry["path"] for entry in (*plan.outputs, *plan.inputs)} | {plan.directory}
     known |= {_output_path(entry, plan) for entry in plan.outputs}
-    sources = [os.path.join(plan.top, part[len(_IGNORED) :]) for part in plan.ignored]
-    for text in filter(None, (*sources, *_find_paths(plan))):
+    for text in filter(None, (*plan.ignored, *_find_paths(plan))):
         path = os.path.normpath(os.path.join(plan.cwd, text))
         place = plan.relocate(path)
-        is_ours = os.path.isdir(path) or sign_file(path) is not None
-        if path in known or path in plan.listed or not is_ours or _is_made(path, plan):
+        if path in known or not _is_the_users(path, plan):
             continue
         if not os.path.isabs(text) or plan.map_path(path) != path:
             if os.path.lexists(place):
-                plan.notes += _list_absent(path, place)
+                # From git or the record.
                 continue
-            if _make_folder(os.path.dirname(place), plan):
+            if _make_folder_of(place, plan):
                 _link_whole(path, place)
         plan.notes.append(f"neither git nor the record holds {path}: it is used as it is now")
 
 
-def _is_made(path: str, plan: Plan) -> bool:
-    """Whether a file was changed while the run went on, which then has made it."""
+def _is_the_users(path: str, plan: Plan) -> bool:
+    """Whether there is a folder, or a file that was there before the run, and unrecorded."""
     signature, (start, end) = sign_file(path), plan.span
-    return signature is not None and start <= signature[0] / 1e9 <= end
-
-
-def _list_absent(path: str, place: str) -> Iterator[str]:
-    """What a folder holds that its copy doesn't."""
-    if os.path.isdir(path) and os.path.isdir(place):
-        names = {entry.name for entry in scan_folder(path)}
-        absent = sorted(names - {entry.name for entry in scan_folder(place)})
-        if absent:
-            told = ", ".join(limit_texts(absent, 5))
-            yield f"of {path} the rerun has what git and the record hold, and not {told}"
+    if signature is not None:
+        # What changed while the run went on is taken for its product.
+        return not start <= signature[0] / 1e9 <= end
+    is_listed = any(e["is_declared"] and is_below(e["path"], path) for e in plan.inputs)
+    return os.path.isdir(path) and not is_listed
 
 
 def _link_whole(path: str, place: str) -> None:
@@ -5972,25 +5797,27 @@ def _run_child(plan: Plan, work: str) -> int:
     import json
     import subprocess
 
-    path, temporary = os.path.join(work, "plan.json"), os.path.join(work, "tmp")
+    path = os.path.join(work, "plan.json")
     replace_file(path, json.dumps(vars(plan)), durable=False)
-    os.mkdir(temporary)
     environment = {**os.environ, **plan.variables}
-    if len(temporary) < _SOCKET_FOLDER_LENGTH:
-        environment["TMPDIR"] = temporary
     if "PYTHONPATH" in environment:
         # For the interpreters that the function may start.
         paths = (environment["PYTHONPATH"] or "").split(os.pathsep)
         environment["PYTHONPATH"] = os.pathsep.join(map(plan.map_path, paths))
     command = [sys.executable, *plan.flags, "-c", _START, os.path.abspath(__file__), path]
-    return subprocess.run(  # not a Program: nothing is read from it, and it may take for ever
+    done = subprocess.run(  # not a Program: nothing is read from it, and it may take for ever
         command,
         cwd=plan.relocate(plan.cwd),
         env={name: value for name, value in environment.items() if value is not None},
         stdin=subprocess.DEVNULL,
         stdout=2,
         check=False,
-    ).returncode
+    )
+    for folder, *_ in os.walk(work):
+        if not os.access(folder, os.W_OK):
+            # The function has made it read-only, and we are to empty it.
+            attempt(os.chmod, folder, 0o700)
+    return done.returncode
 
 
 # What the child begins with: this very file as pycrumbs, and nothing from the working directory.
@@ -6005,37 +5832,26 @@ spec.loader.exec_module(pycrumbs)
 sys.dont_write_bytecode = before
 pycrumbs.execute_plan(sys.argv[2])
 """
+_LEFT = "left.json"  # beside the plan: what the child tells the parent
 
 
 def _find_rerun(plan: Plan, status: int, work: str) -> Record:
-    """The record that the child left."""
-    plan.made_in = os.path.normpath(_read_left("directory", plan, work) or plan.directory)
+    """The record that the child left; RecordError where the function didn't come to its end."""
+    import json
+
+    left = attempt(lambda: json.loads(read_bytes(os.path.join(work, _LEFT))))
+    # The function may have renamed its directory.
+    plan.made_in = plan.restore_paths(get(left, "directory")) or plan.directory
     folder = plan.relocate(plan.made_in)
     records = attempt_records_in(folder) if os.path.isdir(folder) else []
     found = [record for record in records if record.get("rerun_of") == plan.uuid]
     if not found:
-        reason = _read_left("problem", plan, work) or f"status {status}"
+        reason = plan.restore_paths(get(left, "problem")) or f"status {status}"
         raise RecordError(f"{plan.qualname}() could not be called: {reason}")
     if found[-1].get("status") == "running":
         ended = f"signal {-status}" if status < 0 else f"status {status}"
         raise RecordError(f"{plan.qualname}() did not end; its process did, with {ended}")
-    return _bring_back(found[-1], plan)
-
-
-def _read_left(name: str, plan: Plan, work: str) -> str:
-    """What the child has left under that name, its paths those of the first run; or ''."""
-    left = attempt(read_bytes, os.path.join(work, name))
-    text = left.decode("utf-8", "surrogateescape") if isinstance(left, bytes) else ""
-    return text.replace(plan.root, "")
-
-
-def _bring_back(record: Record, plan: Plan) -> Record:
-    """A record of the rerun, its paths those of the first run again: the copies won't stay."""
-    import json
-
-    root = json.dumps(plan.root)[1:-1]
-    returned: Record = json.loads(json.dumps(record).replace(root, ""))
-    return returned
+    return dict(plan.restore_paths(found[-1]))
 
 
 # -- in the child
@@ -6044,12 +5860,10 @@ def _bring_back(record: Record, plan: Plan) -> Record:
 class _RerunCall(Call):
     """The recorded call: its seed and its directory are the plan's."""
 
-    def __init__(self, plan: Plan, tracker: Tracker, args: Any, kwargs: Any) -> None:
-        super().__init__(tracker, args, kwargs)
-        self.plan, self.rerun_of, self.create_parents = plan, plan.uuid, True
+    plan: Plan
 
     def draw_seed(self) -> int:
-        return self.plan.seed
+        return int(self.plan.seed)
 
     def read_base(self) -> str:
         return self.plan.relocate(super().read_base())
@@ -6062,38 +5876,36 @@ class _RerunCall(Call):
 class _Rerun:
     """In the child: begins the calls of tracked functions in the place of `Tracker.start`."""
 
+    run: Run | None = None  # the first one
+    is_loading = True
+
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.is_loading = True
-        # The function that is run again, until it is called.
-        self.target: tuple[str, str] | None = None
-        self.run: Run | None = None
+        source = plan.relocate(os.path.join(plan.top, plan.source))
+        self.target: Any = (os.path.realpath(source), plan.qualname)
 
     def start(self, tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
         """Begin a call: the recorded one as it was, those within it as ever."""
         if self.is_loading:
             raise _Reached
-        if self.target != (os.path.realpath(tracker.source_file or ""), tracker.name):
-            call = Call(tracker, args, kwargs)
-        else:
-            self.target, call = None, _RerunCall(self.plan, tracker, args, kwargs)
-        call.locate = self.locate
+        is_target = self.target == (os.path.realpath(tracker.source_file or ""), tracker.name)
+        call: Any = (_RerunCall if is_target else Call)(tracker, args, kwargs)
+        if is_target:
+            self.target, call.plan = None, self.plan
+            call.rerun_of, call.create_parents = self.plan.uuid, True
+        # The checkout stands for the repository.
+        call.locate = lambda path: self.plan.map_import(os.path.realpath(path))
         run = Run(call)
         self.run = self.run or run
         return run
 
-    def locate(self, path: str) -> str:
-        """Where a path leads in the rerun; the checkout stands for the repository."""
-        return self.plan.map_import(os.path.realpath(path))
-
-    def find_function(self, source: str, name: str) -> Callable[..., Any]:
+    def find_function(self) -> Callable[..., Any]:
         """The function to run again, among those that loading the code has tracked."""
-        self.target = (os.path.realpath(source), name)
         for (file, qualname), found in tracked_functions.items():
             if (os.path.realpath(file or ""), qualname) == self.target:
                 return found
+        problem = f"loading {self.plan.source} defines no tracked {self.plan.qualname}()"
         advice = "define it at the top level, before anything tracked is called"
-        problem = f"loading {self.plan.source} defines no tracked {name}()"
         raise RecordError(f"{problem}; {advice}")
 
 
@@ -6105,59 +5917,37 @@ def execute_plan(path: str) -> None:
     """Load the code, make the arguments again, and call the function."""
     import json
 
-    plan = Plan(**json.loads(read_bytes(path)))
-    rerun = _Rerun(plan)
+    plan, work = Plan(**json.loads(read_bytes(path))), os.path.dirname(path)
+    rerun, left = _Rerun(plan), {}
     Tracker.start = lambda *call: rerun.start(*call)  # type: ignore[method-assign]
     sys.argv = [plan.map_path(argument) for argument in plan.argv]
-    sys.path[:] = _find_import_paths(plan)
+    recorded = (plan.map_path(os.path.join(plan.cwd, path)) for path in plan.python_path)
+    copied = [path for path in recorded if is_below(path, plan.root)]
+    sys.path[:] = dict.fromkeys([*copied, *map(plan.map_import, sys.path)])
     sys.meta_path.insert(0, _Redirected(plan))
     # The hook gives Python code a clear error; what it can't see, the system stops.
-    sys.addaudithook(_Guard(plan, os.path.dirname(path)))
-    _forbid_writing(plan, os.path.dirname(path))
+    sys.addaudithook(_make_guard(plan, work))
+    _forbid_writing(plan, work)
     try:
         _load_code(plan)
-        source = plan.relocate(os.path.join(plan.top, plan.source))
-        function = rerun.find_function(source, plan.qualname)
+        function = rerun.find_function()
         arguments = _rebuild_arguments(function, plan)
         # The code may have gone elsewhere while it was loaded, as it had then.
         os.chdir(plan.relocate(plan.cwd))
         rerun.is_loading = False
         call_again(function, arguments)
     except RecordError as error:
-        _leave_problem(str(error), path)
+        left["problem"] = str(error)
     except Exception as error:
         print(*format_traceback(error), sep="\n", file=sys.stderr)
-        _leave_problem(describe_briefly(error), path)
+        left["problem"] = describe_briefly(error)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     finally:
         if rerun.run and hasattr(rerun.run, "file"):
-            # The function may have renamed it.
-            _leave("directory", os.path.dirname(rerun.run.file.path), path)
-
-
-def _leave_problem(problem: str, path: str) -> None:
-    """Tell the parent why the function could not be called, if it finds no record; and end."""
-    _leave("problem", problem, path)
-    raise SystemExit(1)
-
-
-def _leave(name: str, text: str, path: str) -> None:
-    """Leave the parent a text, beside the plan."""
-    replace_file(os.path.join(os.path.dirname(path), name), text, durable=False)
-
-
-def _find_import_paths(plan: Plan) -> list[str]:
-    """`sys.path`: what the first run had of the repository, the module's root, what is here."""
-    source = plan.relocate(os.path.join(plan.top, plan.source))
-    levels = 0
-    if plan.module != "__main__":
-        levels = plan.module.count(".") + source.endswith("__init__.py")
-    root = os.path.normpath(os.path.join(os.path.dirname(source), *[".."] * levels))
-    recorded = [plan.map_path(os.path.join(plan.cwd, path)) for path in plan.python_path]
-    here = [plan.map_import(path) for path in sys.path]
-    inside = [path for path in recorded if is_below(path, plan.root)]
-    return list(dict.fromkeys([*inside, root, *here]))
+            left["directory"] = os.path.dirname(rerun.run.file.path)
+        replace_file(os.path.join(work, _LEFT), json.dumps(left), durable=False)
+    raise SystemExit(1 if "problem" in left else 0)
 
 
 class _Redirected:
@@ -6170,29 +5960,25 @@ class _Redirected:
         self.plan = plan
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        for finder in sys.meta_path:
-            find = getattr(finder, "find_spec", None) if finder is not self else None
-            spec = find(name, path, target) if find else None
-            if spec is not None:
-                return self.redirect(spec)
-        return None
-
-    def redirect(self, spec: Any) -> Any:
-        """A spec that leads to the checkout, if it led to the user's tree."""
         import importlib.util
 
-        if not spec.origin or not spec.has_location:
+        finders = [f for f in sys.meta_path if f is not self and hasattr(f, "find_spec")]
+        specs = (finder.find_spec(name, path, target) for finder in finders)
+        spec: Any = next(filter(None, specs), None)
+        if not spec or not spec.origin or not spec.has_location:
             return spec
-        if _is_this_module(spec.origin):
-            return importlib.util.spec_from_loader(spec.name, self)  # type: ignore[arg-type]
+        # Most files are too short for a copy, and needn't be read.
+        is_long = spec.origin.endswith(".py") and size_of(spec.origin) > _COPY_SIZE
+        if is_long and b"\nclass _Redirected:" in read_bytes(spec.origin):
+            return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
         origin = self.plan.map_import(spec.origin)
         if origin == spec.origin:
             return spec
         if not os.path.isfile(origin):
-            raise ImportError(f"{spec.origin} is not in the commit", name=spec.name)
+            raise ImportError(f"{spec.origin} is not in the commit", name=name)
         folders = spec.submodule_search_locations and [os.path.dirname(origin)]
         return importlib.util.spec_from_file_location(
-            spec.name, origin, submodule_search_locations=folders
+            name, origin, submodule_search_locations=folders
         )
 
     def create_module(self, spec: Any) -> types.ModuleType:
@@ -6202,14 +5988,9 @@ class _Redirected:
         """It is loaded already."""
 
 
-def _is_this_module(path: str) -> bool:
-    """Whether a source file is a copy of this one, of whatever name and version."""
-    # Most are too short for it, and needn't be read.
-    is_long = path.endswith(".py") and size_of(path) > _COPY_SIZE
-    return is_long and b"\nclass _Redirected:" in read_bytes(path)
-
-
-_WRITING_EVENTS = {  # audit events, and which of their arguments are paths that change
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+# Audit events, and which of their arguments are paths that change.
+_WRITING_EVENTS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod"), (0,)),
     **dict.fromkeys(("os.utime", "os.chown", "os.setxattr", "shutil.rmtree"), (0,)),
     **dict.fromkeys(("os.rename", "os.link"), (0, 1)),
@@ -6226,33 +6007,28 @@ def list_writable() -> list[str]:
     return [path for path in map(os.path.realpath, folders) if os.path.isdir(path)]
 
 
-class _Guard:
+def _make_guard(plan: Plan, work: str) -> Callable[[str, tuple[Any, ...]], None]:
     """An audit hook that stops Python code that would write to the first run's files, or others."""
+    protected, writable = plan.protected, plan.writable
 
-    def __init__(self, plan: Plan, work: str) -> None:
-        self.protected, self.writable, self.work = plan.protected, plan.writable, work
+    def guard(event: str, arguments: tuple[Any, ...]) -> None:
+        places = _WRITING_EVENTS.get(event, ())
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
+            places = (0,)
+        for path in (arguments[place] for place in places):
+            if isinstance(path, (str, bytes, os.PathLike)):
+                check(os.path.realpath(os.fsdecode(path)))
 
-    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open":
-            writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-            if isinstance(arguments[2], int) and arguments[2] & writing:
-                self.check(arguments[0])
-        elif event in _WRITING_EVENTS:
-            for place in _WRITING_EVENTS[event]:
-                self.check(arguments[place])
-
-    def check(self, path: object) -> None:
-        """Raise PermissionError where a path is not to be written to."""
-        if not isinstance(path, (str, bytes, os.PathLike)):
+    def check(real: str) -> None:
+        if is_below(real, work):
             return
-        real = os.path.realpath(os.fsdecode(path))
-        if is_below(real, self.work):
-            return
-        if any(real == folder or is_below(real, folder) for folder in self.protected):
+        if any(real == folder or is_below(real, folder) for folder in protected):
             problem = "a rerun must not write to the first run's files, which the code names"
             raise PermissionError(f"{problem}: {real}")
-        if not any(is_below(real, folder) for folder in self.writable):
+        if not any(is_below(real, folder) for folder in writable):
             raise PermissionError(f"a rerun writes into its own folder only, not to {real}")
+
+    return guard
 
 
 def find_landlock() -> int:
@@ -6276,7 +6052,7 @@ def _forbid_writing(plan: Plan, work: str) -> None:
     """Have the system stop what Python doesn't see: C libraries and child processes.
 
     Landlock is told what to allow. Where it is missing, or in its first version, which forbids all
-    renaming between folders, `_Guard` has to do.
+    renaming between folders, the guard has to do.
     """
     version = find_landlock()
     if version < 2:
@@ -6287,7 +6063,8 @@ def _forbid_writing(plan: Plan, work: str) -> None:
     # LANDLOCK_ACCESS_FS_*: write, make, remove ...
     rights, is_path = 0x7FF2 if version > 2 else 0x3FF2, 1
     rules = system(_LANDLOCK_CREATE, rights.to_bytes(8, sys.byteorder), 8, 0)
-    for path in [*list_unprotected(plan.protected, plan.writable), work]:
+    free = (path for top in plan.writable for path in list_unprotected(top, plan.protected))
+    for path in (*free, work):
         # A file can only be written and truncated.
         granted = rights if os.path.isdir(path) else rights & 0x4002
         descriptor = attempt(os.open, path, os.O_PATH | os.O_CLOEXEC)
@@ -6303,132 +6080,84 @@ def _forbid_writing(plan: Plan, work: str) -> None:
     os.close(rules)
 
 
-def list_unprotected(protected: Sequence[str], writable: Sequence[str]) -> Iterator[str]:
-    """What lies in the writable folders, beside the protected paths and the folders above them."""
-    above = {folder for path in protected for folder in folders_above(path)}
-    for top in writable:
-        if top not in above:
-            yield from [] if any(top == p or is_below(top, p) for p in protected) else [top]
-            continue
-        for folder in (folder for folder in above if folder == top or is_below(folder, top)):
-            for entry in scan_folder(folder):
-                path = os.path.join(folder, entry.name)
-                if path not in above and path not in protected and not os.path.islink(path):
-                    yield path
+def list_unprotected(folder: str, protected: Sequence[str]) -> Iterator[str]:
+    """A folder; or what lies in it beside the protected paths and the folders above them."""
+    if any(folder == path or is_below(folder, path) for path in protected):
+        return
+    if not any(is_below(path, folder) for path in protected):
+        yield folder
+        return
+    for entry in scan_folder(folder):
+        if not entry.is_symlink():
+            yield from list_unprotected(os.path.join(folder, entry.name), protected)
 
 
 def _load_code(plan: Plan) -> None:
     """Load the code up to the first call of a tracked function."""
-    source = plan.relocate(os.path.join(plan.top, plan.source))
-    if plan.run_as:
-        module = plan.qualname if plan.run_as == "module" else None
-        make_script(source, module, literal_directory=".")
-    elif plan.module != "__main__":
-        _load_module(plan)
-    else:
-        load_main(source, plan.main)
-
-
-def _load_module(plan: Plan) -> None:
-    """Import the function's module; its caller's too, if an argument's class is from there."""
     import importlib
 
-    script = plan.relocate(os.path.join(plan.cwd, plan.argv[0]))
+    source = plan.relocate(os.path.join(plan.top, plan.source))
+    script = plan.relocate(os.path.join(plan.cwd, *plan.argv[:1]))
     kinds = [str(kind) for kind in plan.kinds.values()]
-    if any(kind.startswith("__main__.") for kind in kinds) and os.path.isfile(script):
-        load_main(script, plan.main)
     try:
-        importlib.import_module(plan.module)
+        if plan.run_as:
+            module = plan.qualname if plan.run_as == "module" else None
+            make_script(source, module, literal_directory=".")
+        elif plan.module == "__main__":
+            load_main(source, plan.main)
+        else:
+            # The caller's script, too, if the class of an argument is from there.
+            if os.path.isfile(script) and any(k.startswith("__main__.") for k in kinds):
+                load_main(script, plan.main)
+            importlib.import_module(plan.module)
     except _Reached:
         return
 
 
 def load_main(source: str, name: str) -> None:
-    """Load a script without what it does only as `__main__`, the way multiprocessing does.
+    """Load a script as `__main__`, without what it does only if that is its name.
 
-    `name` is the module's if it was started with `-m`. The script's classes are then said to be
-    `__main__`'s again, as they are in what the first run pickled.
+    `name` is the module's if it was started with `-m`.
     """
+    import ast
+    import contextlib
     import importlib.util
 
-    # Not `__main__`, so that what a script does when it is run isn't done again.
-    module = types.ModuleType("__mp_main__")
+    module = types.ModuleType("__main__")
     module.__dict__.update(__file__=source, __builtins__=__builtins__)
-    path = name.replace(".", os.sep)
-    if source.endswith((f"{os.sep}{path}.py", f"{os.sep}{path}{os.sep}__main__.py")):
-        is_package = not source.endswith(f"{path}.py")
-        module.__package__ = name if is_package else name.rpartition(".")[0]
+    spec = importlib.util.find_spec(name) if name else None
+    if spec and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(f"{name}.__main__")
+    if spec and spec.origin == source:
         # By this multiprocessing knows how its workers, too, have to load it.
-        name = f"{name}.__main__" if is_package else name
-        module.__spec__ = importlib.util.spec_from_file_location(name, source)
-    if module.__package__:
-        importlib.import_module(module.__package__)
+        module.__spec__, module.__package__ = spec, spec.parent
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
-    try:
-        exec(compile(read_bytes(source), source, "exec", dont_inherit=True), module.__dict__)
-    except _Reached:
-        return
-    finally:
-        module.__name__ = "__main__"
-        # What click makes a command of, it hides.
-        _rename_module([*vars(module).values(), *tracked_functions.values()], set())
-        if "logging" in sys.modules:
-            _rename_logger(sys.modules["logging"].root.manager.loggerDict)
-
-
-def _rename_logger(loggers: dict[str, Any]) -> None:
-    """Have the script's own logger be called as in the first run: what it logs tells its name."""
-    logger = loggers.pop("__mp_main__", None)
-    if logger is not None:
-        logger.name = "__main__"
-        loggers["__main__"] = logger
-
-
-def _rename_module(values: Iterable[Any], seen: set[int]) -> None:
-    """Say of these values, and of what they hold, that they are __main__'s."""
-    for value in [getattr(value, "__func__", value) for value in values]:
-        if getattr(value, "__module__", None) != "__mp_main__" or id(value) in seen:
-            continue
-        seen.add(id(value))
-        value.__module__ = "__main__"
-        if isinstance(value, type):
-            _rename_module(vars(value).values(), seen)
-        if hasattr(value, "__wrapped__"):
-            _rename_module([value.__wrapped__], seen)
-
-
-def _rebuild_arguments(function: Callable[..., Any], plan: Plan) -> inspect.BoundArguments:
-    """The call's arguments, made again from their descriptions."""
-    import collections
-    import inspect
-
-    signature = inspect.signature(function)
-    unknown = set(plan.arguments) - set(signature.parameters)
-    if unknown:
-        raise RecordError(f"{plan.qualname}() has no parameter {', '.join(sorted(unknown))}")
-    made = ((name, _rebuild(value, name, plan)) for name, value in plan.arguments.items())
-    return inspect.BoundArguments(signature, collections.OrderedDict(made))
+    tree = ast.parse(read_bytes(source), source)
+    for test in (node.test for node in tree.body if isinstance(node, ast.If)):
+        for word in ast.walk(test):
+            if isinstance(word, ast.Name) and word.id == "__name__":
+                # `if __name__ == "__main__"` is to be false, though that is its name.
+                word.id = "__spec__"
+    with contextlib.suppress(_Reached):
+        exec(compile(tree, source, "exec", dont_inherit=True), module.__dict__)
 
 
 def call_again(function: Callable[..., Any], arguments: inspect.BoundArguments) -> None:
     """Call a tracked function of any kind, to its end."""
-    import collections
     import inspect
+
+    async def exhaust() -> None:
+        async for _ in result:
+            pass
 
     result = function(*arguments.args, **arguments.kwargs)
     if inspect.isgenerator(result):
-        collections.deque(result, maxlen=0)
+        for _ in result:
+            pass
     elif inspect.iscoroutine(result) or inspect.isasyncgen(result):
         import asyncio
 
-        async def exhaust() -> None:
-            if inspect.iscoroutine(result):
-                await result
-            else:
-                async for _ in result:
-                    pass
-
-        asyncio.run(exhaust())
+        asyncio.run(result if inspect.iscoroutine(result) else exhaust())
 
 
 # -- comparing what was made
@@ -6442,37 +6171,35 @@ def judge_rerun(plan: Plan, record: Record, made: Record) -> list[Record]:
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)
         name = (old or new or {})["name"]
-        verdict = compare_outputs(old, new, _made_path(name, plan))
-        verdicts.append({"name": name, **verdict})
-    for key in ("result", "error"):
-        one, other = record.get(key), made.get(key)
-        if key == "error":
-            # Tracebacks name other folders.
-            one, other = (pick(error, ("type", "message")) or None for error in (one, other))
-        if one is not None or other is not None:
-            detail = "" if one == other else f"{clean(one, 200)} -> {clean(other, 200)}"
-            verdict = {"verdict": "identical" if one == other else "differs", "detail": detail}
-            verdicts.append({"name": key, **verdict})
-    return verdicts
+        verdicts.append((name, *compare_outputs(old, new, _made_path(name, plan))))
+    results = [run.get("result") for run in (record, made)]
+    # Tracebacks name other folders.
+    errors = [pick(run.get("error"), ("type", "message")) or None for run in (record, made)]
+    for name, (one, other) in {"result": results, "error": errors}.items():
+        if one != other:
+            verdicts.append((name, "differs", f"{clean(one, 200)} -> {clean(other, 200)}"))
+        elif one is not None:
+            verdicts.append((name, "identical", ""))
+    return [dict(zip(("name", "verdict", "detail"), verdict)) for verdict in verdicts]
 
 
 def list_hints(made: Record) -> list[str]:
     """What to do about how the rerun failed, where that can be told."""
-    advice = "recorded: input_parameters, capture_files"
-    if get(made, "called_function", "run_as"):
-        # All that a script is seen to open is recorded anyway.
-        advice = "named by an argument or an absolute path"
-    hints = {
-        "FileNotFoundError": f"what the code reads must be in git, or {advice}",
-        "PermissionError": "a rerun may write into its own directory, temporary folders and caches",
-    }
-    hint = hints.get(get(made, "error", "type"))
-    return [hint] if hint else []
+    kind = get(made, "error", "type")
+    if kind == "PermissionError":
+        return ["a rerun may write into its own directory, temporary folders and caches"]
+    # All that a script is seen to open is recorded anyway.
+    is_script = get(made, "called_function", "run_as")
+    way = "named by an argument or an absolute path" if is_script else _WAYS_TO_RECORD
+    return [f"what the code reads must be in git, or {way}"] * (kind == "FileNotFoundError")
+
+
+_WAYS_TO_RECORD = "recorded: input_parameters, capture_files"
 
 
 def _output_path(entry: Record, plan: Plan) -> str:
     """Where an output lay in the first run, or would have."""
-    return os.path.normpath(os.path.join(plan.directory, entry["name"]))
+    return os.path.normpath(os.path.join(str(plan.directory), entry["name"]))
 
 
 def _made_path(name: str, plan: Plan) -> str:
@@ -6480,17 +6207,17 @@ def _made_path(name: str, plan: Plan) -> str:
     return plan.relocate(os.path.normpath(os.path.join(plan.made_in, name)))
 
 
-def compare_outputs(old: Record | None, new: Record | None, path: str) -> Record:
-    """The verdict on one output; where it differs, how, as far as the first one is still there."""
+def compare_outputs(old: Record | None, new: Record | None, path: str) -> tuple[str, str]:
+    """The verdict on one output; where it differs, how, if the first one is still there."""
     if old is None or new is None:
-        return {"verdict": "new" if old is None else "missing", "detail": ""}
+        return "new" if old is None else "missing", ""
     if not old.get("sha256"):
-        return {"verdict": "unhashed", "detail": "the first run's record has no hash (hash_limit)"}
+        return "unhashed", "the first run's record has no hash (hash_limit)"
     if hash_file(path) == old["sha256"]:
-        return {"verdict": "identical", "detail": ""}
+        return "identical", ""
     if hash_file(old["path"]) != old["sha256"]:
-        return {"verdict": "differs", "detail": "the first run's file is not there to compare"}
-    return {"verdict": "differs", "detail": attempt(describe_difference, old["path"], path)}
+        return "differs", "the first run's file is not there to compare"
+    return "differs", attempt(describe_difference, old["path"], path)
 
 
 def describe_difference(a: str, b: str) -> str:
@@ -6504,8 +6231,13 @@ def describe_difference(a: str, b: str) -> str:
         lines = [read_bytes(path).decode("utf-8").split("\n") for path in (a, b)]
     except UnicodeDecodeError:
         return sizes
-    largest = find_largest_difference(*lines) if a.endswith(".csv") else None
-    return compare_lines(*lines) + (f"; largest difference {largest:g}" if largest else "")
+    largest = find_largest_difference(*lines) if a.endswith(".csv") else 0.0
+    more = f"; largest difference {largest:g}" if largest else ""
+    for number, (one, other) in enumerate(zip(*lines), 1):
+        if one != other:
+            start = max(0, len(os.path.commonprefix([one, other])) - 20)
+            return f"line {number}: {clean(one[start:], 80)} -> {clean(other[start:], 80)}{more}"
+    return f"{len(lines[0])} and {len(lines[1])} lines"
 
 
 def compare_arrays(a: str, b: str) -> str:
@@ -6518,35 +6250,22 @@ def compare_arrays(a: str, b: str) -> str:
     # Two NaN are equal here.
     differ = (x != y) & ((x == x) | (y == y))
     count = f"{differ.sum()} of {x.size} values"
-    if x.dtype.kind not in "biuf":
+    if x.dtype.kind not in "biuf" or not differ.any():
         return count
-    with numpy.errstate(invalid="ignore"):
-        gaps = abs(x.astype("longdouble") - y.astype("longdouble"))[differ]
-    return f"largest difference {max(gaps):g}, in {count}" if differ.any() else count
+    x, y = (array[differ].astype("longdouble") for array in (x, y))
+    return f"largest difference {max(abs(x - y)):g}, in {count}"
 
 
-def compare_lines(a: Sequence[str], b: Sequence[str]) -> str:
-    """The first line in which two texts differ, from where it does."""
-    for number, (one, other) in enumerate(zip(a, b), 1):
-        if one != other:
-            start = max(0, len(os.path.commonprefix([one, other])) - 20)
-            return f"line {number}: {clean(one[start:], 80)} -> {clean(other[start:], 80)}"
-    return f"{len(a)} and {len(b)} lines"
-
-
-def find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float | None:
-    """The largest difference of numbers in the same cells of two tables, if they match at all."""
+def find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float:
+    """The largest difference of numbers in the same cells of two tables; 0 if there are others."""
     import csv
 
-    largest = None
+    rows = zip(csv.reader(a), csv.reader(b))
     try:
-        for row, other in zip(csv.reader(a), csv.reader(b)):
-            for x, y in zip(row, other):
-                if x != y:
-                    largest = max(largest or 0.0, abs(float(x) - float(y)))
+        pairs = [pair for two in rows for pair in zip(*two) if pair[0] != pair[1]]
+        return max((abs(float(x) - float(y)) for x, y in pairs), default=0.0)
     except (ValueError, csv.Error):
-        return None
-    return largest
+        return 0.0
 
 
 def collect_outputs(plan: Plan, made: Record, target: str) -> None:
@@ -6559,25 +6278,19 @@ def collect_outputs(plan: Plan, made: Record, target: str) -> None:
             entry["path"] = f"{ELSEWHERE}{entry['path']}"
         os.makedirs(os.path.dirname(os.path.join(target, entry["path"])), exist_ok=True)
         if os.path.isfile(place):
-            folder = os.path.dirname(place)
-            if not os.access(folder, os.W_OK) and _is_in_copies(folder, plan):
-                _make_writable(folder)
             shutil.move(place, os.path.join(target, entry["path"]))
-    for record in [*find_nested(plan, made), made]:
+    # The tracked runs inside the rerun leave records, too.
+    records, uuids = [made], {made["uuid"]}
+    for record in sorted(iterate_records(plan.relocate(plan.made_in)), key=start_of):
+        if record.get("parent") in uuids:
+            uuids.add(record.get("uuid"))
+            records.append(plan.restore_paths(record))
+    for record in records:
         name = os.path.relpath(record["record_path"], plan.made_in)
         record["record_path"] = os.path.join(target, name)
         os.makedirs(os.path.dirname(record["record_path"]), exist_ok=True)
         kept = {k: v for k, v in record.items() if k not in ("record_path", "record_number")}
         write_record(record["record_path"], kept)
-
-
-def find_nested(plan: Plan, made: Record) -> Iterator[Record]:
-    """The records of the tracked runs inside the rerun, as far as they lie in its directory."""
-    uuids = {made["uuid"]}
-    for record in sorted(iterate_records(plan.relocate(plan.made_in)), key=start_of):
-        if record.get("parent") in uuids:
-            uuids.add(record.get("uuid"))
-            yield _bring_back(record, plan)
 
 
 # ------------------------------------------------------------------------------
