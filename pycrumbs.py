@@ -4834,14 +4834,19 @@ def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
     for section, (view, compare) in _DIFF_SECTIONS.items():
         views = view(a), view(b)
         found = list(itertools.islice(compare(*views), 2 * FILE_LIMIT + 1))
-        for path, x, y in found if len(found) <= 2 * FILE_LIMIT else [("", *views)]:
-            difference = {"section": section, "path": path, "a": x, "b": y}
-            differences.append({k: v for k, v in difference.items() if v is not ABSENT})
+        found = found if len(found) <= 2 * FILE_LIMIT else [("", *views)]
+        differences += [{"section": section, **as_difference(*triple)} for triple in found]
     sections = {difference["section"] for difference in differences}
     is_drawn = is_seed_drawn(a) and is_seed_drawn(b) and tells_outputs(a) and tells_outputs(b)
     if is_drawn and not sections & {"outputs", "result", "status"}:
         differences = [d for d in differences if d["section"] != "seed"]
     return differences
+
+
+def as_difference(path: str, a: Any, b: Any) -> Record:
+    """A difference as `diff_records` lists it."""
+    sides = {"path": path, "a": a, "b": b}
+    return {key: value for key, value in sides.items() if value is not ABSENT}
 
 
 def tells_outputs(record: Record) -> bool:
@@ -7027,100 +7032,91 @@ class Style:
 def format_summary(record: Record, style: Style) -> str:
     """A record in a screenful: what ran, when, where, on which code, and what is unusual."""
     lines = []
-    for name, texts in summarize(record).items():
-        for number, text in enumerate(texts):
-            label = f"{'' if number else name:9}"
-            lines.append(style.paint(label, name) + shorten(text, style.width - 9))
+    for name, texts in _summarize(record).items():
+        labels = [name, *[""] * len(texts)]
+        for label, text in zip(labels, texts):
+            lines.append(style.paint(f"{label:9}", name) + shorten(text, style.width - 9))
     return "\n".join(lines)
 
 
-def summarize(record: Record) -> dict[str, list[str]]:
+def _summarize(record: Record) -> dict[str, list[str]]:
     """What a summary says of each thing, at most 24 lines in all."""
-    parameters = get(record, "called_function", "altered_parameters")
-    inputs, outputs = (entries_of(record, kind) for kind in ("inputs", "outputs"))
+    called, timing = record.get("called_function"), record.get("timing")
+    name = clean(get(called, "qualname") or get(called, "name"))
+    took = format_duration(get(timing, "run_time"))
+    status = clean(judge_status(record)) + (f", took {took}" if took else "")
+    start = format_moment(get(timing, "start_time")) or "at an unknown time"
     summary = {
-        "run": [summarize_function(record)],
-        "status": [summarize_status(record)],
+        "run": [f"{name} ({format_path(get(called, 'source_file') or get(called, 'module'))})"],
+        "status": [f"{status}, started {start}"],
         "error": summarize_error(record),
-        "rerun": [f"of {clean(record['rerun_of'])}"] if "rerun_of" in record else [],
-        "where": [summarize_place(record)],
-        "code": [summarize_code(record.get("tracked_module"))],
-        "seed": summarize_seed(record),
+        "rerun": _tell(record, "rerun_of", "of {}"),
+        "where": [_summarize_place(record.get("environment"))],
+        "code": [_summarize_code(record.get("tracked_module"))],
+        "seed": _tell(record, "seed", "{} (drawn)" if is_seed_drawn(record) else "{}"),
         "argument": [],
-        "input": limit_texts([summarize_file(entry, entry["path"]) for entry in inputs], 3),
-        "output": limit_texts([summarize_file(entry, entry["name"]) for entry in outputs], 3),
-        "files": [clean(record["capture"])] if "capture" in record else [],
-        "result": [clean(record["result"])] if record.get("result") is not None else [],
-        "unusual": limit_texts(list(list_unusual(record)), 2),
+        "input": _list_files(record, "inputs", "path"),
+        "output": _list_files(record, "outputs", "name"),
+        "files": _tell(record, "capture"),
+        "result": _tell(record, "result"),
+        "unusual": limit_texts([*_list_unusual(record)], 2),
         "record": [format_path(record.get("record_path"))],
     }
     room = 23 - sum(map(len, summary.values()))
-    return {**summary, "argument": limit_texts(_assignments(parameters), max(room, 3))}
+    arguments = _list_assignments(get(called, "altered_parameters"))
+    return {**summary, "argument": limit_texts(arguments, max(room, 3))}
 
 
-def _assignments(parameters: object) -> list[str]:
-    return [
-        f"{clean(name)} = {format_value(value)}"
-        for name, value in get(parameters, kind=dict).items()
-    ]
+def _tell(record: Record, key: str, form: str = "{}") -> list[str]:
+    """The line on one key, if the record has it."""
+    value = record.get(key)
+    return [] if value is None else [form.format(clean(value))]
 
 
-def summarize_function(record: Record) -> str:
-    """The function and the file that it is in."""
-    called = record.get("called_function")
-    name = get(called, "qualname") or get(called, "name")
-    return f"{clean(name)} ({format_path(get(called, 'source_file') or get(called, 'module'))})"
+def _list_assignments(parameters: object) -> list[str]:
+    """The lines on arguments."""
+    pairs = get(parameters, kind=dict).items()
+    return [f"{clean(name)} = {format_value(value)}" for name, value in pairs]
 
 
-def summarize_status(record: Record) -> str:
-    """How a run ended, how long it took, and when it began."""
-    timing = record.get("timing")
-    took = format_duration(get(timing, "run_time"))
-    text = clean(judge_status(record)) + (f", took {took}" if took else "")
-    return f"{text}, started {format_moment(get(timing, 'start_time')) or 'at an unknown time'}"
-
-
-def summarize_seed(record: Record) -> list[str]:
-    """The seed, and whether anybody gave it."""
-    if "seed" not in record:
-        return []
-    return [clean(record["seed"]) + (" (drawn)" if is_seed_drawn(record) else "")]
-
-
-def summarize_place(record: Record) -> str:
+def _summarize_place(environment: object) -> str:
     """Who ran it, on which machine, with which Python, and where."""
-    environment = record.get("environment")
-    python = clean(get(environment, "python_version")).split(" ")[0]
-    text = f"{clean(get(environment, 'user'))} on {clean(get(environment, 'hostname'))}"
-    gpus = get(environment, "gpus")
-    if isinstance(gpus, list) and gpus:
-        names = [clean(get(gpu, "name")) for gpu in gpus[:_ITEM_LIMIT]]
-        text += ", " + ", ".join(f"{names.count(name)} x {name}" for name in sorted(set(names)))
-    return f"{text}, Python {python}, in {clean(get(environment, 'cwd'))}"
+    user, host, python, cwd = (
+        clean(get(environment, key)) for key in ("user", "hostname", "python_version", "cwd")
+    )
+    gpus = get(environment, "gpus", kind=list)[:_ITEM_LIMIT]
+    counted = _count([clean(get(gpu, "name")) for gpu in gpus], "{} x {}")
+    machine = f"{host}, {counted}" if counted else host
+    return f"{user} on {machine}, Python {python.split(' ')[0]}, in {cwd}"
 
 
-def summarize_code(module: object) -> str:
+def _count(words: Sequence[str], form: str = "{} {}") -> str:
+    """How often each word is there: '2 changed, 1 ok'."""
+    return ", ".join(form.format(words.count(word), word) for word in sorted(set(words)))
+
+
+def _summarize_code(module: object) -> str:
     """A repository's state: commit, branch, and how far the files differed from it."""
     if not isinstance(module, dict):
         return "not under git"
     commit = clean(module.get("git_commit_hash") or "no commit")[:12]
-    text = f"{commit} on {clean(module.get('git_active_branch'))}"
-    if module.get("git_is_dirty"):
-        text += ", dirty"
+    dirty = ", dirty" if module.get("git_is_dirty") else ""
     patch = module.get("git_patch")
-    if isinstance(patch, list):
-        text += f", patch of {len(patch)} lines"
-    return text
+    lines = f", patch of {len(patch)} lines" if isinstance(patch, list) else ""
+    return f"{commit} on {clean(module.get('git_active_branch'))}{dirty}{lines}"
 
 
-def summarize_file(entry: Record, name: str) -> str:
-    """A file by name, size and hash."""
-    size, sha256 = entry["size"], entry["sha256"]
-    text = f"{format_path(name)}  {'missing' if size is None else format_size(size)}"
-    return f"{text}  {clean(sha256)[:12]}" if sha256 else f"{text}  not hashed"
+def _list_files(record: Record, kind: str, name: str) -> list[str]:
+    """The lines on inputs or outputs: the name (one key of an entry), size and hash of each."""
+    lines = []
+    for entry in entries_of(record, kind):
+        size = "missing" if entry["size"] is None else format_size(entry["size"])
+        sha256 = clean(entry["sha256"])[:12] if entry["sha256"] else "not hashed"
+        lines.append(f"{format_path(entry[name])}  {size}  {sha256}")
+    return limit_texts(lines, 3)
 
 
-def list_unusual(record: Record) -> Iterator[str]:
+def _list_unusual(record: Record) -> Iterator[str]:
     """What whoever relies on this record should know first."""
     status = judge_status(record)
     if status not in ("completed", "running"):
@@ -7227,7 +7223,7 @@ def format_log(runs: Sequence[Record], style: Style) -> str:
             target,
             arguments[: style.width + 1],
         )
-        for run, target, arguments in zip(runs, name_runs(runs), list_varying_arguments(runs))
+        for run, target, arguments in zip(runs, _name_runs(runs), _list_varying_arguments(runs))
     ]
     limits = (19, 30, 16, max(8, style.width // 4), style.width, style.width)
     columns = list(zip(*rows))
@@ -7238,7 +7234,7 @@ def format_log(runs: Sequence[Record], style: Style) -> str:
     return "\n".join(style.join(row, widths, {1: row[1].split(" ")[0]}) for row in rows)
 
 
-def name_runs(runs: Sequence[Record]) -> list[str]:
+def _name_runs(runs: Sequence[Record]) -> list[str]:
     """The shortest TARGET that stands for each run: its folder, else its record, with its place."""
     records: dict[str, set[str]] = {}
     lengths: dict[str, int] = {}
@@ -7256,41 +7252,41 @@ def name_runs(runs: Sequence[Record]) -> list[str]:
     return names
 
 
-def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
+def _list_varying_arguments(runs: Sequence[Record]) -> list[str]:
     """For each run, the arguments that aren't the same in all runs of that function."""
-    texts: dict[str, dict[str, set[str]]] = {}
-    counts: dict[str, dict[str, int]] = {}
+    import collections
+    import json
+
     functions = [str(run["function"]) for run in runs]
-    shown = []
-    for function, run in zip(functions, runs):
-        arguments = forget_own_directory(run["arguments"], run)
-        values = [leaf for name, value in arguments.items() for leaf in _flatten(value, name)]
-        shown.append({path: value for path, value, _ in values})
-        known, count = texts.setdefault(function, {}), counts.setdefault(function, {})
-        for path, _, text in [("", None, ""), *values]:
-            known.setdefault(path, set()).add(text)
-            count[path] = count.get(path, 0) + 1
+    told = []
+    for run in runs:
+        arguments = forget_own_directory(run["arguments"], run).items()
+        told.append(dict(leaf for name, value in arguments for leaf in _flatten(value, name)))
+    totals = collections.Counter(functions)
+    alike = collections.Counter(
+        (function, *leaf) for function, leaves in zip(functions, told) for leaf in leaves.items()
+    )
     return [
         " ".join(
-            f"{clean(path)}={format_value(value, 40)}"
-            for path, value in values.items()
-            if len(texts[function][path]) > 1 or counts[function][path] < counts[function][""]
+            f"{clean(path)}={format_value(json.loads(text), 40)}"
+            for path, text in leaves.items()
+            if alike[function, path, text] < totals[function]
         )
-        for function, values in zip(functions, shown)
+        for function, leaves in zip(functions, told)
     ]
 
 
-def _flatten(value: Any, path: str, levels: int = 3) -> Iterator[tuple[str, Any, str]]:
-    """The values within an argument: path, value, JSON text; what is short stays together."""
+def _flatten(value: Any, path: str, levels: int = 3) -> Iterator[tuple[str, str]]:
+    """The values within an argument, as path and JSON text; what is short stays together."""
     import json
 
     text = json.dumps(value)
     is_long = isinstance(value, (dict, list)) and len(text) > 40 and len(value) <= _ITEM_LIMIT
-    if not (is_long and levels):
-        yield path, value, text
-        return
-    for step, _, item in open_json(value):
-        yield from _flatten(item, path + step, levels - 1)
+    if is_long and levels:
+        for step, _, item in open_json(value):
+            yield from _flatten(item, path + step, levels - 1)
+    else:
+        yield path, text
 
 
 _ITEM_LIMIT = 1000  # of an argument that is shown item by item, and GPUs that are counted
@@ -7341,7 +7337,7 @@ def format_trace(node: Record, style: Style) -> str:
 
 def _draw_trace(node: Record, width: int, first: str, others: str) -> Iterator[str]:
     """The lines of one node; the first and the others begin with what joins them to the tree."""
-    path, told = format_path(node["path"]), describe_maker_of(node)
+    path, told = format_path(node["path"]), _describe_maker_of(node)
     yield first + shorten(path, max(20, width - count_columns(first + told)), keep_end=True) + told
     sources = [child for child in node["inputs"] if child["run"] is None]
     # Those that aren't as they were go before the others.
@@ -7361,7 +7357,7 @@ def _draw_trace(node: Record, width: int, first: str, others: str) -> Iterator[s
 _STATES = {"changed": "changed since", "missing": "no longer there", "unhashed": "not hashed"}
 
 
-def describe_maker_of(node: Record) -> str:
+def _describe_maker_of(node: Record) -> str:
     """What follows the path of a trace's file: the run that made it, and what is remarkable."""
     run, state, text = node["run"], node["state"], ""
     told = [_STATES.get(state, "")]
@@ -7413,11 +7409,8 @@ def format_plan(plan: Plan, record: Record) -> str:
         ("execute", f"{clean(plan.qualname)}() of {clean(plan.source)}"),
         ("code", f"commit {plan.commit[:12]} of {clean(plan.repository)}{patch}"),
         ("directory", f"{format_path(plan.directory)} (of which the rerun makes a copy)"),
-        *[("argument", text) for text in _assignments(plan.arguments)],
-        *[
-            ("class", f"{clean(path)} is one of {clean(kind)}")
-            for path, kind in _list_classes(plan)
-        ],
+        *[("argument", text) for text in _list_assignments(plan.arguments)],
+        *[("class", text) for text in _list_classes(plan)],
         *[("argv", clean(" ".join(texts)))][: len(texts)],
         ("seed", str(plan.seed)),
         *[("variable", text) for text in _list_variables(plan)],
@@ -7427,14 +7420,16 @@ def format_plan(plan: Plan, record: Record) -> str:
     return "\n".join(f"{name:10}{text}" for name, text in rows)
 
 
-def _list_classes(plan: Plan) -> list[tuple[str, str]]:
-    """The arguments, by path, that are made again by calling a class of some module."""
-    kinds = [(path, normal_kind(kind)) for path, kind in plan.kinds.items()]
-    return [(path, kind) for path, kind in kinds if "." in kind and kind not in REPRS]
+def _list_classes(plan: Plan) -> Iterator[str]:
+    """The arguments that are made again by calling a class of some module."""
+    for path, recorded in plan.kinds.items():
+        kind = normal_kind(recorded)
+        if "." in kind and kind not in REPRS:
+            yield f"{clean(path)} is one of {clean(kind)}"
 
 
 def _list_variables(plan: Plan) -> Iterator[str]:
-    """Which environment variables the rerun sets, unsets, or leaves alone though the run had them."""
+    """The environment variables that the rerun sets, unsets, or leaves as they are here."""
     for name, value in sorted(plan.variables.items()):
         if value != os.environ.get(name):
             yield f"{clean(name)} is set to {clean(value)}" if value else f"{name} is unset"
@@ -7445,45 +7440,39 @@ def _list_variables(plan: Plan) -> Iterator[str]:
 def _list_changes(record: Record) -> Iterator[str]:
     """How the surroundings differ here from those of the first run."""
     then, now = record.get("environment"), get_environment_info()
-    pairs = [(pick(then, _SURROUNDINGS_OF_RERUN), pick(now, _SURROUNDINGS_OF_RERUN))]
+    pairs = [(pick(then, _SURROUNDINGS), pick(now, _SURROUNDINGS))]
     if isinstance(record.get("package_inventory"), dict):
         pairs.append((record["package_inventory"], get_installed_packages()))
     for old, new in pairs:
         for path, a, b in diff_values(old, new):
-            change = {k: v for k, v in (("path", path), ("a", a), ("b", b)) if v is not ABSENT}
-            yield f"{clean(path)}: {_format_change(change)}"
+            yield f"{clean(path)}: {_format_change(as_difference(path, a, b))}"
 
 
-_SURROUNDINGS_OF_RERUN = (
-    *("platform_info", "python_version", "python_implementation", "cpu_count", "gpus"),
-)
+_SURROUNDINGS = ("platform_info", "python_version", "python_implementation", "cpu_count", "gpus")
 
 
 def format_rerun(result: Record, style: Style) -> str:
     """A rerun's verdicts."""
-    lines = [
-        f"{style.paint(v['verdict'])}  {clean(v['name'])}"
-        + (f"  ({clean(v['detail'])})" if v["detail"] else "")
-        for v in result["verdicts"]
-    ]
+    lines = []
+    for verdict in result["verdicts"]:
+        detail = f"  ({clean(verdict['detail'])})" if verdict["detail"] else ""
+        lines.append(f"{style.paint(verdict['verdict'])}  {clean(verdict['name'])}{detail}")
     lines += [f"note: {clean(note)}" for note in result["notes"]]
-    verdicts = [verdict["verdict"] for verdict in result["verdicts"]]
-    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in sorted(set(verdicts)))
-    places = [f"made in {format_path(result['directory'])}"]
+    lines.append(_count([v["verdict"] for v in result["verdicts"]]) or "nothing to compare")
+    lines.append(f"made in {format_path(result['directory'])}")
     if "checkout" in result:
-        places.append(f"checkout kept in {format_path(result['checkout'])}")
-    return "\n".join([*lines, counts or "nothing to compare", *places])
+        lines.append(f"checkout kept in {format_path(result['checkout'])}")
+    return "\n".join(lines)
 
 
 def format_verdicts(verdicts: Sequence[Record], style: Style) -> str:
     """Files that aren't what the record says, and a count of all."""
-    states = [verdict["state"] for verdict in verdicts]
     lines = [
         style.paint(f"{v['state']:8}", v["state"]) + f"  {v['kind']:6}  {format_path(v['path'])}"
         for v in sorted(verdicts, key=lambda verdict: str(verdict["state"]))
         if v["state"] not in ("ok", "replaced")
     ]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    counts = _count([verdict["state"] for verdict in verdicts])
     return "\n".join([*lines, counts or "no files recorded"])
 
 
@@ -7493,7 +7482,136 @@ def format_verdicts(verdicts: Sequence[Record], style: Style) -> str:
 # The only part that prints and exits. Exit status: 0 fine or same, 1 differs,
 # 2 trouble, told in one line on stderr.
 
+_TARGET = "a record, a directory, or any file a run made; PATH@N: the N-th run of a chained record"
+_EXIT_STATUS = "Exit status: 0 fine or same, 1 something differs, 2 trouble."
+# By name: the function, the end of its help, its usage, and its arguments.
+_commands: dict[str, tuple[Callable[[Any], int], str, str | None, Sequence[Any]]] = {}
 
+
+def _command(
+    *arguments: Any, usage: str | None = None, status: str = _EXIT_STATUS
+) -> Callable[[Callable[[Any], int]], Callable[[Any], int]]:
+    """Make a function a command; of the arguments in a list only one may be given."""
+
+    def add(run: Callable[[Any], int]) -> Callable[[Any], int]:
+        _commands[run.__name__.removeprefix("_cmd_")] = (run, status, usage, arguments)
+        return run
+
+    return add
+
+
+def _argument(*names: str, **settings: Any) -> tuple[tuple[str, ...], Record]:
+    """What one `add_argument` is called with."""
+    return names, settings
+
+
+def _flag(*names: str, **settings: Any) -> tuple[tuple[str, ...], Record]:
+    """The same for an option that takes no value."""
+    return names, {"action": "store_const", "const": True, **settings}
+
+
+@_command(
+    _argument("-o", "--output", default=".", metavar="DIR", help="for the record; default: here"),
+    _argument("-s", "--seed", type=int, help="default: one is drawn"),
+    _flag("--no-git", help="for what is in no git repository"),
+    _flag("-m", "--module", help="a module's name follows"),
+    _argument("program", nargs="...", metavar="SCRIPT [ARG ...]", help="what to run"),
+    usage="pycrumbs run [-o DIR] [-s SEED] [--no-git] (-m MODULE | SCRIPT) [ARG...]",
+    status="Exit status: the program's own.",
+)
+def _cmd_run(arguments: Any) -> int:
+    """Run a script as a tracked function.
+
+    Runs a script, or with -m a module, just as `python` would, and leaves a record
+    beside what it makes: arguments, code, packages, seed, and every file it opens
+    through Python. Options of pycrumbs go before the script; what follows it is
+    the script's own.
+
+      pycrumbs run -o runs/first -s 7 train.py --epochs 5
+      pycrumbs run -m package.train --epochs 5
+    """
+    import functools
+
+    words = arguments.program
+    program, *argv = (words[1:] if words[:1] == ["--"] else words) or [""]
+    if not program:
+        raise RecordError("run: name a script, or a module with -m")
+    path = _find_program(program, bool(arguments.module))
+    options = {
+        "literal_directory": arguments.output,
+        "disable_git_tracking": bool(arguments.no_git),
+    }
+    script = make_script(path, program if arguments.module else None, **options)
+    # As `python` would have it.
+    sys.argv = [path if arguments.module else program, *argv]
+    try:
+        script(*redact_argv(argv), seed=arguments.seed)
+    except BaseException as error:
+        if not program_started and isinstance(error, Exception):
+            text = str(getattr(error, "strerror", None) or error)
+            text = text.replace(_GIT_ADVICE, "put it into one, or pass --no-git")
+            raise RecordError(text) from None
+        sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
+        raise
+    return 0
+
+
+def _find_program(program: str, is_module: bool) -> str:
+    """The file that `python PROGRAM`, or `python -m PROGRAM`, would run; imports come from there.
+
+    The path of a script is put together as `python` does: not tidied up.
+    """
+    path = os.path.join(os.getcwd(), program)
+    folder = os.getcwd() if is_module else os.path.dirname(os.path.realpath(path))
+    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+        sys.path[0] = folder
+    if is_module:
+        path = _find_module(program) or ""
+    if not os.path.isfile(path):
+        raise RecordError(f"{program}: there is no such {'module' if is_module else 'script'}")
+    return path
+
+
+def _find_module(name: str) -> str | None:
+    """The file that `python -m NAME` would run, found without importing anything."""
+    from importlib.machinery import PathFinder
+    from importlib.util import find_spec
+
+    first, *rest = name.split(".")
+    try:
+        spec = find_spec(first)
+        for part in rest:
+            inside = spec and spec.submodule_search_locations
+            spec = PathFinder.find_spec(f"{spec.name}.{part}", inside) if spec and inside else None
+    except (ImportError, ValueError):
+        return None
+    if spec and spec.submodule_search_locations is not None:
+        spec = PathFinder.find_spec(f"{name}.__main__", spec.submodule_search_locations)
+    return spec.origin if spec else None
+
+
+def _print_without_our_frames(
+    print_error: Callable[..., None], kind: Any, error: BaseException, traceback: Any
+) -> None:
+    """An excepthook that leaves out how the program was started, down to our last frame there."""
+    for is_ours in (False, True):
+        # A console script's or runpy's frames may come before ours.
+        while traceback and (traceback.tb_frame.f_globals is globals()) is is_ours:
+            traceback = traceback.tb_next
+    print_error(kind, error.with_traceback(traceback), traceback)
+
+
+@_command(
+    _argument("target", metavar="TARGET", help=_TARGET),
+    [
+        _flag("--patch", dest="part", const=format_patch, help="the uncommitted changes"),
+        _flag(
+            "--requirements", dest="part", const=format_requirements, help="the packages, for pip"
+        ),
+        _flag("--checksums", dest="part", const=format_checksums, help="the files, for sha256sum"),
+        _flag("--json", help="the record itself"),
+    ],
+)
 def _cmd_show(arguments: Any) -> int:
     """Summarise the run that made a file.
 
@@ -7508,17 +7626,15 @@ def _cmd_show(arguments: Any) -> int:
     record = find_run(arguments.target, _complain)
     if arguments.json:
         return _print_json(record)
-    formats = {
-        "patch": format_patch,
-        "requirements": format_requirements,
-        "checksums": format_checksums,
-    }
-    chosen = next((name for name in formats if getattr(arguments, name)), None)
-    if chosen is None:
-        return _print(format_summary(record, _make_style()))
-    return _print_exactly(formats[chosen](record))
+    if arguments.part:
+        return _print_exactly(arguments.part(record))
+    return _print(format_summary(record, _make_style()))
 
 
+@_command(
+    _argument("directory", nargs="?", default=".", metavar="DIR", help="default: here"),
+    _flag("--json", help="a list of objects"),
+)
 def _cmd_log(arguments: Any) -> int:
     """List the runs below a folder, newest first.
 
@@ -7538,6 +7654,11 @@ def _cmd_log(arguments: Any) -> int:
     return _print(format_log(runs, _make_style()) or "no runs below this folder")
 
 
+@_command(
+    _argument("a", metavar="A", help=_TARGET),
+    _argument("b", metavar="B", help="likewise"),
+    _flag("--json", help="a list of objects"),
+)
 def _cmd_diff(arguments: Any) -> int:
     """Tell by meaning what differs between two runs.
 
@@ -7569,6 +7690,10 @@ def _cmd_diff(arguments: Any) -> int:
     return 1 if differences else 0
 
 
+@_command(
+    _argument("targets", nargs="+", metavar="TARGET", help=_TARGET),
+    _flag("--json", help="a list of objects"),
+)
 def _cmd_verify(arguments: Any) -> int:
     """Tell whether inputs and outputs are still what the record says.
 
@@ -7580,7 +7705,7 @@ def _cmd_verify(arguments: Any) -> int:
     """
     kept = ("record_path", "record_number", "timing", "inputs", "outputs")
     problems: list[str] = []
-    found = (record for target in arguments.targets for record in list_records(target, problems))
+    found = (record for target in arguments.targets for record in _list_records(target, problems))
     records = [
         {**pick(record, kept), "called_function": {"directory": directory_of(record)}}
         for record in found
@@ -7597,6 +7722,53 @@ def _cmd_verify(arguments: Any) -> int:
     return 2 if problems else 0 if is_fine else 1
 
 
+def _list_records(target: str, problems: list[str]) -> Iterator[Record]:
+    """The records below a directory; or the one that a path stands for."""
+    records = iterate_records(target, problems.append) if os.path.isdir(target) else iter(())
+    first = next(records, None)
+    yield first or find_run(target, problems.append)
+    yield from records
+
+
+@_command(
+    _argument("file", metavar="FILE", help="any file, record or none"),
+    _argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="search this folder by content; can be given several times",
+    ),
+    [
+        _flag("--json", help="a tree of objects"),
+        _flag("--dot", help="a graph for Graphviz"),
+    ],
+)
+def _cmd_trace(arguments: Any) -> int:
+    """Trace a file back to its sources.
+
+    Draws the tree of runs that led to a file: which run made it, from which
+    inputs, which runs made those. Files are known by their content, so the folder
+    may have moved.
+
+      pycrumbs trace runs/report/figure.png
+      pycrumbs trace --root runs elsewhere/figure.png
+      pycrumbs trace --dot runs/report/figure.png | dot -Tsvg > figure.svg
+    """
+    node = trace_file(arguments.file, arguments.root)
+    if arguments.json:
+        return _print_json(node)
+    return _print(format_dot(node) if arguments.dot else format_trace(node, _make_style()))
+
+
+@_command(
+    _argument("target", metavar="TARGET", help=_TARGET),
+    _argument("-o", "--output", metavar="DIR", help="where the new files go"),
+    _argument("--repo", metavar="DIR", help="the repository, if it has moved"),
+    _flag("--yes", help="do not ask before executing"),
+    _flag("--keep", help="keep the checkout"),
+    _flag("--json", help="the verdicts, and the new record"),
+)
 def _cmd_rerun(arguments: Any) -> int:
     """Run a recorded call again from its record alone, and compare.
 
@@ -7619,10 +7791,13 @@ def _cmd_rerun(arguments: Any) -> int:
     try:
         if not arguments.yes:
             _ask_to_execute()
-        with _EndingAsByCtrlC():
-            result = carry_out(plan, record, arguments.output, arguments.keep, _print_step)
+        # What ends the process has the rerun tidied up, as Ctrl-C has.
+        _change_handlers(_signal.SIG_DFL, _signal.default_int_handler)
+        result = carry_out(plan, record, arguments.output, bool(arguments.keep), _print_step)
     except KeyboardInterrupt:
         raise RecordError("interrupted; what the rerun had made is removed") from None
+    finally:
+        _change_handlers(_signal.default_int_handler, _signal.SIG_DFL)
     if arguments.json:
         _print_json(result)
     else:
@@ -7631,29 +7806,13 @@ def _cmd_rerun(arguments: Any) -> int:
     return 1 if any(v["verdict"] != "identical" for v in result["verdicts"]) else 0
 
 
-class _EndingAsByCtrlC:
-    """Turns SIGTERM and SIGHUP into KeyboardInterrupt, so that all is tidied up."""
-
-    def __enter__(self) -> None:
-        import signal
-
-        names = ("SIGTERM", "SIGHUP")
-        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        try:
-            self.before = {number: signal.getsignal(number) for number in numbers}
-            for number, handler in self.before.items():
-                if handler == signal.SIG_DFL:
-                    signal.signal(number, signal.default_int_handler)
-        except ValueError:
-            # In another thread than the main one.
-            self.before = {}
-
-    def __exit__(self, *error: object) -> None:
-        import signal
-
-        for number, handler in self.before.items():
-            if handler == signal.SIG_DFL:
-                signal.signal(number, handler)
+def _change_handlers(old: Any, new: Any) -> None:
+    """Give SIGTERM and SIGHUP the handler `new`, where they have `old`."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(_signal, name, None)
+        if number is not None and _signal.getsignal(number) == old:
+            # Only the main thread may.
+            attempt(_signal.signal, number, new)
 
 
 def _ask_to_execute() -> None:
@@ -7675,121 +7834,21 @@ def _print_step(step: str) -> None:
         print(f"{clean(step)} ...", file=sys.stderr)
 
 
-def _cmd_trace(arguments: Any) -> int:
-    """Trace a file back to its sources.
-
-    Draws the tree of runs that led to a file: which run made it, from which
-    inputs, which runs made those. Files are known by their content, so the folder
-    may have moved.
-
-      pycrumbs trace runs/report/figure.png
-      pycrumbs trace --root runs elsewhere/figure.png
-      pycrumbs trace --dot runs/report/figure.png | dot -Tsvg > figure.svg
-    """
-    node = trace_file(arguments.file, arguments.root)
-    if arguments.json:
-        return _print_json(node)
-    return _print(format_dot(node) if arguments.dot else format_trace(node, _make_style()))
-
-
-def list_records(target: str, problems: list[str]) -> Iterator[Record]:
-    """The records below a directory; or the one that a path stands for."""
-    records = iterate_records(target, problems.append) if os.path.isdir(target) else iter(())
-    first = next(records, None)
-    yield first or find_run(target, problems.append)
-    yield from records
-
-
-def _cmd_run(arguments: Any) -> int:
-    """Run a script as a tracked function.
-
-    Runs a script, or with -m a module, just as `python` would, and leaves a record
-    beside what it makes: arguments, code, packages, seed, and every file it opens
-    through Python. Options of pycrumbs go before the script; what follows it is
-    the script's own.
-
-      pycrumbs run -o runs/first -s 7 train.py --epochs 5
-      pycrumbs run -m package.train --epochs 5
-    """
-    import functools
-
-    words = arguments.program
-    program, *argv = (words[1:] if words[:1] == ["--"] else words) or [""]
-    if not program:
-        raise RecordError("run: name a script, or a module with -m")
-    path = find_program(program, arguments.module)
-    options = {"literal_directory": arguments.output, "disable_git_tracking": arguments.no_git}
-    script = make_script(path, program if arguments.module else None, **options)
-    # As `python` would have it.
-    sys.argv = [path if arguments.module else program, *argv]
-    try:
-        script(*redact_argv(argv), seed=arguments.seed)
-    except BaseException as error:
-        if not program_started and isinstance(error, Exception):
-            text = str(getattr(error, "strerror", None) or error)
-            text = text.replace(_GIT_ADVICE, "put it into one, or pass --no-git")
-            raise RecordError(text) from None
-        sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
-        raise
-    return 0
-
-
-def find_program(program: str, is_module: bool) -> str:
-    """The file that `python PROGRAM`, or `python -m PROGRAM`, would run; imports come from there.
-
-    The path of a script is put together as `python` does: not tidied up.
-    """
-    path = os.path.join(os.getcwd(), program)
-    folder = os.getcwd() if is_module else os.path.dirname(os.path.realpath(path))
-    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
-        sys.path[0] = folder
-    if is_module:
-        path = find_module(program) or ""
-    if not os.path.isfile(path):
-        raise RecordError(f"{program}: there is no such {'module' if is_module else 'script'}")
-    return path
-
-
-def find_module(name: str) -> str | None:
-    """The file that `python -m NAME` would run, found without importing anything."""
-    from importlib.machinery import PathFinder
-    from importlib.util import find_spec
-
-    first, *rest = name.split(".")
-    try:
-        spec = find_spec(first)
-        for part in rest:
-            inside = spec and spec.submodule_search_locations
-            spec = PathFinder.find_spec(f"{spec.name}.{part}", inside) if spec and inside else None
-    except (ImportError, ValueError):
-        return None
-    if spec and spec.submodule_search_locations is not None:
-        spec = PathFinder.find_spec(f"{name}.__main__", spec.submodule_search_locations)
-    return spec.origin if spec else None
-
-
-def _print_without_our_frames(
-    print_error: Callable[..., None], kind: Any, error: BaseException, traceback: Any
-) -> None:
-    """An excepthook that leaves out how the program was started, down to our last frame there."""
-    for is_ours in (False, True):
-        # A console script's or runpy's frames may come before ours.
-        while traceback and (traceback.tb_frame.f_globals is globals()) is is_ours:
-            traceback = traceback.tb_next
-    print_error(kind, error.with_traceback(traceback), traceback)
-
-
 class _Progress:
     """Says on a terminal how far work has come that takes longer than a second."""
 
     def __init__(self, deed: str) -> None:
-        import threading
-
-        self.deed, self.lock = deed, threading.Lock()
+        # Several threads work.
+        self.deed, self.lock = deed, _thread.allocate_lock()
         self.done, self.text, self.next = 0, "", time.monotonic() + 1
 
     def __enter__(self) -> _Progress:
         return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.text:
+            self.show("")
+            self.show("")
 
     def __call__(self, size: int) -> None:
         with self.lock:
@@ -7797,11 +7856,6 @@ class _Progress:
             if time.monotonic() > self.next and _is_terminal(sys.stderr):
                 self.next = time.monotonic() + 0.2
                 self.show(f"{self.deed} {format_size(self.done)}")
-
-    def __exit__(self, *error: object) -> None:
-        if self.text:
-            self.show("")
-            self.show("")
 
     def show(self, text: str) -> None:
         print(f"\r{text.ljust(len(self.text))}", end="", file=sys.stderr, flush=True)
@@ -7813,11 +7867,8 @@ def _make_style() -> Style:
     import shutil
 
     terminal = _is_terminal(sys.stdout)
-    color = terminal and os.environ.get("TERM") != "dumb"
-    if os.environ.get("FORCE_COLOR"):
-        color = True
-    if os.environ.get("NO_COLOR"):
-        color = False
+    color = bool(os.environ.get("FORCE_COLOR")) or (terminal and os.environ.get("TERM") != "dumb")
+    color = color and not os.environ.get("NO_COLOR")
     known_width = terminal or os.environ.get("COLUMNS")
     return Style(shutil.get_terminal_size().columns if known_width else 10_000, color)
 
@@ -7851,110 +7902,20 @@ _HALVES_OF_NO_BYTE = "[\ud800-\udc7f\udd00-\udfff]"  # other surrogates stand fo
 
 
 def _print_json(value: Any) -> int:
-    """Print a value as JSON; of a list, item by item, as all of it may take much memory."""
-    if not isinstance(value, list) or not value:
-        return _print(_escape_delete(format_record(value)))
-    for number, item in enumerate(value):
-        before = "," if number else "["
-        text = format_record(item).replace("\n", "\n    ")
-        _print(f"{before}\n    {_escape_delete(text)}", end="")
-    return _print("\n]")
+    """Print a value as JSON, also without the one control character that JSON leaves as it is."""
+    return _print(format_record(value).replace("\x7f", "\\u007f"))
 
 
-def _escape_delete(text: str) -> str:
-    """A JSON text without the one control character that JSON leaves as it is."""
-    return text.replace("\x7f", "\\u007f")
-
-
-_TARGET = "a record, a directory, or any file a run made; PATH@N: the N-th run of a chained record"
-_EXIT_STATUS = "Exit status: 0 fine or same, 1 something differs, 2 trouble."
-
-
-def _argument(*names: str, **settings: Any) -> tuple[tuple[str, ...], Record]:
-    """What one `add_argument` is called with."""
-    return names, settings
-
-
-_COMMANDS: dict[str, tuple[Callable[[Any], int], Sequence[Any]]] = {  # lists exclude each other
-    "run": (
-        _cmd_run,
-        (
-            _argument(
-                "-o", "--output", default=".", metavar="DIR", help="for the record; default: here"
-            ),
-            _argument("-s", "--seed", type=int, help="default: one is drawn"),
-            _argument("--no-git", action="store_true", help="for what is in no git repository"),
-            _argument("-m", "--module", action="store_true", help="a module's name follows"),
-            _argument("program", nargs="...", metavar="SCRIPT [ARG ...]", help="what to run"),
-        ),
-    ),
-    "show": (
-        _cmd_show,
-        (
-            _argument("target", metavar="TARGET", help=_TARGET),
-            [
-                _argument("--patch", action="store_true", help="the uncommitted changes"),
-                _argument("--requirements", action="store_true", help="the packages, for pip"),
-                _argument("--checksums", action="store_true", help="the files, for sha256sum"),
-                _argument("--json", action="store_true", help="the record itself"),
-            ],
-        ),
-    ),
-    "log": (
-        _cmd_log,
-        (
-            _argument("directory", nargs="?", default=".", metavar="DIR", help="default: here"),
-            _argument("--json", action="store_true", help="a list of objects"),
-        ),
-    ),
-    "diff": (
-        _cmd_diff,
-        (
-            _argument("a", metavar="A", help=_TARGET),
-            _argument("b", metavar="B", help="likewise"),
-            _argument("--json", action="store_true", help="a list of objects"),
-        ),
-    ),
-    "verify": (
-        _cmd_verify,
-        (
-            _argument("targets", nargs="+", metavar="TARGET", help=_TARGET),
-            _argument("--json", action="store_true", help="a list of objects"),
-        ),
-    ),
-    "trace": (
-        _cmd_trace,
-        (
-            _argument("file", metavar="FILE", help="any file, record or none"),
-            _argument(
-                "--root",
-                action="append",
-                default=[],
-                metavar="DIR",
-                help="search this folder by content; can be given several times",
-            ),
-            [
-                _argument("--json", action="store_true", help="a tree of objects"),
-                _argument("--dot", action="store_true", help="a graph for Graphviz"),
-            ],
-        ),
-    ),
-    "rerun": (
-        _cmd_rerun,
-        (
-            _argument("target", metavar="TARGET", help=_TARGET),
-            _argument("-o", "--output", metavar="DIR", help="where the new files go"),
-            _argument("--repo", metavar="DIR", help="the repository, if it has moved"),
-            _argument("--yes", action="store_true", help="do not ask before executing"),
-            _argument("--keep", action="store_true", help="keep the checkout"),
-            _argument("--json", action="store_true", help="the verdicts, and the new record"),
-        ),
-    ),
-}
+def _complain(problem: str) -> None:
+    """Tell in one line what isn't as it should be."""
+    say(clean(problem, TEXT_LIMIT))
 
 
 def _report(error: BaseException) -> int:
     """Tell in one line what stopped a command; return the exit status."""
+    if isinstance(error, SystemExit):
+        # argparse exits after --help and --version.
+        return int(error.code or 0)
     if isinstance(error, KeyboardInterrupt):
         return 130
     if getattr(error, "errno", None) in (errno.EPIPE, errno.ENOSPC):
@@ -7963,16 +7924,9 @@ def _report(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         # `pycrumbs log | head`: the reader has seen enough.
         return 0
-    _complain(str(error))
+    is_deep = isinstance(error, RecursionError)
+    _complain("a record is nested too deeply" if is_deep else str(error))
     return 2
-
-
-def _complain(problem: str) -> None:
-    """Tell in one line what isn't as it should be."""
-    say(clean(problem, TEXT_LIMIT))
-
-
-_USAGE = {"run": "pycrumbs run [-o DIR] [-s SEED] [--no-git] (-m MODULE | SCRIPT) [ARG...]"}
 
 
 def make_parser() -> Any:
@@ -7989,13 +7943,12 @@ def make_parser() -> Any:
     parser = Parser(prog="pycrumbs", description=purpose, epilog=_EXIT_STATUS)
     parser.add_argument("--version", action="version", version=f"pycrumbs {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, (run, options) in _COMMANDS.items():
-        status = "Exit status: the program's own." if name == "run" else _EXIT_STATUS
+    for name, (run, status, usage, options) in _commands.items():
         about = f"{inspect.getdoc(run) or ''}\n\n{status}"
         summary = about.partition(".\n")[0]
         command = commands.add_parser(name, help=summary, description=about, formatter_class=raw)
         # None has argparse write its own.
-        command.usage = _USAGE.get(name)
+        command.usage = usage
         command.set_defaults(command=run)
         for option in options:
             # Of a list of options one may be given.
@@ -8014,12 +7967,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None and not program_started:
             sys.stdout.flush()
         return status
-    except SystemExit as ended:
-        # argparse exits after --help and --version.
-        if program_started:
-            raise
-        return int(ended.code or 0)
-    except (RecordError, OSError, KeyboardInterrupt) as error:
+    except (RecordError, OSError, RecursionError, KeyboardInterrupt, SystemExit) as error:
         if program_started:
             raise
         return _report(error)
