@@ -4485,11 +4485,12 @@ def iterate_records(root: str, on_problem: Callable[[str], object] = bool) -> It
     if not os.path.isdir(root):
         yield from read_records(root)
         return
-    # Says why, if it can't be read.
-    _list_folder(root)
 
     def tell(error: OSError) -> None:
-        on_problem(f"{error.filename}: cannot be read: {error.strerror}; left out")
+        problem = f"{error.filename}: cannot be read: {error.strerror}"
+        if error.filename == root.rstrip(os.sep):
+            raise RecordError(problem) from None
+        on_problem(f"{problem}; left out")
 
     seen: set[object] = set()
     for name, entry in walk_tree(root, links=True, on_error=tell):
@@ -4502,9 +4503,10 @@ def iterate_records(root: str, on_problem: Callable[[str], object] = bool) -> It
                 yield from _read_if_record(path, on_problem)
 
 
-def records_in(folder: str, on_problem: Callable[[str], object] = bool) -> list[Record]:
-    """The records in one directory; `on_problem` is told what looks like one and can't be read."""
-    paths = [os.path.join(folder, name) for name in _list_folder(folder) if name.endswith(".json")]
+def attempt_records_in(folder: str, on_problem: Callable[[str], object] = bool) -> list[Record]:
+    """The records in one directory; none where it can't be read."""
+    names = sorted(e.name for e in scan_folder(folder) if e.name.endswith(".json"))
+    paths = [os.path.join(folder, name) for name in names]
     return [r for path in paths if is_record(path) for r in _read_if_record(path, on_problem)]
 
 
@@ -4518,14 +4520,6 @@ def _read_if_record(path: str, on_problem: Callable[[str], object]) -> list[Reco
     except RecordError as error:
         on_problem(f"{error}; left out")
         return []
-
-
-def _list_folder(folder: str) -> list[str]:
-    """The names in a folder, sorted; RecordError if it cannot be read."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError as error:
-        raise RecordError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
 def find_record(target: _StrPath) -> Record:
@@ -4554,21 +4548,17 @@ def find_run(path: str, on_problem: Callable[[str], object]) -> Record:
         return _find_numbered(stem, int(number))
     if os.path.isdir(path):
         return _find_record_in(path, on_problem)
+    # A file that a run has made may begin like a record.
     is_alike = is_record(path)
-    maker = None if is_alike else _find_maker(path)
+    records = attempt_records(path) if is_alike else []
+    maker = records[-1] if records else _find_maker(path)
     if maker is not None:
         return maker
     if not os.path.exists(path):
         raise RecordError(f"{path}: there is no such file or directory")
     if is_alike or path.endswith(".json"):
-        try:
-            return read_records(path)[-1]
-        except RecordError:
-            # A file that a run has made may begin like a record.
-            maker = _find_maker(path)
-            if maker is not None:
-                return maker
-            raise
+        # Says why not.
+        return read_records(path)[-1]
     advice = "if it was written elsewhere, trace --root DIR looks for it by content"
     raise RecordError(f"{path}: no record beside it or in a folder above names this file; {advice}")
 
@@ -4591,7 +4581,9 @@ def _find_numbered(target: str, number: int) -> Record:
 def _find_record_in(folder: str, on_problem: Callable[[str], object]) -> Record:
     """The newest record of a directory; if it has none, of the folders below it, or above."""
     problems: list[str] = []
-    nearest = records_in(folder, problems.append) or iterate_records(folder, problems.append)
+    nearest = attempt_records_in(folder, problems.append) or iterate_records(
+        folder, problems.append
+    )
     record = max(nearest, key=start_of, default=None) or _Makers().find_for_folder(folder)
     if record is None:
         missing = f"{folder}: there is no record in this directory, below or above it"
@@ -4692,14 +4684,6 @@ def _find_maker_0_4(path: str) -> _Maker | None:
     return _Maker(record=max(old, key=start_of), sha256=None) if old else None
 
 
-def attempt_records_in(folder: str) -> list[Record]:
-    """The records in one directory; none where it can't be read."""
-    try:
-        return records_in(folder)
-    except RecordError:
-        return []
-
-
 def verify_record(
     record: Record | _StrPath, on_progress: Callable[[int], object] | None = None
 ) -> list[Record]:
@@ -4729,26 +4713,29 @@ def verify_records(
     One state more than `verify_record` has is possible: 'replaced', for an output that isn't the
     recorded one because a later one of these runs made it anew.
     """
-    entries, newest = [], {}
-    for record in sorted(leave_out_links(records), key=start_of):
-        for kind in ("inputs", "outputs"):
-            for entry in entries_of(record, kind):
-                entries.append({**entry, "kind": kind[:-1], "record": record})
-                if kind == "outputs":
-                    newest[entry["path"]] = record
-    judge_files(entries, on_progress)
-    moved: dict[int, Moved] = {}
-    for entry in entries:
-        if entry["kind"] == "input" and entry["state"] in ("changed", "missing"):
-            follow_moved(entry, moved)
-        is_newest = newest.get(entry["path"]) is entry["record"]
-        if entry["kind"] == "output" and entry["state"] != "ok" and not is_newest:
-            entry["state"] = "replaced"
-        entry["record_path"] = entry["record"].get("record_path")
-    return [pick(entry, ("record_path", "path", "kind", "state")) for entry in entries]
+    runs, newest = [], {}
+    for record in sorted(_leave_out_links(records), key=start_of):
+        inputs, outputs = entries_of(record, "inputs"), entries_of(record, "outputs")
+        runs.append((record, inputs, outputs))
+        newest.update({entry["path"]: record for entry in outputs})
+    judge_files([entry for _, *kinds in runs for files in kinds for entry in files], on_progress)
+    verdicts = []
+    for record, inputs, outputs in runs:
+        lost = [entry for entry in inputs if entry["state"] in ("changed", "missing")]
+        # What it scans is only worth it for these.
+        for entry, path in Moved(record).find_all(lost) if lost else ():
+            if path != entry["path"]:
+                entry.update(path=path, state="ok")
+        for entry in outputs:
+            if entry["state"] != "ok" and newest[entry["path"]] is not record:
+                entry["state"] = "replaced"
+        for kind, entries in (("input", inputs), ("output", outputs)):
+            place = {"record_path": record.get("record_path"), "kind": kind}
+            verdicts += [{**place, **pick(entry, ("path", "state"))} for entry in entries]
+    return verdicts
 
 
-def leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
+def _leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
     """Records without those that are there by another name already."""
     unique: dict[object, Record] = {}
     for record in records:
@@ -4757,40 +4744,35 @@ def leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
     return unique.values()
 
 
-def follow_moved(entry: Record, moved: dict[int, Moved]) -> None:
-    """Judge an input by where it is now, if it has moved together with the record.
-
-    `moved` keeps what is known of each record.
-    """
-    record = entry["record"]
-    if id(record) not in moved:
-        moved[id(record)] = Moved(record)
-    path = moved[id(record)].find(entry)
-    if path != entry["path"]:
-        entry.update(path=path, state="ok")
-
-
 def judge_files(
     entries: Sequence[Record], on_progress: Callable[[int], object] | None = None
 ) -> None:
     """Set each entry's state: whether its file is still what it says."""
-    worth_hashing = []
+    unread = [e for e in entries if judge_file(e, e["path"], lambda _: None) == "unreadable"]
+    # By path, as each file is hashed once, however many records name it.
+    files = {entry["path"]: pick(entry, ("path", "size")) for entry in unread}
+    hash_files(files.values(), None, on_progress=on_progress)
     for entry in entries:
-        signature = sign_file(entry["path"])
-        if signature is None:
-            # A file without a recorded size wasn't there when it was recorded, either.
-            entry["state"] = "ok" if entry["size"] is None else "missing"
-        elif signature[2] != entry["size"]:
-            entry["state"] = "changed"
-        elif entry["sha256"] is None:
-            entry["state"] = "unhashed"
-        else:
-            worth_hashing.append((entry, {"path": entry["path"], "size": signature[2]}))
-    hash_files([now for _, now in worth_hashing], None, on_progress=on_progress)
-    for entry, now in worth_hashing:
-        sha256 = now.get("sha256")
-        is_same = sha256 == entry["sha256"]
-        entry["state"] = "ok" if is_same else "changed" if sha256 else "unreadable"
+        entry["state"] = judge_file(entry, entry["path"], lambda p: get(files, p, "sha256"))
+
+
+def judge_file(entry: Record, path: str, read: Callable[[str], str | None] | None = None) -> str:
+    """Whether a file is what an entry says; `read` gives its hash, asked for if its size is right."""
+    signature = sign_file(path)
+    if signature is None:
+        # A file without a recorded size wasn't there when it was recorded, either.
+        return "ok" if entry["size"] is None else "missing"
+    if signature[2] != entry["size"]:
+        return "changed"
+    if entry["sha256"] is None:
+        return "unhashed"
+    sha256 = (read or hash_file)(path)
+    return "ok" if sha256 == entry["sha256"] else "changed" if sha256 else "unreadable"
+
+
+def is_as_recorded(entry: Record, path: str) -> bool:
+    """Whether a file has the content of a record's entry."""
+    return entry["size"] is not None and judge_file(entry, path) == "ok"
 
 
 # -- what differs between two runs
@@ -4837,7 +4819,7 @@ def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
         found = found if len(found) <= 2 * FILE_LIMIT else [("", *views)]
         differences += [{"section": section, **as_difference(*triple)} for triple in found]
     sections = {difference["section"] for difference in differences}
-    is_drawn = is_seed_drawn(a) and is_seed_drawn(b) and tells_outputs(a) and tells_outputs(b)
+    is_drawn = is_seed_drawn(a) and is_seed_drawn(b) and _tells_outputs(a) and _tells_outputs(b)
     if is_drawn and not sections & {"outputs", "result", "status"}:
         differences = [d for d in differences if d["section"] != "seed"]
     return differences
@@ -4849,18 +4831,19 @@ def as_difference(path: str, a: Any, b: Any) -> Record:
     return {key: value for key, value in sides.items() if value is not ABSENT}
 
 
-def tells_outputs(record: Record) -> bool:
+def _tells_outputs(record: Record) -> bool:
     """Whether a record knows the content of all that the run made."""
     is_whole = "pycrumbs" in record and "outputs_omitted" not in record
     return is_whole and all(entry["sha256"] for entry in entries_of(record, "outputs"))
 
 
-def _forget_directory(value: Any, directory: str, cwd: str, bare: bool = True) -> Any:
+def _forget_directory(value: Any, place: Record, bare: bool = True) -> Any:
     """A value in which every path into a run's own directory begins with _OWN_DIRECTORY instead.
 
-    Relative paths lead on from `cwd`, the run's working directory. A bare word counts only if it
-    names the directory itself, and where `bare` ones do: it may well be something else.
+    `place` is from `describe_place`. A bare word counts only if it names the directory itself, and
+    where `bare` ones do: it may well be something else.
     """
+    directory, cwd = place["directory"], place["cwd"]
 
     def forget(value: Any, path: str) -> Any:
         if not isinstance(value, str) or len(value) > PATH_LIMIT:
@@ -4888,9 +4871,9 @@ _PATH_IN_TEXT = r"(?<=\W')[^'\n]+(?=')|(?<=\W\")[^\"\n]+(?=\")|[^\s'\"(),:;]+"
 def forget_own_directory(arguments: object, call: Record) -> Record:
     """The arguments of a run without where it left its files, which its `describe_place` tells."""
     # Not every record says which one it was told by.
-    told_by, here = call["directory_parameter"], (call["directory"], call["cwd"])
+    told_by = call["directory_parameter"]
     return {
-        name: _forget_directory(value, *here, bare=told_by in (None, name))
+        name: _forget_directory(value, call, bare=told_by in (None, name))
         for name, value in get(arguments, kind=dict).items()
     }
 
@@ -4913,16 +4896,13 @@ def _describe_call(record: Record) -> tuple[Record, Record | None]:
     return arguments, kinds if "pycrumbs" in record else None
 
 
-def describe_function(record: Record) -> Record:
+def _describe_function(record: Record) -> Record:
     """What tells the functions of two runs apart."""
-    called = record.get("called_function")
-    return {
-        "name": get(called, "qualname") or get(called, "name"),
-        "module": get(called, "module"),
-    }
+    called = get(record, "called_function", kind=dict)
+    return {"name": called.get("qualname") or called.get("name"), "module": called.get("module")}
 
 
-def describe_packages(record: Record) -> Record:
+def _describe_packages(record: Record) -> Record:
     """The inventory; pycrumbs 0.4 didn't write its names in one canonical form."""
     packages = get(record.get("package_inventory"), kind=dict).items()
     return {canonical_name(name): version for name, version in packages}
@@ -4930,14 +4910,14 @@ def describe_packages(record: Record) -> Record:
 
 def _describe_ending(record: Record) -> Record:
     """How a run ended, as far as that can differ."""
-    error, own = dict(get(record, "error", kind=dict)), (directory_of(record), cwd_of(record))
-    if isinstance(error.get("message"), str):
-        error["message"] = pattern(_PATH_IN_TEXT).sub(
-            lambda path: _forget_directory(path[0], *own, bare=False),
-            error["message"][:TEXT_LIMIT],
+    error, place = get(record, "error", kind=dict), describe_place(record)
+    message = error.get("message")
+    if isinstance(message, str):
+        message = pattern(_PATH_IN_TEXT).sub(
+            lambda path: _forget_directory(path[0], place, bare=False), message[:TEXT_LIMIT]
         )
-    told = ": ".join(summarize_error({"error": error})) or None
-    return without_none({"status": judge_status(record), "error": told})
+    told = summarize_error({"error": {**error, "message": message}})
+    return {"status": judge_status(record), **({"error": told[0]} if told else {})}
 
 
 def summarize_error(record: Record) -> list[str]:
@@ -4949,8 +4929,7 @@ def summarize_error(record: Record) -> list[str]:
 
 def _describe_result(record: Record) -> Any:
     """What a run returned, without where its directory was."""
-    result = record.get("result", ABSENT)
-    return _forget_directory(result, directory_of(record), cwd_of(record), bare=False)
+    return _forget_directory(record.get("result", ABSENT), describe_place(record), bare=False)
 
 
 def _describe_code(record: Record) -> Record:
@@ -4979,7 +4958,7 @@ def _describe_surroundings(record: Record) -> Record:
     kept = {k: v for k, v in variables.items() if v is not None and not is_always_different(k)}
     # It may have been started as python, or as python3.
     python = os.path.dirname(get(environment, "python_executable", kind=str))
-    argv = _forget_directory(environment.get("argv"), directory_of(record), cwd_of(record))
+    argv = _forget_directory(environment.get("argv"), describe_place(record))
     flags, _ = read_flags([*map(str, get(record, "environment", "orig_argv", kind=list))])
     changed = {"argv": argv, "flags": flags, "python_executable": python}
     return {**environment, **changed, "environment_variables": kept}
@@ -4995,7 +4974,7 @@ def name_in_run(record: Record, entry: Record) -> str:
 ELSEWHERE = "elsewhere"  # folder for what a rerun would have written outside its directory
 
 
-def describe_files(record: Record, kind: str) -> dict[str, Record]:
+def _describe_files(record: Record, kind: str) -> dict[str, Record]:
     """A run's inputs or outputs by path; within the run's directory that is relative to it."""
     directory = os.path.join(directory_of(record), "")
     return {
@@ -5004,7 +4983,7 @@ def describe_files(record: Record, kind: str) -> dict[str, Record]:
     }
 
 
-def diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str, Any, Any]]:
+def _diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str, Any, Any]]:
     """The files whose content differs: by hash, or by size where one of the two has no hash.
 
     A file outside the run's directory is the same in the other run if its content is, wherever.
@@ -5026,11 +5005,10 @@ def list_uncompared(a: Record, b: Record) -> list[str]:
     """The files that both runs have in one size, and at least one of the two without a hash."""
     names = []
     for kind in ("inputs", "outputs"):
-        files, others = describe_files(a, kind), describe_files(b, kind)
+        files, others = _describe_files(a, kind), _describe_files(b, kind)
         for path in sorted(files.keys() & others.keys()):
-            pair = (files[path], others[path])
-            sizes = {entry["size"] for entry in pair}
-            if len(sizes) == 1 and sizes != {None} and not all(e["sha256"] for e in pair):
+            x, y = files[path], others[path]
+            if x["size"] == y["size"] is not None and not (x["sha256"] and y["sha256"]):
                 names.append(path)
     return names
 
@@ -5056,7 +5034,7 @@ def diff_values(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]
         yield path, a, b
 
 
-def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
+def _diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
     """The arguments that differ, or look the same in JSON and were of another type."""
     (values, kinds), (others, other_kinds) = a, b
     yield from diff_values(values, others)
@@ -5070,13 +5048,13 @@ def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
 
 # What is compared of each run, and how.
 _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], Iterator[Any]]]] = {
-    "function": (describe_function, diff_values),
-    "arguments": (_describe_call, diff_arguments),
+    "function": (_describe_function, diff_values),
+    "arguments": (_describe_call, _diff_arguments),
     "code": (_describe_code, diff_values),
     "seed": (lambda run: run.get("seed", ABSENT), diff_values),
-    "packages": (describe_packages, diff_values),
-    "inputs": (lambda run: describe_files(run, "inputs"), diff_files),
-    "outputs": (lambda run: describe_files(run, "outputs"), diff_files),
+    "packages": (_describe_packages, diff_values),
+    "inputs": (lambda run: _describe_files(run, "inputs"), _diff_files),
+    "outputs": (lambda run: _describe_files(run, "outputs"), _diff_files),
     "result": (_describe_result, diff_values),
     "status": (_describe_ending, diff_values),
     "environment": (_describe_surroundings, diff_values),
@@ -5174,7 +5152,7 @@ class _Tracer(_Makers):
         node = {"path": entry["path"], "sha256": sha256, "state": state, "run": None, "inputs": []}
         if maker is None:
             return node
-        node["run"] = describe_maker(maker, sha256)
+        node["run"] = _describe_maker(maker, sha256)
         start = start_of(maker.record)
         # That run wrote the path only after it had been read: not what was read came from it.
         if not maker.made(sha256) and start >= before:
@@ -5230,25 +5208,17 @@ class _Tracer(_Makers):
         return self.alike[size].get(sha256, path)
 
 
-def describe_maker(maker: _Maker, sha256: str | None) -> Record:
+def _describe_maker(maker: _Maker, sha256: str | None) -> Record:
     """A run as a trace names it."""
     record = maker.record
     return {
-        "record_path": record["record_path"],
-        "record_number": record["record_number"],
+        **pick(record, ("record_path", "record_number")),
         "uuid": record.get("uuid"),
         "function": get(record, "called_function", "name"),
         "start_time": get(record, "timing", "start_time"),
         "status": judge_status(record),
         "made_this": maker.made(sha256),
     }
-
-
-def is_as_recorded(entry: Record, path: str) -> bool:
-    """Whether a file has the content of a record's entry; only one of the right size is read."""
-    signature = sign_file(path)
-    is_alike = signature is not None and signature[2] == entry["size"]
-    return is_alike and entry["sha256"] is not None and hash_file(path) == entry["sha256"]
 
 
 class Moved:
@@ -5269,6 +5239,10 @@ class Moved:
         if attempt(os.path.realpath, then) != os.path.realpath(now):
             above = [*folders_above(path)][:12]
             self.above = {folder: {e.name for e in scan_folder(folder)} for folder in above}
+
+    def find_all(self, entries: Iterable[Record]) -> list[tuple[Record, str]]:
+        """Each entry with the path of its file now."""
+        return [(entry, self.find(entry)) for entry in entries]
 
     def find(self, entry: Record) -> str:
         """The path of an entry's file now, or the recorded one where it isn't found."""
@@ -7175,15 +7149,13 @@ _REQUIREMENT = r"(?:# |[A-Za-z0-9][\w.-]*(?: @ |==(?!=)))[\w.+!:/@#&=%~,?*()\[\]
 
 def format_checksums(record: Record) -> str:
     """The hashes of inputs and outputs, where they are now, as `sha256sum -c` reads them."""
-    lines, moved = [], Moved(record)
-    for kind in ("inputs", "outputs"):
-        for entry in entries_of(record, kind):
-            sha256 = entry["sha256"]
-            if sha256 and pattern(r"[0-9a-f]{64}\Z").match(sha256):
-                place = moved.find(entry) if kind == "inputs" else entry["path"]
-                path = place.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-                escaped = "" if path == place else "\\"
-                lines.append(f"{escaped}{sha256}  {path}")
+    lines = []
+    outputs = [(entry, entry["path"]) for entry in entries_of(record, "outputs")]
+    for entry, place in Moved(record).find_all(entries_of(record, "inputs")) + outputs:
+        if pattern(r"[0-9a-f]{64}\Z").match(entry["sha256"] or ""):
+            path = place.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+            escaped = "" if path == place else "\\"
+            lines.append(f"{escaped}{entry['sha256']}  {path}")
     return "\n".join(lines)
 
 
@@ -7236,17 +7208,15 @@ def format_log(runs: Sequence[Record], style: Style) -> str:
 
 def _name_runs(runs: Sequence[Record]) -> list[str]:
     """The shortest TARGET that stands for each run: its folder, else its record, with its place."""
-    records: dict[str, set[str]] = {}
-    lengths: dict[str, int] = {}
-    for run in runs:
-        path = run["record_path"]
-        records.setdefault(os.path.dirname(path), set()).add(path)
-        lengths[path] = lengths.get(path, 0) + 1
+    import collections
+
+    lengths = collections.Counter(run["record_path"] for run in runs)
+    records = collections.Counter(map(os.path.dirname, lengths))
     names = []
     for run in runs:
         path = run["record_path"]
         folder = os.path.dirname(path)
-        name = format_path(os.path.normpath(folder if len(records[folder]) == 1 else path))
+        name = format_path(os.path.normpath(folder if records[folder] == 1 else path))
         name = f"./{name}" if name.startswith("-") else name
         names.append(f"{name}@{run['record_number']}" if lengths[path] > 1 else name)
     return names
@@ -7675,16 +7645,15 @@ def _cmd_diff(arguments: Any) -> int:
     differences = diff_records(a, b)
     if arguments.json:
         _print_json(differences)
-    elif differences:
-        _print(format_differences(differences, count_commits_apart(a, b), _make_style()))
-    else:
-        _print("no difference")
+        return 1 if differences else 0
+    apart = count_commits_apart(a, b) if differences else None
+    _print(format_differences(differences, apart, _make_style()) or "no difference")
     remarks = {
         "not hashed, so only their sizes were compared": map(format_path, list_uncompared(a, b)),
         "too long for the records, so not compared": map(clean, list_suppressed(a, b)),
     }
     for remark, names in remarks.items():
-        unknown = [] if arguments.json else limit_texts([*names], 5)
+        unknown = limit_texts([*names], 5)
         if unknown:
             _print(f"{remark}: {', '.join(unknown)}")
     return 1 if differences else 0
@@ -7893,12 +7862,10 @@ def _print_exactly(text: str) -> int:
         return 0
     if _is_terminal(sys.stdout) or not hasattr(sys.stdout, "buffer"):
         return _print("\n".join(clean(line, TEXT_LIMIT) for line in text.split("\n")))
-    text = pattern(_HALVES_OF_NO_BYTE).sub("?", text)
-    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    # Surrogates stand for bytes (PEP 383), unless some of them can't.
+    errors = "surrogateescape" if is_text(text) else "replace"
+    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", errors))
     return 0
-
-
-_HALVES_OF_NO_BYTE = "[\ud800-\udc7f\udd00-\udfff]"  # other surrogates stand for bytes (PEP 383)
 
 
 def _print_json(value: Any) -> int:
@@ -7946,9 +7913,9 @@ def make_parser() -> Any:
     for name, (run, status, usage, options) in _commands.items():
         about = f"{inspect.getdoc(run) or ''}\n\n{status}"
         summary = about.partition(".\n")[0]
-        command = commands.add_parser(name, help=summary, description=about, formatter_class=raw)
-        # None has argparse write its own.
-        command.usage = usage
+        command = commands.add_parser(
+            name, usage=usage, help=summary, description=about, formatter_class=raw
+        )
         command.set_defaults(command=run)
         for option in options:
             # Of a list of options one may be given.
@@ -8170,13 +8137,9 @@ def is_below(path: str, folder: str) -> bool:
 
 def folders_above(path: str) -> Iterator[str]:
     """The folder that a path is in, and those above it."""
-    import itertools
     import pathlib
 
-    # From the top down, as below a folder that isn't there none is looked for.
-    above = reversed(pathlib.PurePath(path).parents)
-    folders = itertools.takewhile(os.path.isdir, map(str, above))
-    yield from reversed([*folders])
+    return filter(os.path.isdir, map(str, pathlib.PurePath(path).parents))
 
 
 def number_names(start: str, end: str = "") -> Iterator[str]:
@@ -8319,11 +8282,7 @@ def is_text(text: str) -> bool:
 
 def is_utf8(text: str) -> bool:
     """Whether a text can be written in UTF-8."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text == text.encode("utf-8", "replace").decode()
 
 
 def format_time(seconds: float) -> str:
@@ -8367,15 +8326,9 @@ def clean(value: object, limit: int = 500) -> str:
     """A value as one line of text without control characters, escape sequences or bidi marks."""
     import json
 
-    text = value if isinstance(value, str) else ""
-    if not isinstance(value, str):
-        for chunk in json.JSONEncoder(ensure_ascii=False).iterencode(value):
-            text += chunk
-            if len(text) > limit:
-                # The rest of a long value isn't even turned into text.
-                break
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text if len(text) <= limit else f"{text[:limit]}..."
-    return str(pattern(_UNPRINTABLE).sub(_escape, text))
+    return str(pattern(_UNPRINTABLE).sub(lambda m: m[0].encode("unicode_escape").decode(), text))
 
 
 _UNPRINTABLE = (  # control characters, marks without a shape, halves of characters
@@ -8384,15 +8337,11 @@ _UNPRINTABLE = (  # control characters, marks without a shape, halves of charact
 )
 
 
-def _escape(match: Any) -> str:
-    return str(match[0].encode("unicode_escape").decode())
-
-
 def format_path(path: object) -> str:
     """A path for people: relative to the working directory where it lies below that."""
     if not isinstance(path, str):
         return clean(path)
-    here = os.path.join(attempt(os.getcwd), "")
+    here = os.path.join(absolute(os.curdir), "")
     return clean(path[len(here) :] if path.startswith(here) else path.removeprefix("./"))
 
 
@@ -8425,6 +8374,10 @@ def limit_texts(texts: Sequence[str], limit: int) -> list[str]:
     more = [f"... and {len(texts) - limit:,} more"] if len(texts) > limit + 1 else []
     return [*texts[: limit if more else limit + 1], *more]
 
+
+# ------------------------------------------------------------------------------
+# Started as a program
+# ------------------------------------------------------------------------------
 
 if __name__ == "__main__":
     # Where a debugger or profiler sets none, the plain name would be that of `builtins`.
