@@ -4480,7 +4480,7 @@ def load_records(root: _StrPath) -> list[Record]:
 def iterate_records(root: str, on_problem: Callable[[str], object] = bool) -> Iterator[Record]:
     """The records below a folder, or in one file, one after another in no order.
 
-    `on_problem` is told what looks like a record below the folder, and is left out, and why.
+    `on_problem` is told of each file below the folder that looks like a record and can't be read.
     """
     if not os.path.isdir(root):
         yield from read_records(root)
@@ -4581,9 +4581,8 @@ def _find_numbered(target: str, number: int) -> Record:
 def _find_record_in(folder: str, on_problem: Callable[[str], object]) -> Record:
     """The newest record of a directory; if it has none, of the folders below it, or above."""
     problems: list[str] = []
-    nearest = attempt_records_in(folder, problems.append) or iterate_records(
-        folder, problems.append
-    )
+    tell = problems.append
+    nearest = attempt_records_in(folder, tell) or iterate_records(folder, tell)
     record = max(nearest, key=start_of, default=None) or _Makers().find_for_folder(folder)
     if record is None:
         missing = f"{folder}: there is no record in this directory, below or above it"
@@ -4668,7 +4667,7 @@ class _Makers:
 
 
 def _choose_maker(claims: Sequence[_Maker]) -> _Maker:
-    """The newest run; of runs at once the one that ended first, as the others saw the file, too."""
+    """The newest run; of several at the same time the first to end: the others only saw its file."""
     newest = max(claims, key=lambda claim: start_of(claim.record))
     start = start_of(newest.record)
     at_once = [claim for claim in claims if end_of(claim.record) > start]
@@ -4676,7 +4675,7 @@ def _choose_maker(claims: Sequence[_Maker]) -> _Maker:
 
 
 def _find_maker_0_4(path: str) -> _Maker | None:
-    """As pycrumbs 0.4 listed no outputs, the newest of its records beside the file must do."""
+    """The newest record of pycrumbs 0.4, which listed no outputs, beside a file."""
     if not os.path.isfile(path):
         return None
     records = attempt_records_in(os.path.dirname(path))
@@ -4757,7 +4756,7 @@ def judge_files(
 
 
 def judge_file(entry: Record, path: str, read: Callable[[str], str | None] | None = None) -> str:
-    """Whether a file is what an entry says; `read` gives its hash, asked for if its size is right."""
+    """Whether a file is what an entry says; only one of the right size is read, by `read`."""
     signature = sign_file(path)
     if signature is None:
         # A file without a recorded size wasn't there when it was recorded, either.
@@ -4809,14 +4808,10 @@ def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
         them is missing where only one run has it. Arguments that are alike but for their types
         have the path "NAME (type)", and the types as values.
     """
-    import itertools
-
     a, b = as_record(a), as_record(b)
     differences = []
     for section, (view, compare) in _DIFF_SECTIONS.items():
-        views = view(a), view(b)
-        found = list(itertools.islice(compare(*views), 2 * FILE_LIMIT + 1))
-        found = found if len(found) <= 2 * FILE_LIMIT else [("", *views)]
+        found = compare(view(a), view(b))
         differences += [{"section": section, **as_difference(*triple)} for triple in found]
     sections = {difference["section"] for difference in differences}
     is_drawn = is_seed_drawn(a) and is_seed_drawn(b) and _tells_outputs(a) and _tells_outputs(b)
@@ -4840,8 +4835,8 @@ def _tells_outputs(record: Record) -> bool:
 def _forget_directory(value: Any, place: Record, bare: bool = True) -> Any:
     """A value in which every path into a run's own directory begins with _OWN_DIRECTORY instead.
 
-    `place` is from `describe_place`. A bare word counts only if it names the directory itself, and
-    where `bare` ones do: it may well be something else.
+    `place` is from `describe_place`. A word without a slash counts only where `bare` says so, and
+    only if it is the directory itself: it may well mean something else.
     """
     directory, cwd = place["directory"], place["cwd"]
 
@@ -4850,9 +4845,7 @@ def _forget_directory(value: Any, place: Record, bare: bool = True) -> Any:
             return value
         if not value.startswith(".") and os.path.basename(directory) not in value:
             return value
-        before = pattern(_BEFORE_PATH).match(value)[0]
-        after = "')" if value.endswith("')") else ""
-        text = value[len(before) : len(value) - len(after)]
+        before, text, after = pattern(_AROUND_PATH).match(value).groups("")
         full = os.path.normpath(os.path.join(cwd, text))
         is_own = full == directory and (bare or os.sep in text)
         if is_own or (os.sep in text and is_below(full, directory)):
@@ -4863,13 +4856,14 @@ def _forget_directory(value: Any, place: Record, bare: bool = True) -> Any:
 
 
 _OWN_DIRECTORY = "<the run's directory>"
-_BEFORE_PATH = r"(?:\w+Path\('|[\w.-]+=)?"
+# A path is also one within `PosixPath('...')` and after `--option=`.
+_AROUND_PATH = r"(?s)(\w+Path\('|[\w.-]+=)?(.*?)('\))?\Z"
 # What may be a path in a sentence: what stands in quotes, or a word.
 _PATH_IN_TEXT = r"(?<=\W')[^'\n]+(?=')|(?<=\W\")[^\"\n]+(?=\")|[^\s'\"(),:;]+"
 
 
 def forget_own_directory(arguments: object, call: Record) -> Record:
-    """The arguments of a run without where it left its files, which its `describe_place` tells."""
+    """A run's arguments without where its directory was; `call` is from `describe_place`."""
     # Not every record says which one it was told by.
     told_by = call["directory_parameter"]
     return {
@@ -4909,7 +4903,7 @@ def _describe_packages(record: Record) -> Record:
 
 
 def _describe_ending(record: Record) -> Record:
-    """How a run ended, as far as that can differ."""
+    """A run's status and error, without where its directory was."""
     error, place = get(record, "error", kind=dict), describe_place(record)
     message = error.get("message")
     if isinstance(message, str):
@@ -4965,7 +4959,7 @@ def _describe_surroundings(record: Record) -> Record:
 
 
 def name_in_run(record: Record, entry: Record) -> str:
-    """What a file was called in its run; what a rerun would have written elsewhere it has kept."""
+    """A file's path in its run; a rerun keeps below ELSEWHERE what lay outside its directory."""
     name: str = entry["name"]
     is_kept = "rerun_of" in record and name.startswith(f"{ELSEWHERE}/")
     return name[len(ELSEWHERE) :] if is_kept else name
@@ -5001,24 +4995,23 @@ def _diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[st
             yield path, x, y
 
 
-def list_uncompared(a: Record, b: Record) -> list[str]:
-    """The files that both runs have in one size, and at least one of the two without a hash."""
-    names = []
+def list_uncompared(a: Record, b: Record) -> dict[str, list[str]]:
+    """What both runs have, and one record tells too little of to compare it; by the reason."""
+    sized = []
     for kind in ("inputs", "outputs"):
         files, others = _describe_files(a, kind), _describe_files(b, kind)
         for path in sorted(files.keys() & others.keys()):
             x, y = files[path], others[path]
             if x["size"] == y["size"] is not None and not (x["sha256"] and y["sha256"]):
-                names.append(path)
-    return names
-
-
-def list_suppressed(a: Record, b: Record) -> list[str]:
-    """The arguments of both runs that were too long for either's record."""
-    some, others = (
-        dict(get(run, "called_function", "parameters", kind=dict).items()) for run in (a, b)
-    )
-    return [name for name, value in some.items() if value == SUPPRESSED == others.get(name)]
+                sized.append(path)
+    calls = [get(run, "called_function", "parameters", kind=dict) for run in (a, b)]
+    common = [name for name in calls[0] if name in calls[1]]
+    return {
+        "not hashed, so only their sizes were compared": sized,
+        "too long for the records, so not compared": [
+            name for name in common if all(call[name] == SUPPRESSED for call in calls)
+        ],
+    }
 
 
 def diff_values(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -5123,24 +5116,20 @@ class _Tracer(_Makers):
     def __init__(self, roots: Iterable[str]) -> None:
         super().__init__()
         self.seen: set[str] = set()
-        # The runs that made a content: their start, record and number.
-        self.by_content: dict[str, list[tuple[float, str, int]]] = {}
+        self.by_content: dict[str, list[_Maker]] = {}
         self.by_size: dict[int, list[str]] = {}
         self.alike: dict[int, dict[str | None, str]] = {}
-        self.files: dict[str, list[Record]] = {}
         for root in roots:
-            self.add_root(root)
-
-    def add_root(self, root: str) -> None:
-        """Note what the runs below a folder made, and which files lie there."""
-        for record in iterate_records(root):
-            run = (start_of(record), record["record_path"], record["record_number"])
-            for entry in entries_of(record, "outputs"):
-                # All empty files are the same, and made by nobody in particular.
-                if entry["sha256"] is not None and entry["size"]:
-                    self.by_content.setdefault(entry["sha256"], []).append(run)
-        for path, signature in scan_tree(root)[0].items():
-            self.by_size.setdefault(signature[2], []).append(os.path.join(root, path))
+            for record in iterate_records(root):
+                # What takes most memory isn't needed.
+                kept = {**record, "package_inventory": None, "tracked_module": None}
+                for entry in entries_of(record, "outputs"):
+                    # All empty files are the same, and made by nobody in particular.
+                    if entry["sha256"] is not None and entry["size"]:
+                        maker = _Maker(record=kept, sha256=entry["sha256"])
+                        self.by_content.setdefault(entry["sha256"], []).append(maker)
+            for path, signature in scan_tree(root)[0].items():
+                self.by_size.setdefault(signature[2], []).append(os.path.join(root, path))
 
     def trace(self, entry: Record, consumer: Record | None = None, depth: int = 0) -> Record:
         """One file's node of the tree; `consumer` is the run that read it."""
@@ -5154,7 +5143,7 @@ class _Tracer(_Makers):
             return node
         node["run"] = _describe_maker(maker, sha256)
         start = start_of(maker.record)
-        # That run wrote the path only after it had been read: not what was read came from it.
+        # The run wrote this path only after it had been read, so it didn't make what was read.
         if not maker.made(sha256) and start >= before:
             return {**node, "overwritten": True}
         if consumer and start >= end_of(consumer):
@@ -5176,11 +5165,8 @@ class _Tracer(_Makers):
         makers = filter(None, (self.find(place, sha256, before) for place in places))
         maker = max(makers, key=lambda maker: maker.made(sha256) is True, default=None)
         if sha256 in self.by_content and not (maker and maker.made(sha256)):
-            runs = self.by_content[sha256]
-            _, path, number = max(runs, key=lambda run: (run[0] < before, run))
-            if path not in self.files:
-                self.files[path] = read_records(path)
-            return _Maker(record=self.files[path][number - 1], sha256=sha256)
+            starts = [(start_of(maker.record), maker) for maker in self.by_content[sha256]]
+            return max(starts, key=lambda pair: (pair[0] < before, pair[0]))[1]
         return maker
 
     def find_inputs(self, record: Record) -> list[Record]:
@@ -5222,7 +5208,7 @@ def _describe_maker(maker: _Maker, sha256: str | None) -> Record:
 
 
 class Moved:
-    """Where the inputs of a record are that moved together with it, if it did.
+    """Finds the inputs of a record that were moved together with it.
 
     Only the same content counts, and nothing that the run itself has made.
     """
@@ -6992,14 +6978,14 @@ class Style:
         code = _COLORS.get(word or text.split(" ")[0].strip(",")) if text else None
         return f"\033[{code}m{text}\033[0m" if self.color and code else text
 
-    def join(self, cells: Sequence[str], widths: Sequence[int], words: Mapping[int, str]) -> str:
-        """A line of a table; `words` say how to paint some of its cells."""
+    def join(self, cells: Sequence[str], widths: Sequence[int], painted: int) -> str:
+        """A line of a table, in which one cell is painted."""
         line, room = "", self.width
         for index, (cell, width) in enumerate(zip(cells, widths)):
             text = shorten(cell, min(width, room))
             blank = " " * min(width + 2 - count_columns(text), room - count_columns(text))
             room -= count_columns(text) + len(blank)
-            line += self.paint(text, words.get(index, "-")) + blank
+            line += (self.paint(text) if index == painted else text) + blank
         return line.rstrip(" ")
 
 
@@ -7058,15 +7044,18 @@ def _summarize_place(environment: object) -> str:
     user, host, python, cwd = (
         clean(get(environment, key)) for key in ("user", "hostname", "python_version", "cwd")
     )
-    gpus = get(environment, "gpus", kind=list)[:_ITEM_LIMIT]
-    counted = _count([clean(get(gpu, "name")) for gpu in gpus], "{} x {}")
+    gpus = get(environment, "gpus", kind=list)
+    counted = _count((clean(get(gpu, "name")) for gpu in gpus), "{} x {}")
     machine = f"{host}, {counted}" if counted else host
     return f"{user} on {machine}, Python {python.split(' ')[0]}, in {cwd}"
 
 
-def _count(words: Sequence[str], form: str = "{} {}") -> str:
+def _count(words: Iterable[str], form: str = "{} {}") -> str:
     """How often each word is there: '2 changed, 1 ok'."""
-    return ", ".join(form.format(words.count(word), word) for word in sorted(set(words)))
+    import collections
+
+    counts = sorted(collections.Counter(words).items())
+    return ", ".join(form.format(count, word) for word, count in counts)
 
 
 def _summarize_code(module: object) -> str:
@@ -7203,7 +7192,7 @@ def format_log(runs: Sequence[Record], style: Style) -> str:
     # Of a target, all is needed, and its end most.
     widths[4] = min(widths[4], max(20, style.width - sum(widths[:4]) - 8))
     rows = [(*row[:4], shorten(row[4], widths[4], keep_end=True), row[5]) for row in rows]
-    return "\n".join(style.join(row, widths, {1: row[1].split(" ")[0]}) for row in rows)
+    return "\n".join(style.join(row, widths, painted=1) for row in rows)
 
 
 def _name_runs(runs: Sequence[Record]) -> list[str]:
@@ -7251,15 +7240,11 @@ def _flatten(value: Any, path: str, levels: int = 3) -> Iterator[tuple[str, str]
     import json
 
     text = json.dumps(value)
-    is_long = isinstance(value, (dict, list)) and len(text) > 40 and len(value) <= _ITEM_LIMIT
-    if is_long and levels:
+    if isinstance(value, (dict, list)) and len(text) > 40 and levels:
         for step, _, item in open_json(value):
             yield from _flatten(item, path + step, levels - 1)
     else:
         yield path, text
-
-
-_ITEM_LIMIT = 1000  # of an argument that is shown item by item, and GPUs that are counted
 
 
 def format_differences(
@@ -7477,7 +7462,7 @@ def _argument(*names: str, **settings: Any) -> tuple[tuple[str, ...], Record]:
 
 def _flag(*names: str, **settings: Any) -> tuple[tuple[str, ...], Record]:
     """The same for an option that takes no value."""
-    return names, {"action": "store_const", "const": True, **settings}
+    return names, {"action": "store_const", "const": True, "default": False, **settings}
 
 
 @_command(
@@ -7506,11 +7491,8 @@ def _cmd_run(arguments: Any) -> int:
     program, *argv = (words[1:] if words[:1] == ["--"] else words) or [""]
     if not program:
         raise RecordError("run: name a script, or a module with -m")
-    path = _find_program(program, bool(arguments.module))
-    options = {
-        "literal_directory": arguments.output,
-        "disable_git_tracking": bool(arguments.no_git),
-    }
+    path = _find_program(program, arguments.module)
+    options = {"literal_directory": arguments.output, "disable_git_tracking": arguments.no_git}
     script = make_script(path, program if arguments.module else None, **options)
     # As `python` would have it.
     sys.argv = [path if arguments.module else program, *argv]
@@ -7648,14 +7630,9 @@ def _cmd_diff(arguments: Any) -> int:
         return 1 if differences else 0
     apart = count_commits_apart(a, b) if differences else None
     _print(format_differences(differences, apart, _make_style()) or "no difference")
-    remarks = {
-        "not hashed, so only their sizes were compared": map(format_path, list_uncompared(a, b)),
-        "too long for the records, so not compared": map(clean, list_suppressed(a, b)),
-    }
-    for remark, names in remarks.items():
-        unknown = limit_texts([*names], 5)
-        if unknown:
-            _print(f"{remark}: {', '.join(unknown)}")
+    for reason, names in list_uncompared(a, b).items():
+        if names:
+            _print(f"{reason}: {', '.join(limit_texts([*map(format_path, names)], 5))}")
     return 1 if differences else 0
 
 
@@ -7762,7 +7739,7 @@ def _cmd_rerun(arguments: Any) -> int:
             _ask_to_execute()
         # What ends the process has the rerun tidied up, as Ctrl-C has.
         _change_handlers(_signal.SIG_DFL, _signal.default_int_handler)
-        result = carry_out(plan, record, arguments.output, bool(arguments.keep), _print_step)
+        result = carry_out(plan, record, arguments.output, arguments.keep, _print_step)
     except KeyboardInterrupt:
         raise RecordError("interrupted; what the rerun had made is removed") from None
     finally:
@@ -7847,12 +7824,12 @@ def _is_terminal(stream: Any) -> bool:
     return stream is not None and bool(stream.isatty())
 
 
-def _print(text: str, end: str = "\n") -> int:
+def _print(text: str) -> int:
     """Print a text; return the exit status of what went well."""
     if hasattr(sys.stdout, "reconfigure"):
         # Whatever the locale, printing doesn't fail.
         sys.stdout.reconfigure(errors="backslashreplace")
-    print(text, end=end)
+    print(text)
     return 0
 
 
@@ -8185,7 +8162,7 @@ def identify_process() -> Record:
             identity["pid_namespace"] = os.readlink("/proc/self/ns/pid")
         except OSError:
             pass
-        # Not that of the process that has forked this one.
+        # Drops the entry of the process that forked this one.
         _identities.clear()
         _identities[pid] = without_none(identity)
     return dict(_identities[pid])
@@ -8251,7 +8228,7 @@ def warn(message: str) -> None:
 
 
 def is_own(file: str) -> bool:
-    """Whether code is from this file, which in a frozen program is called otherwise, or nothing."""
+    """Whether code is from this file; a frozen program gives it another name, or none."""
     return file == is_own.__code__.co_filename
 
 
@@ -8273,7 +8250,7 @@ def without_none(mapping: Mapping[str, Any]) -> Record:
 
 
 def is_text(text: str) -> bool:
-    """Whether a text from JSON can be passed to a system, if perhaps not to one of this locale."""
+    """Whether a text from JSON can be a path or an argument: bytes without NUL."""
     try:
         return b"\0" not in text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -8286,14 +8263,14 @@ def is_utf8(text: str) -> bool:
 
 
 def format_time(seconds: float) -> str:
-    """Seconds since the epoch as local time with its UTC offset; in UTC where that is no zone's."""
+    """Seconds since the epoch as local time with its UTC offset; in UTC where TZ is no zone."""
     import datetime
 
     utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     try:
         return utc.astimezone().isoformat(" ", "microseconds")
     except ValueError:
-        # TZ can say anything, also a zone that is more than a day away.
+        # TZ may name a zone that is more than a day away.
         return utc.isoformat(" ", "microseconds")
 
 
@@ -8356,7 +8333,7 @@ def count_columns(text: str) -> int:
 
 
 def shorten(text: str, width: int, keep_end: bool = False) -> str:
-    """A text that takes no more columns than that: without its end, or without its middle."""
+    """A text cut to at most `width` columns: at its end, or in the middle to keep the end."""
     if count_columns(text) <= width:
         return text
     import itertools
