@@ -4551,9 +4551,12 @@ def find_run(path: str, on_problem: Callable[[str], object]) -> Record:
     # A file that a run has made may begin like a record.
     is_alike = is_record(path)
     records = attempt_records(path) if is_alike else []
-    maker = records[-1] if records else _find_maker(path)
+    if records:
+        return records[-1]
+    full = os.path.abspath(path)
+    maker = _Makers().find(full) or _find_maker_0_4(full)
     if maker is not None:
-        return maker
+        return maker.record
     if not os.path.exists(path):
         raise RecordError(f"{path}: there is no such file or directory")
     if is_alike or path.endswith(".json"):
@@ -4590,13 +4593,6 @@ def _find_record_in(folder: str, on_problem: Callable[[str], object]) -> Record:
     for problem in dict.fromkeys(problems):
         on_problem(problem)
     return record
-
-
-def _find_maker(path: str) -> Record | None:
-    """The run that made a file, by the records beside it and in the folders above."""
-    path = os.path.abspath(path)
-    maker = _Makers().find(path) or _find_maker_0_4(path)
-    return maker.record if maker else None
 
 
 class _Maker(types.SimpleNamespace):
@@ -4667,7 +4663,7 @@ class _Makers:
 
 
 def _choose_maker(claims: Sequence[_Maker]) -> _Maker:
-    """The newest run; of several at the same time the first to end: the others only saw its file."""
+    """The newest run; of several at once the first to end: the others only saw its file."""
     newest = max(claims, key=lambda claim: start_of(claim.record))
     start = start_of(newest.record)
     at_once = [claim for claim in claims if end_of(claim.record) > start]
@@ -4720,11 +4716,12 @@ def verify_records(
     judge_files([entry for _, *kinds in runs for files in kinds for entry in files], on_progress)
     verdicts = []
     for record, inputs, outputs in runs:
-        lost = [entry for entry in inputs if entry["state"] in ("changed", "missing")]
-        # What it scans is only worth it for these.
-        for entry, path in Moved(record).find_all(lost) if lost else ():
-            if path != entry["path"]:
-                entry.update(path=path, state="ok")
+        moved: Moved | None = None
+        for entry in inputs:
+            if entry["state"] in ("changed", "missing"):
+                moved = moved or Moved(record)
+                path = moved.find(entry)
+                entry.update({} if path == entry["path"] else {"path": path, "state": "ok"})
         for entry in outputs:
             if entry["state"] != "ok" and newest[entry["path"]] is not record:
                 entry["state"] = "replaced"
@@ -4905,18 +4902,16 @@ def _describe_packages(record: Record) -> Record:
 def _describe_ending(record: Record) -> Record:
     """A run's status and error, without where its directory was."""
     error, place = get(record, "error", kind=dict), describe_place(record)
-    message = error.get("message")
-    if isinstance(message, str):
-        message = pattern(_PATH_IN_TEXT).sub(
-            lambda path: _forget_directory(path[0], place, bare=False), message[:TEXT_LIMIT]
-        )
-    told = summarize_error({"error": {**error, "message": message}})
+    message = pattern(_PATH_IN_TEXT).sub(
+        lambda path: _forget_directory(path[0], place, bare=False),
+        get(error, "message", kind=str)[:TEXT_LIMIT],
+    )
+    told = summarize_error({**error, "message": message or error.get("message")})
     return {"status": judge_status(record), **({"error": told[0]} if told else {})}
 
 
-def summarize_error(record: Record) -> list[str]:
+def summarize_error(error: object) -> list[str]:
     """An error in a line, if there was one."""
-    error = record.get("error")
     told = [clean(get(error, key)) for key in ("type", "message") if get(error, key)]
     return [": ".join(told)] if told else []
 
@@ -5225,10 +5220,6 @@ class Moved:
         if attempt(os.path.realpath, then) != os.path.realpath(now):
             above = [*folders_above(path)][:12]
             self.above = {folder: {e.name for e in scan_folder(folder)} for folder in above}
-
-    def find_all(self, entries: Iterable[Record]) -> list[tuple[Record, str]]:
-        """Each entry with the path of its file now."""
-        return [(entry, self.find(entry)) for entry in entries]
 
     def find(self, entry: Record) -> str:
         """The path of an entry's file now, or the recorded one where it isn't found."""
@@ -7009,7 +7000,7 @@ def _summarize(record: Record) -> dict[str, list[str]]:
     summary = {
         "run": [f"{name} ({format_path(get(called, 'source_file') or get(called, 'module'))})"],
         "status": [f"{status}, started {start}"],
-        "error": summarize_error(record),
+        "error": summarize_error(record.get("error")),
         "rerun": _tell(record, "rerun_of", "of {}"),
         "where": [_summarize_place(record.get("environment"))],
         "code": [_summarize_code(record.get("tracked_module"))],
@@ -7080,13 +7071,13 @@ def _list_files(record: Record, kind: str, name: str) -> list[str]:
 
 
 def _list_unusual(record: Record) -> Iterator[str]:
-    """What whoever relies on this record should know first."""
+    """What a reader should know before they rely on this record."""
     status = judge_status(record)
     if status not in ("completed", "running"):
         yield f"the run did not complete: {clean(status)}"
     modules = [("the code", record.get("tracked_module"))]
-    modules += get(record.get("extra_tracked_modules"), kind=dict).items()
-    modules += get(record.get("package_origins"), kind=dict).items()
+    for kind in ("extra_tracked_modules", "package_origins"):
+        modules += get(record, kind, kind=dict).items()
     for name, module in modules:
         if get(module, "git_is_dirty"):
             yield f"{clean(name)} had uncommitted changes"
@@ -7138,9 +7129,10 @@ _REQUIREMENT = r"(?:# |[A-Za-z0-9][\w.-]*(?: @ |==(?!=)))[\w.+!:/@#&=%~,?*()\[\]
 
 def format_checksums(record: Record) -> str:
     """The hashes of inputs and outputs, where they are now, as `sha256sum -c` reads them."""
-    lines = []
-    outputs = [(entry, entry["path"]) for entry in entries_of(record, "outputs")]
-    for entry, place in Moved(record).find_all(entries_of(record, "inputs")) + outputs:
+    lines, moved = [], Moved(record)
+    places = [(entry, moved.find(entry)) for entry in entries_of(record, "inputs")]
+    places += [(entry, entry["path"]) for entry in entries_of(record, "outputs")]
+    for entry, place in places:
         if pattern(r"[0-9a-f]{64}\Z").match(entry["sha256"] or ""):
             path = place.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
             escaped = "" if path == place else "\\"
@@ -7309,6 +7301,7 @@ def _draw_trace(node: Record, width: int, first: str, others: str) -> Iterator[s
         yield f"{others}`-- ... and {len(hidden):,} more sources{remark}"
 
 
+_VERBS = {"made_again": "made again by", "overwritten": "overwritten by"}
 _STATES = {"changed": "changed since", "missing": "no longer there", "unhashed": "not hashed"}
 
 
@@ -7317,11 +7310,9 @@ def _describe_maker_of(node: Record) -> str:
     run, state, text = node["run"], node["state"], ""
     told = [_STATES.get(state, "")]
     if run:
-        verb = "overwritten by" if "overwritten" in node else "made by"
-        verb = "made again by" if "made_again" in node else verb
-        text += f"  <- {verb} {clean(run['function'])}, {format_moment(run['start_time'])}"
-        if run["made_this"] is False and state == "ok":
-            told.append("changed since")
+        verb = next((verb for key, verb in _VERBS.items() if key in node), "made by")
+        text = f"  <- {verb} {clean(run['function'])}, {format_moment(run['start_time'])}"
+        told.append("changed since" if run["made_this"] is False and state == "ok" else "")
         told.append("" if run["status"] == "completed" else clean(run["status"]))
         told.append("as above" if "repeated" in node else "and so on" if "cut" in node else "")
     remarks = ", ".join(filter(None, told))
@@ -7685,10 +7676,7 @@ def _list_records(target: str, problems: list[str]) -> Iterator[Record]:
         metavar="DIR",
         help="search this folder by content; can be given several times",
     ),
-    [
-        _flag("--json", help="a tree of objects"),
-        _flag("--dot", help="a graph for Graphviz"),
-    ],
+    [_flag("--json", help="a tree of objects"), _flag("--dot", help="a graph for Graphviz")],
 )
 def _cmd_trace(arguments: Any) -> int:
     """Trace a file back to its sources.
@@ -8194,10 +8182,8 @@ def is_gone(pid: Any, start: object) -> bool:
         return str(found) != str(start)
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, OverflowError):
-        return False
+    except (OSError, ValueError, OverflowError) as error:
+        return isinstance(error, ProcessLookupError)
     return False
 
 
