@@ -4545,7 +4545,7 @@ def find_run(path: str, on_problem: Callable[[str], object]) -> Record:
     stem, _, number = path.rpartition("@")
     # A file may be called so itself, and then is meant.
     if stem and pattern("[0-9]{1,9}$").match(number) and not os.path.lexists(path):
-        return _find_numbered(stem, int(number))
+        return _pick_run(find_run(stem, on_problem)["record_path"], int(number))
     if os.path.isdir(path):
         return _find_record_in(path, on_problem)
     # A file that a run has made may begin like a record.
@@ -4571,9 +4571,8 @@ def as_record(record: Record | _StrPath) -> Record:
     return record if isinstance(record, dict) else find_record(record)
 
 
-def _find_numbered(target: str, number: int) -> Record:
-    """The run of that number, from 1, in the record file that a path stands for."""
-    path = find_record(target)["record_path"]
+def _pick_run(path: str, number: int) -> Record:
+    """The run of that number, from 1, in a record file."""
     records = read_records(path)
     if not 1 <= number <= len(records):
         runs = "run" if len(records) == 1 else "runs"
@@ -4916,13 +4915,8 @@ def summarize_error(error: object) -> list[str]:
     return [": ".join(told)] if told else []
 
 
-def _describe_result(record: Record) -> Any:
-    """What a run returned, without where its directory was."""
-    return _forget_directory(record.get("result", ABSENT), describe_place(record), bare=False)
-
-
 def _describe_code(record: Record) -> Record:
-    """What tells the code of two runs apart, of the tracked module, the others and packages."""
+    """The code of a run: of the tracked module, the extra ones, and packages from elsewhere."""
     code: dict[str, Record] = {}
     for kind in ("extra_tracked_modules", "package_origins"):
         for name, state in get(record, kind, kind=dict).items():
@@ -4932,7 +4926,7 @@ def _describe_code(record: Record) -> Record:
 
 
 def _describe_state(state: object) -> Record:
-    """A repository's state as far as it counts, the patch by file."""
+    """What counts of a repository's state, with the patch by file."""
     described = pick(state, _CODE_THAT_COUNTS)
     sections = parse_patch([*map(str, get(described, "git_patch", kind=list))])
     files = {s.name or s.lines[0]: "\n".join(s.lines) for s in sections}
@@ -4940,7 +4934,7 @@ def _describe_state(state: object) -> Record:
 
 
 def _describe_surroundings(record: Record) -> Record:
-    """The part of the environment in which two runs could differ to some effect."""
+    """The part of the environment that may have had an effect on the run."""
     environment = pick(record.get("environment"), _ENVIRONMENT_THAT_COUNTS)
     variables = get(environment, "environment_variables", kind=dict)
     is_always_different = pattern(_ALWAYS_DIFFERENT).match
@@ -4975,7 +4969,7 @@ def _describe_files(record: Record, kind: str) -> dict[str, Record]:
 def _diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str, Any, Any]]:
     """The files whose content differs: by hash, or by size where one of the two has no hash.
 
-    A file outside the run's directory is the same in the other run if its content is, wherever.
+    A file outside the run's directory doesn't differ if the other run has its content anywhere.
     """
     contents = [{entry["sha256"] for entry in files.values()} - {None} for files in (b, a)]
     for path in sorted({*a, *b}):
@@ -4991,7 +4985,7 @@ def _diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[st
 
 
 def list_uncompared(a: Record, b: Record) -> dict[str, list[str]]:
-    """What both runs have, and one record tells too little of to compare it; by the reason."""
+    """The files and arguments that both runs have and diff can't compare, by the reason why."""
     sized = []
     for kind in ("inputs", "outputs"):
         files, others = _describe_files(a, kind), _describe_files(b, kind)
@@ -5023,7 +5017,7 @@ def diff_values(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]
 
 
 def _diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The arguments that differ, or look the same in JSON and were of another type."""
+    """The arguments that differ, also by type alone: a tuple and a list read the same in JSON."""
     (values, kinds), (others, other_kinds) = a, b
     yield from diff_values(values, others)
     if kinds is not None and other_kinds is not None:
@@ -5043,7 +5037,10 @@ _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], It
     "packages": (_describe_packages, diff_values),
     "inputs": (lambda run: _describe_files(run, "inputs"), _diff_files),
     "outputs": (lambda run: _describe_files(run, "outputs"), _diff_files),
-    "result": (_describe_result, diff_values),
+    "result": (
+        lambda run: _forget_directory(run.get("result", ABSENT), describe_place(run), bare=False),
+        diff_values,
+    ),
     "status": (_describe_ending, diff_values),
     "environment": (_describe_surroundings, diff_values),
 }
@@ -5106,7 +5103,7 @@ def trace_file(file: _StrPath, roots: _StrPath | Iterable[_StrPath] = ()) -> Rec
 
 
 class _Tracer(_Makers):
-    """Follows files back. It knows the runs it has met, and what lies below the roots."""
+    """Follows files back to the runs that made them, also by content below some folders."""
 
     def __init__(self, roots: Iterable[str]) -> None:
         super().__init__()
@@ -5154,7 +5151,7 @@ class _Tracer(_Makers):
         return node
 
     def find_maker(self, entry: Record, before: float) -> _Maker | None:
-        """The run that made a file where it is or was, by content also one below the roots."""
+        """The run that made a file: by its path now or then, else by content below the roots."""
         sha256 = entry["sha256"]
         places = dict.fromkeys((entry["path"], entry.get("recorded_path", entry["path"])))
         makers = filter(None, (self.find(place, sha256, before) for place in places))
@@ -7283,7 +7280,7 @@ def format_trace(node: Record, style: Style) -> str:
 
 
 def _draw_trace(node: Record, width: int, first: str, others: str) -> Iterator[str]:
-    """The lines of one node; the first and the others begin with what joins them to the tree."""
+    """The lines of one node; `first` and `others` are the branches drawn before them."""
     path, told = format_path(node["path"]), _describe_maker_of(node)
     yield first + shorten(path, max(20, width - count_columns(first + told)), keep_end=True) + told
     sources = [child for child in node["inputs"] if child["run"] is None]
@@ -7306,7 +7303,7 @@ _STATES = {"changed": "changed since", "missing": "no longer there", "unhashed":
 
 
 def _describe_maker_of(node: Record) -> str:
-    """What follows the path of a trace's file: the run that made it, and what is remarkable."""
+    """The text after a file's path in a trace: which run made it, and remarks."""
     run, state, text = node["run"], node["state"], ""
     told = [_STATES.get(state, "")]
     if run:
@@ -7781,19 +7778,16 @@ class _Progress:
 
     def __exit__(self, *error: object) -> None:
         if self.text:
-            self.show("")
-            self.show("")
+            print("\r" + " " * len(self.text), end="\r", file=sys.stderr, flush=True)
 
     def __call__(self, size: int) -> None:
         with self.lock:
             self.done += size
             if time.monotonic() > self.next and _is_terminal(sys.stderr):
                 self.next = time.monotonic() + 0.2
-                self.show(f"{self.deed} {format_size(self.done)}")
-
-    def show(self, text: str) -> None:
-        print(f"\r{text.ljust(len(self.text))}", end="", file=sys.stderr, flush=True)
-        self.text = text
+                text = f"{self.deed} {format_size(self.done)}"
+                print("\r" + text.ljust(len(self.text)), end="", file=sys.stderr, flush=True)
+                self.text = text
 
 
 def _make_style() -> Style:
