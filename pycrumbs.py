@@ -4099,16 +4099,17 @@ def load_records(root: _StrPath) -> list[Record]:
 def iterate_records(root: str, on_problem: Callable[[str], object] = bool) -> Iterator[Record]:
     """The records below a folder, or in one file, one after another in no order.
 
-    `on_problem` is told what looks like a record below the folder, and is left out, and why.
+    `on_problem` is told of each file below the folder that looks like a record and can't be read.
     """
     if not os.path.isdir(root):
         yield from read_records(root)
         return
-    # Says why, if it can't be read.
-    _list_folder(root)
 
     def tell(error: OSError) -> None:
-        on_problem(f"{error.filename}: cannot be read: {error.strerror}; left out")
+        problem = f"{error.filename}: cannot be read: {error.strerror}"
+        if error.filename == root.rstrip(os.sep):
+            raise RecordError(problem) from None
+        on_problem(f"{problem}; left out")
 
     seen: set[object] = set()
     for name, entry in walk_tree(root, links=True, on_error=tell):
@@ -4121,9 +4122,10 @@ def iterate_records(root: str, on_problem: Callable[[str], object] = bool) -> It
                 yield from _read_if_record(path, on_problem)
 
 
-def records_in(folder: str, on_problem: Callable[[str], object] = bool) -> list[Record]:
-    """The records in one directory; `on_problem` is told what looks like one and can't be read."""
-    paths = [os.path.join(folder, name) for name in _list_folder(folder) if name.endswith(".json")]
+def attempt_records_in(folder: str, on_problem: Callable[[str], object] = bool) -> list[Record]:
+    """The records in one directory; none where it can't be read."""
+    names = sorted(e.name for e in scan_folder(folder) if e.name.endswith(".json"))
+    paths = [os.path.join(folder, name) for name in names]
     return [r for path in paths if is_record(path) for r in _read_if_record(path, on_problem)]
 
 
@@ -4137,14 +4139,6 @@ def _read_if_record(path: str, on_problem: Callable[[str], object]) -> list[Reco
     except RecordError as error:
         on_problem(f"{error}; left out")
         return []
-
-
-def _list_folder(folder: str) -> list[str]:
-    """The names in a folder, sorted; RecordError if it cannot be read."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError as error:
-        raise RecordError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
 def find_record(target: _StrPath) -> Record:
@@ -4170,24 +4164,23 @@ def find_run(path: str, on_problem: Callable[[str], object]) -> Record:
     stem, _, number = path.rpartition("@")
     # A file may be called so itself, and then is meant.
     if stem and pattern("[0-9]{1,9}$").match(number) and not os.path.lexists(path):
-        return _find_numbered(stem, int(number))
+        return _pick_run(find_run(stem, on_problem)["record_path"], int(number))
     if os.path.isdir(path):
         return _find_record_in(path, on_problem)
+    # A file that a run has made may begin like a record.
     is_alike = is_record(path)
-    maker = None if is_alike else _find_maker(path)
+    records = attempt_records(path) if is_alike else []
+    if records:
+        return records[-1]
+    full = os.path.abspath(path)
+    maker = _Makers().find(full) or _find_maker_0_4(full)
     if maker is not None:
-        return maker
+        return maker.record
     if not os.path.exists(path):
         raise RecordError(f"{path}: there is no such file or directory")
     if is_alike or path.endswith(".json"):
-        try:
-            return read_records(path)[-1]
-        except RecordError:
-            # A file that a run has made may begin like a record.
-            maker = _find_maker(path)
-            if maker is not None:
-                return maker
-            raise
+        # Says why not.
+        return read_records(path)[-1]
     advice = "if it was written elsewhere, trace --root DIR looks for it by content"
     raise RecordError(f"{path}: no record beside it or in a folder above names this file; {advice}")
 
@@ -4197,9 +4190,8 @@ def as_record(record: Record | _StrPath) -> Record:
     return record if isinstance(record, dict) else find_record(record)
 
 
-def _find_numbered(target: str, number: int) -> Record:
-    """The run of that number, from 1, in the record file that a path stands for."""
-    path = find_record(target)["record_path"]
+def _pick_run(path: str, number: int) -> Record:
+    """The run of that number, from 1, in a record file."""
     records = read_records(path)
     if not 1 <= number <= len(records):
         runs = "run" if len(records) == 1 else "runs"
@@ -4210,7 +4202,8 @@ def _find_numbered(target: str, number: int) -> Record:
 def _find_record_in(folder: str, on_problem: Callable[[str], object]) -> Record:
     """The newest record of a directory; if it has none, of the folders below it, or above."""
     problems: list[str] = []
-    nearest = records_in(folder, problems.append) or iterate_records(folder, problems.append)
+    tell = problems.append
+    nearest = attempt_records_in(folder, tell) or iterate_records(folder, tell)
     record = max(nearest, key=start_of, default=None) or _Makers().find_for_folder(folder)
     if record is None:
         missing = f"{folder}: there is no record in this directory, below or above it"
@@ -4218,13 +4211,6 @@ def _find_record_in(folder: str, on_problem: Callable[[str], object]) -> Record:
     for problem in dict.fromkeys(problems):
         on_problem(problem)
     return record
-
-
-def _find_maker(path: str) -> Record | None:
-    """The run that made a file, by the records beside it and in the folders above."""
-    path = os.path.abspath(path)
-    maker = _Makers().find(path) or _find_maker_0_4(path)
-    return maker.record if maker else None
 
 
 class _Maker(types.SimpleNamespace):
@@ -4295,7 +4281,7 @@ class _Makers:
 
 
 def _choose_maker(claims: Sequence[_Maker]) -> _Maker:
-    """The newest run; of runs at once the one that ended first, as the others saw the file, too."""
+    """The newest run; of several at once the first to end: the others only saw its file."""
     newest = max(claims, key=lambda claim: start_of(claim.record))
     start = start_of(newest.record)
     at_once = [claim for claim in claims if end_of(claim.record) > start]
@@ -4303,20 +4289,12 @@ def _choose_maker(claims: Sequence[_Maker]) -> _Maker:
 
 
 def _find_maker_0_4(path: str) -> _Maker | None:
-    """As pycrumbs 0.4 listed no outputs, the newest of its records beside the file must do."""
+    """The newest record of pycrumbs 0.4, which listed no outputs, beside a file."""
     if not os.path.isfile(path):
         return None
     records = attempt_records_in(os.path.dirname(path))
     old = [record for record in records if "pycrumbs" not in record]
     return _Maker(record=max(old, key=start_of), sha256=None) if old else None
-
-
-def attempt_records_in(folder: str) -> list[Record]:
-    """The records in one directory; none where it can't be read."""
-    try:
-        return records_in(folder)
-    except RecordError:
-        return []
 
 
 def verify_record(
@@ -4348,26 +4326,30 @@ def verify_records(
     One state more than `verify_record` has is possible: 'replaced', for an output that isn't the
     recorded one because a later one of these runs made it anew.
     """
-    entries, newest = [], {}
-    for record in sorted(leave_out_links(records), key=start_of):
-        for kind in ("inputs", "outputs"):
-            for entry in entries_of(record, kind):
-                entries.append({**entry, "kind": kind[:-1], "record": record})
-                if kind == "outputs":
-                    newest[entry["path"]] = record
-    judge_files(entries, on_progress)
-    moved: dict[int, Moved] = {}
-    for entry in entries:
-        if entry["kind"] == "input" and entry["state"] in ("changed", "missing"):
-            follow_moved(entry, moved)
-        is_newest = newest.get(entry["path"]) is entry["record"]
-        if entry["kind"] == "output" and entry["state"] != "ok" and not is_newest:
-            entry["state"] = "replaced"
-        entry["record_path"] = entry["record"].get("record_path")
-    return [pick(entry, ("record_path", "path", "kind", "state")) for entry in entries]
+    runs, newest = [], {}
+    for record in sorted(_leave_out_links(records), key=start_of):
+        inputs, outputs = entries_of(record, "inputs"), entries_of(record, "outputs")
+        runs.append((record, inputs, outputs))
+        newest.update({entry["path"]: record for entry in outputs})
+    judge_files([entry for _, *kinds in runs for files in kinds for entry in files], on_progress)
+    verdicts = []
+    for record, inputs, outputs in runs:
+        moved: Moved | None = None
+        for entry in inputs:
+            if entry["state"] in ("changed", "missing"):
+                moved = moved or Moved(record)
+                path = moved.find(entry)
+                entry.update({} if path == entry["path"] else {"path": path, "state": "ok"})
+        for entry in outputs:
+            if entry["state"] != "ok" and newest[entry["path"]] is not record:
+                entry["state"] = "replaced"
+        for kind, entries in (("input", inputs), ("output", outputs)):
+            place = {"record_path": record.get("record_path"), "kind": kind}
+            verdicts += [{**place, **pick(entry, ("path", "state"))} for entry in entries]
+    return verdicts
 
 
-def leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
+def _leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
     """Records without those that are there by another name already."""
     unique: dict[object, Record] = {}
     for record in records:
@@ -4376,40 +4358,35 @@ def leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
     return unique.values()
 
 
-def follow_moved(entry: Record, moved: dict[int, Moved]) -> None:
-    """Judge an input by where it is now, if it has moved together with the record.
-
-    `moved` keeps what is known of each record.
-    """
-    record = entry["record"]
-    if id(record) not in moved:
-        moved[id(record)] = Moved(record)
-    path = moved[id(record)].find(entry)
-    if path != entry["path"]:
-        entry.update(path=path, state="ok")
-
-
 def judge_files(
     entries: Sequence[Record], on_progress: Callable[[int], object] | None = None
 ) -> None:
     """Set each entry's state: whether its file is still what it says."""
-    worth_hashing = []
+    unread = [e for e in entries if judge_file(e, e["path"], lambda _: None) == "unreadable"]
+    # By path, as each file is hashed once, however many records name it.
+    files = {entry["path"]: pick(entry, ("path", "size")) for entry in unread}
+    hash_files(files.values(), None, on_progress=on_progress)
     for entry in entries:
-        signature = sign_file(entry["path"])
-        if signature is None:
-            # A file without a recorded size wasn't there when it was recorded, either.
-            entry["state"] = "ok" if entry["size"] is None else "missing"
-        elif signature[2] != entry["size"]:
-            entry["state"] = "changed"
-        elif entry["sha256"] is None:
-            entry["state"] = "unhashed"
-        else:
-            worth_hashing.append((entry, {"path": entry["path"], "size": signature[2]}))
-    hash_files([now for _, now in worth_hashing], None, on_progress=on_progress)
-    for entry, now in worth_hashing:
-        sha256 = now.get("sha256")
-        is_same = sha256 == entry["sha256"]
-        entry["state"] = "ok" if is_same else "changed" if sha256 else "unreadable"
+        entry["state"] = judge_file(entry, entry["path"], lambda p: get(files, p, "sha256"))
+
+
+def judge_file(entry: Record, path: str, read: Callable[[str], str | None] | None = None) -> str:
+    """Whether a file is what an entry says; only one of the right size is read, by `read`."""
+    signature = sign_file(path)
+    if signature is None:
+        # A file without a recorded size wasn't there when it was recorded, either.
+        return "ok" if entry["size"] is None else "missing"
+    if signature[2] != entry["size"]:
+        return "changed"
+    if entry["sha256"] is None:
+        return "unhashed"
+    sha256 = (read or hash_file)(path)
+    return "ok" if sha256 == entry["sha256"] else "changed" if sha256 else "unreadable"
+
+
+def is_as_recorded(entry: Record, path: str) -> bool:
+    """Whether a file has the content of a record's entry."""
+    return entry["size"] is not None and judge_file(entry, path) == "ok"
 
 
 # -- what differs between two runs
@@ -4446,44 +4423,44 @@ def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
         them is missing where only one run has it. Arguments that are alike but for their types
         have the path "NAME (type)", and the types as values.
     """
-    import itertools
-
     a, b = as_record(a), as_record(b)
     differences = []
     for section, (view, compare) in _DIFF_SECTIONS.items():
-        views = view(a), view(b)
-        found = list(itertools.islice(compare(*views), 2 * FILE_LIMIT + 1))
-        for path, x, y in found if len(found) <= 2 * FILE_LIMIT else [("", *views)]:
-            difference = {"section": section, "path": path, "a": x, "b": y}
-            differences.append({k: v for k, v in difference.items() if v is not ABSENT})
+        found = compare(view(a), view(b))
+        differences += [{"section": section, **as_difference(*triple)} for triple in found]
     sections = {difference["section"] for difference in differences}
-    is_drawn = is_seed_drawn(a) and is_seed_drawn(b) and tells_outputs(a) and tells_outputs(b)
+    is_drawn = is_seed_drawn(a) and is_seed_drawn(b) and _tells_outputs(a) and _tells_outputs(b)
     if is_drawn and not sections & {"outputs", "result", "status"}:
         differences = [d for d in differences if d["section"] != "seed"]
     return differences
 
 
-def tells_outputs(record: Record) -> bool:
+def as_difference(path: str, a: Any, b: Any) -> Record:
+    """A difference as `diff_records` lists it."""
+    sides = {"path": path, "a": a, "b": b}
+    return {key: value for key, value in sides.items() if value is not ABSENT}
+
+
+def _tells_outputs(record: Record) -> bool:
     """Whether a record knows the content of all that the run made."""
     is_whole = "pycrumbs" in record and "outputs_omitted" not in record
     return is_whole and all(entry["sha256"] for entry in entries_of(record, "outputs"))
 
 
-def _forget_directory(value: Any, directory: str, cwd: str, bare: bool = True) -> Any:
+def _forget_directory(value: Any, place: Record, bare: bool = True) -> Any:
     """A value in which every path into a run's own directory begins with _OWN_DIRECTORY instead.
 
-    Relative paths lead on from `cwd`, the run's working directory. A bare word counts only if it
-    names the directory itself, and where `bare` ones do: it may well be something else.
+    `place` is from `describe_place`. A word without a slash counts only where `bare` says so, and
+    only if it is the directory itself: it may well mean something else.
     """
+    directory, cwd = place["directory"], place["cwd"]
 
     def forget(value: Any, path: str) -> Any:
         if not isinstance(value, str) or len(value) > PATH_LIMIT:
             return value
         if not value.startswith(".") and os.path.basename(directory) not in value:
             return value
-        before = pattern(_BEFORE_PATH).match(value)[0]
-        after = "')" if value.endswith("')") else ""
-        text = value[len(before) : len(value) - len(after)]
+        before, text, after = pattern(_AROUND_PATH).match(value).groups("")
         full = os.path.normpath(os.path.join(cwd, text))
         is_own = full == directory and (bare or os.sep in text)
         if is_own or (os.sep in text and is_below(full, directory)):
@@ -4494,17 +4471,18 @@ def _forget_directory(value: Any, directory: str, cwd: str, bare: bool = True) -
 
 
 _OWN_DIRECTORY = "<the run's directory>"
-_BEFORE_PATH = r"(?:\w+Path\('|[\w.-]+=)?"
+# A path is also one within `PosixPath('...')` and after `--option=`.
+_AROUND_PATH = r"(?s)(\w+Path\('|[\w.-]+=)?(.*?)('\))?\Z"
 # What may be a path in a sentence: what stands in quotes, or a word.
 _PATH_IN_TEXT = r"(?<=\W')[^'\n]+(?=')|(?<=\W\")[^\"\n]+(?=\")|[^\s'\"(),:;]+"
 
 
 def forget_own_directory(arguments: object, call: Record) -> Record:
-    """The arguments of a run without where it left its files, which its `describe_place` tells."""
+    """A run's arguments without where its directory was; `call` is from `describe_place`."""
     # Not every record says which one it was told by.
-    told_by, here = call["directory_parameter"], (call["directory"], call["cwd"])
+    told_by = call["directory_parameter"]
     return {
-        name: _forget_directory(value, *here, bare=told_by in (None, name))
+        name: _forget_directory(value, call, bare=told_by in (None, name))
         for name, value in get(arguments, kind=dict).items()
     }
 
@@ -4527,48 +4505,37 @@ def _describe_call(record: Record) -> tuple[Record, Record | None]:
     return arguments, kinds if "pycrumbs" in record else None
 
 
-def describe_function(record: Record) -> Record:
+def _describe_function(record: Record) -> Record:
     """What tells the functions of two runs apart."""
-    called = record.get("called_function")
-    return {
-        "name": get(called, "qualname") or get(called, "name"),
-        "module": get(called, "module"),
-    }
+    called = get(record, "called_function", kind=dict)
+    return {"name": called.get("qualname") or called.get("name"), "module": called.get("module")}
 
 
-def describe_packages(record: Record) -> Record:
+def _describe_packages(record: Record) -> Record:
     """The inventory; pycrumbs 0.4 didn't write its names in one canonical form."""
     packages = get(record.get("package_inventory"), kind=dict).items()
     return {canonical_name(name): version for name, version in packages}
 
 
 def _describe_ending(record: Record) -> Record:
-    """How a run ended, as far as that can differ."""
-    error, own = dict(get(record, "error", kind=dict)), (directory_of(record), cwd_of(record))
-    if isinstance(error.get("message"), str):
-        error["message"] = pattern(_PATH_IN_TEXT).sub(
-            lambda path: _forget_directory(path[0], *own, bare=False),
-            error["message"][:TEXT_LIMIT],
-        )
-    told = ": ".join(summarize_error({"error": error})) or None
-    return without_none({"status": judge_status(record), "error": told})
+    """A run's status and error, without where its directory was."""
+    error, place = get(record, "error", kind=dict), describe_place(record)
+    message = pattern(_PATH_IN_TEXT).sub(
+        lambda path: _forget_directory(path[0], place, bare=False),
+        get(error, "message", kind=str)[:TEXT_LIMIT],
+    )
+    told = summarize_error({**error, "message": message or error.get("message")})
+    return {"status": judge_status(record), **({"error": told[0]} if told else {})}
 
 
-def summarize_error(record: Record) -> list[str]:
+def summarize_error(error: object) -> list[str]:
     """An error in a line, if there was one."""
-    error = record.get("error")
     told = [clean(get(error, key)) for key in ("type", "message") if get(error, key)]
     return [": ".join(told)] if told else []
 
 
-def _describe_result(record: Record) -> Any:
-    """What a run returned, without where its directory was."""
-    result = record.get("result", ABSENT)
-    return _forget_directory(result, directory_of(record), cwd_of(record), bare=False)
-
-
 def _describe_code(record: Record) -> Record:
-    """What tells the code of two runs apart, of the tracked module, the others and packages."""
+    """The code of a run: of the tracked module, the extra ones, and packages from elsewhere."""
     code: dict[str, Record] = {}
     for kind in ("extra_tracked_modules", "package_origins"):
         for name, state in get(record, kind, kind=dict).items():
@@ -4578,7 +4545,7 @@ def _describe_code(record: Record) -> Record:
 
 
 def _describe_state(state: object) -> Record:
-    """A repository's state as far as it counts, the patch by file."""
+    """What counts of a repository's state, with the patch by file."""
     described = pick(state, _CODE_THAT_COUNTS)
     sections = parse_patch([*map(str, get(described, "git_patch", kind=list))])
     files = {s.name or s.lines[0]: "\n".join(s.lines) for s in sections}
@@ -4586,21 +4553,21 @@ def _describe_state(state: object) -> Record:
 
 
 def _describe_surroundings(record: Record) -> Record:
-    """The part of the environment in which two runs could differ to some effect."""
+    """The part of the environment that may have had an effect on the run."""
     environment = pick(record.get("environment"), _ENVIRONMENT_THAT_COUNTS)
     variables = get(environment, "environment_variables", kind=dict)
     is_always_different = pattern(_ALWAYS_DIFFERENT).match
     kept = {k: v for k, v in variables.items() if v is not None and not is_always_different(k)}
     # It may have been started as python, or as python3.
     python = os.path.dirname(get(environment, "python_executable", kind=str))
-    argv = _forget_directory(environment.get("argv"), directory_of(record), cwd_of(record))
+    argv = _forget_directory(environment.get("argv"), describe_place(record))
     flags, _ = read_flags([*map(str, get(record, "environment", "orig_argv", kind=list))])
     changed = {"argv": argv, "flags": flags, "python_executable": python}
     return {**environment, **changed, "environment_variables": kept}
 
 
 def name_in_run(record: Record, entry: Record) -> str:
-    """What a file was called in its run; what a rerun would have written elsewhere it has kept."""
+    """A file's path in its run; a rerun keeps below ELSEWHERE what lay outside its directory."""
     name: str = entry["name"]
     is_kept = "rerun_of" in record and name.startswith(f"{ELSEWHERE}/")
     return name[len(ELSEWHERE) :] if is_kept else name
@@ -4609,7 +4576,7 @@ def name_in_run(record: Record, entry: Record) -> str:
 ELSEWHERE = "elsewhere"  # folder for what a rerun would have written outside its directory
 
 
-def describe_files(record: Record, kind: str) -> dict[str, Record]:
+def _describe_files(record: Record, kind: str) -> dict[str, Record]:
     """A run's inputs or outputs by path; within the run's directory that is relative to it."""
     directory = os.path.join(directory_of(record), "")
     return {
@@ -4618,10 +4585,10 @@ def describe_files(record: Record, kind: str) -> dict[str, Record]:
     }
 
 
-def diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str, Any, Any]]:
+def _diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str, Any, Any]]:
     """The files whose content differs: by hash, or by size where one of the two has no hash.
 
-    A file outside the run's directory is the same in the other run if its content is, wherever.
+    A file outside the run's directory doesn't differ if the other run has its content anywhere.
     """
     contents = [{entry["sha256"] for entry in files.values()} - {None} for files in (b, a)]
     for path in sorted({*a, *b}):
@@ -4636,25 +4603,23 @@ def diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[str
             yield path, x, y
 
 
-def list_uncompared(a: Record, b: Record) -> list[str]:
-    """The files that both runs have in one size, and at least one of the two without a hash."""
-    names = []
+def list_uncompared(a: Record, b: Record) -> dict[str, list[str]]:
+    """The files and arguments that both runs have and diff can't compare, by the reason why."""
+    sized = []
     for kind in ("inputs", "outputs"):
-        files, others = describe_files(a, kind), describe_files(b, kind)
+        files, others = _describe_files(a, kind), _describe_files(b, kind)
         for path in sorted(files.keys() & others.keys()):
-            pair = (files[path], others[path])
-            sizes = {entry["size"] for entry in pair}
-            if len(sizes) == 1 and sizes != {None} and not all(e["sha256"] for e in pair):
-                names.append(path)
-    return names
-
-
-def list_suppressed(a: Record, b: Record) -> list[str]:
-    """The arguments of both runs that were too long for either's record."""
-    some, others = (
-        dict(get(run, "called_function", "parameters", kind=dict).items()) for run in (a, b)
-    )
-    return [name for name, value in some.items() if value == SUPPRESSED == others.get(name)]
+            x, y = files[path], others[path]
+            if x["size"] == y["size"] is not None and not (x["sha256"] and y["sha256"]):
+                sized.append(path)
+    calls = [get(run, "called_function", "parameters", kind=dict) for run in (a, b)]
+    common = [name for name in calls[0] if name in calls[1]]
+    return {
+        "not hashed, so only their sizes were compared": sized,
+        "too long for the records, so not compared": [
+            name for name in common if all(call[name] == SUPPRESSED for call in calls)
+        ],
+    }
 
 
 def diff_values(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -4670,8 +4635,8 @@ def diff_values(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]
         yield path, a, b
 
 
-def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The arguments that differ, or look the same in JSON and were of another type."""
+def _diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The arguments that differ, also by type alone: a tuple and a list read the same in JSON."""
     (values, kinds), (others, other_kinds) = a, b
     yield from diff_values(values, others)
     if kinds is not None and other_kinds is not None:
@@ -4684,14 +4649,17 @@ def diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
 
 # What is compared of each run, and how.
 _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], Iterator[Any]]]] = {
-    "function": (describe_function, diff_values),
-    "arguments": (_describe_call, diff_arguments),
+    "function": (_describe_function, diff_values),
+    "arguments": (_describe_call, _diff_arguments),
     "code": (_describe_code, diff_values),
     "seed": (lambda run: run.get("seed", ABSENT), diff_values),
-    "packages": (describe_packages, diff_values),
-    "inputs": (lambda run: describe_files(run, "inputs"), diff_files),
-    "outputs": (lambda run: describe_files(run, "outputs"), diff_files),
-    "result": (_describe_result, diff_values),
+    "packages": (_describe_packages, diff_values),
+    "inputs": (lambda run: _describe_files(run, "inputs"), _diff_files),
+    "outputs": (lambda run: _describe_files(run, "outputs"), _diff_files),
+    "result": (
+        lambda run: _forget_directory(run.get("result", ABSENT), describe_place(run), bare=False),
+        diff_values,
+    ),
     "status": (_describe_ending, diff_values),
     "environment": (_describe_surroundings, diff_values),
 }
@@ -4754,29 +4722,25 @@ def trace_file(file: _StrPath, roots: _StrPath | Iterable[_StrPath] = ()) -> Rec
 
 
 class _Tracer(_Makers):
-    """Follows files back. It knows the runs it has met, and what lies below the roots."""
+    """Follows files back to the runs that made them, also by content below some folders."""
 
     def __init__(self, roots: Iterable[str]) -> None:
         super().__init__()
         self.seen: set[str] = set()
-        # The runs that made a content: their start, record and number.
-        self.by_content: dict[str, list[tuple[float, str, int]]] = {}
+        self.by_content: dict[str, list[_Maker]] = {}
         self.by_size: dict[int, list[str]] = {}
         self.alike: dict[int, dict[str | None, str]] = {}
-        self.files: dict[str, list[Record]] = {}
         for root in roots:
-            self.add_root(root)
-
-    def add_root(self, root: str) -> None:
-        """Note what the runs below a folder made, and which files lie there."""
-        for record in iterate_records(root):
-            run = (start_of(record), record["record_path"], record["record_number"])
-            for entry in entries_of(record, "outputs"):
-                # All empty files are the same, and made by nobody in particular.
-                if entry["sha256"] is not None and entry["size"]:
-                    self.by_content.setdefault(entry["sha256"], []).append(run)
-        for path, signature in scan_tree(root)[0].items():
-            self.by_size.setdefault(signature[2], []).append(os.path.join(root, path))
+            for record in iterate_records(root):
+                # What takes most memory isn't needed.
+                kept = {**record, "package_inventory": None, "tracked_module": None}
+                for entry in entries_of(record, "outputs"):
+                    # All empty files are the same, and made by nobody in particular.
+                    if entry["sha256"] is not None and entry["size"]:
+                        maker = _Maker(record=kept, sha256=entry["sha256"])
+                        self.by_content.setdefault(entry["sha256"], []).append(maker)
+            for path, signature in scan_tree(root)[0].items():
+                self.by_size.setdefault(signature[2], []).append(os.path.join(root, path))
 
     def trace(self, entry: Record, consumer: Record | None = None, depth: int = 0) -> Record:
         """One file's node of the tree; `consumer` is the run that read it."""
@@ -4788,9 +4752,9 @@ class _Tracer(_Makers):
         node = {"path": entry["path"], "sha256": sha256, "state": state, "run": None, "inputs": []}
         if maker is None:
             return node
-        node["run"] = describe_maker(maker, sha256)
+        node["run"] = _describe_maker(maker, sha256)
         start = start_of(maker.record)
-        # That run wrote the path only after it had been read: not what was read came from it.
+        # The run wrote this path only after it had been read, so it didn't make what was read.
         if not maker.made(sha256) and start >= before:
             return {**node, "overwritten": True}
         if consumer and start >= end_of(consumer):
@@ -4806,17 +4770,14 @@ class _Tracer(_Makers):
         return node
 
     def find_maker(self, entry: Record, before: float) -> _Maker | None:
-        """The run that made a file where it is or was, by content also one below the roots."""
+        """The run that made a file: by its path now or then, else by content below the roots."""
         sha256 = entry["sha256"]
         places = dict.fromkeys((entry["path"], entry.get("recorded_path", entry["path"])))
         makers = filter(None, (self.find(place, sha256, before) for place in places))
         maker = max(makers, key=lambda maker: maker.made(sha256) is True, default=None)
         if sha256 in self.by_content and not (maker and maker.made(sha256)):
-            runs = self.by_content[sha256]
-            _, path, number = max(runs, key=lambda run: (run[0] < before, run))
-            if path not in self.files:
-                self.files[path] = read_records(path)
-            return _Maker(record=self.files[path][number - 1], sha256=sha256)
+            starts = [(start_of(maker.record), maker) for maker in self.by_content[sha256]]
+            return max(starts, key=lambda pair: (pair[0] < before, pair[0]))[1]
         return maker
 
     def find_inputs(self, record: Record) -> list[Record]:
@@ -4844,12 +4805,11 @@ class _Tracer(_Makers):
         return self.alike[size].get(sha256, path)
 
 
-def describe_maker(maker: _Maker, sha256: str | None) -> Record:
+def _describe_maker(maker: _Maker, sha256: str | None) -> Record:
     """A run as a trace names it."""
     record = maker.record
     return {
-        "record_path": record["record_path"],
-        "record_number": record["record_number"],
+        **pick(record, ("record_path", "record_number")),
         "uuid": record.get("uuid"),
         "function": get(record, "called_function", "name"),
         "start_time": get(record, "timing", "start_time"),
@@ -4858,15 +4818,8 @@ def describe_maker(maker: _Maker, sha256: str | None) -> Record:
     }
 
 
-def is_as_recorded(entry: Record, path: str) -> bool:
-    """Whether a file has the content of a record's entry; only one of the right size is read."""
-    signature = sign_file(path)
-    is_alike = signature is not None and signature[2] == entry["size"]
-    return is_alike and entry["sha256"] is not None and hash_file(path) == entry["sha256"]
-
-
 class Moved:
-    """Where the inputs of a record are that moved together with it, if it did.
+    """Finds the inputs of a record that were moved together with it.
 
     Only the same content counts, and nothing that the run itself has made.
     """
@@ -6345,121 +6298,115 @@ class Style:
         code = _COLORS.get(word or text.split(" ")[0].strip(",")) if text else None
         return f"\033[{code}m{text}\033[0m" if self.color and code else text
 
-    def join(self, cells: Sequence[str], widths: Sequence[int], words: Mapping[int, str]) -> str:
-        """A line of a table; `words` say how to paint some of its cells."""
+    def join(self, cells: Sequence[str], widths: Sequence[int], painted: int) -> str:
+        """A line of a table, in which one cell is painted."""
         line, room = "", self.width
         for index, (cell, width) in enumerate(zip(cells, widths)):
             text = shorten(cell, min(width, room))
             blank = " " * min(width + 2 - count_columns(text), room - count_columns(text))
             room -= count_columns(text) + len(blank)
-            line += self.paint(text, words.get(index, "-")) + blank
+            line += (self.paint(text) if index == painted else text) + blank
         return line.rstrip(" ")
 
 
 def format_summary(record: Record, style: Style) -> str:
     """A record in a screenful: what ran, when, where, on which code, and what is unusual."""
     lines = []
-    for name, texts in summarize(record).items():
-        for number, text in enumerate(texts):
-            label = f"{'' if number else name:9}"
-            lines.append(style.paint(label, name) + shorten(text, style.width - 9))
+    for name, texts in _summarize(record).items():
+        labels = [name, *[""] * len(texts)]
+        for label, text in zip(labels, texts):
+            lines.append(style.paint(f"{label:9}", name) + shorten(text, style.width - 9))
     return "\n".join(lines)
 
 
-def summarize(record: Record) -> dict[str, list[str]]:
+def _summarize(record: Record) -> dict[str, list[str]]:
     """What a summary says of each thing, at most 24 lines in all."""
-    parameters = get(record, "called_function", "altered_parameters")
-    inputs, outputs = (entries_of(record, kind) for kind in ("inputs", "outputs"))
+    called, timing = record.get("called_function"), record.get("timing")
+    name = clean(get(called, "qualname") or get(called, "name"))
+    took = format_duration(get(timing, "run_time"))
+    status = clean(judge_status(record)) + (f", took {took}" if took else "")
+    start = format_moment(get(timing, "start_time")) or "at an unknown time"
     summary = {
-        "run": [summarize_function(record)],
-        "status": [summarize_status(record)],
-        "error": summarize_error(record),
-        "rerun": [f"of {clean(record['rerun_of'])}"] if "rerun_of" in record else [],
-        "where": [summarize_place(record)],
-        "code": [summarize_code(record.get("tracked_module"))],
-        "seed": summarize_seed(record),
+        "run": [f"{name} ({format_path(get(called, 'source_file') or get(called, 'module'))})"],
+        "status": [f"{status}, started {start}"],
+        "error": summarize_error(record.get("error")),
+        "rerun": _tell(record, "rerun_of", "of {}"),
+        "where": [_summarize_place(record.get("environment"))],
+        "code": [_summarize_code(record.get("tracked_module"))],
+        "seed": _tell(record, "seed", "{} (drawn)" if is_seed_drawn(record) else "{}"),
         "argument": [],
-        "input": limit_texts([summarize_file(entry, entry["path"]) for entry in inputs], 3),
-        "output": limit_texts([summarize_file(entry, entry["name"]) for entry in outputs], 3),
-        "files": [clean(record["capture"])] if "capture" in record else [],
-        "result": [clean(record["result"])] if record.get("result") is not None else [],
-        "unusual": limit_texts(list(list_unusual(record)), 2),
+        "input": _list_files(record, "inputs", "path"),
+        "output": _list_files(record, "outputs", "name"),
+        "files": _tell(record, "capture"),
+        "result": _tell(record, "result"),
+        "unusual": limit_texts([*_list_unusual(record)], 2),
         "record": [format_path(record.get("record_path"))],
     }
     room = 23 - sum(map(len, summary.values()))
-    return {**summary, "argument": limit_texts(_assignments(parameters), max(room, 3))}
+    arguments = _list_assignments(get(called, "altered_parameters"))
+    return {**summary, "argument": limit_texts(arguments, max(room, 3))}
 
 
-def _assignments(parameters: object) -> list[str]:
-    return [
-        f"{clean(name)} = {format_value(value)}"
-        for name, value in get(parameters, kind=dict).items()
-    ]
+def _tell(record: Record, key: str, form: str = "{}") -> list[str]:
+    """The line on one key, if the record has it."""
+    value = record.get(key)
+    return [] if value is None else [form.format(clean(value))]
 
 
-def summarize_function(record: Record) -> str:
-    """The function and the file that it is in."""
-    called = record.get("called_function")
-    name = get(called, "qualname") or get(called, "name")
-    return f"{clean(name)} ({format_path(get(called, 'source_file') or get(called, 'module'))})"
+def _list_assignments(parameters: object) -> list[str]:
+    """The lines on arguments."""
+    pairs = get(parameters, kind=dict).items()
+    return [f"{clean(name)} = {format_value(value)}" for name, value in pairs]
 
 
-def summarize_status(record: Record) -> str:
-    """How a run ended, how long it took, and when it began."""
-    timing = record.get("timing")
-    took = format_duration(get(timing, "run_time"))
-    text = clean(judge_status(record)) + (f", took {took}" if took else "")
-    return f"{text}, started {format_moment(get(timing, 'start_time')) or 'at an unknown time'}"
-
-
-def summarize_seed(record: Record) -> list[str]:
-    """The seed, and whether anybody gave it."""
-    if "seed" not in record:
-        return []
-    return [clean(record["seed"]) + (" (drawn)" if is_seed_drawn(record) else "")]
-
-
-def summarize_place(record: Record) -> str:
+def _summarize_place(environment: object) -> str:
     """Who ran it, on which machine, with which Python, and where."""
-    environment = record.get("environment")
-    python = clean(get(environment, "python_version")).split(" ")[0]
-    text = f"{clean(get(environment, 'user'))} on {clean(get(environment, 'hostname'))}"
-    gpus = get(environment, "gpus")
-    if isinstance(gpus, list) and gpus:
-        names = [clean(get(gpu, "name")) for gpu in gpus[:_ITEM_LIMIT]]
-        text += ", " + ", ".join(f"{names.count(name)} x {name}" for name in sorted(set(names)))
-    return f"{text}, Python {python}, in {clean(get(environment, 'cwd'))}"
+    user, host, python, cwd = (
+        clean(get(environment, key)) for key in ("user", "hostname", "python_version", "cwd")
+    )
+    gpus = get(environment, "gpus", kind=list)
+    counted = _count((clean(get(gpu, "name")) for gpu in gpus), "{} x {}")
+    machine = f"{host}, {counted}" if counted else host
+    return f"{user} on {machine}, Python {python.split(' ')[0]}, in {cwd}"
 
 
-def summarize_code(module: object) -> str:
+def _count(words: Iterable[str], form: str = "{} {}") -> str:
+    """How often each word is there: '2 changed, 1 ok'."""
+    import collections
+
+    counts = sorted(collections.Counter(words).items())
+    return ", ".join(form.format(count, word) for word, count in counts)
+
+
+def _summarize_code(module: object) -> str:
     """A repository's state: commit, branch, and how far the files differed from it."""
     if not isinstance(module, dict):
         return "not under git"
     commit = clean(module.get("git_commit_hash") or "no commit")[:12]
-    text = f"{commit} on {clean(module.get('git_active_branch'))}"
-    if module.get("git_is_dirty"):
-        text += ", dirty"
+    dirty = ", dirty" if module.get("git_is_dirty") else ""
     patch = module.get("git_patch")
-    if isinstance(patch, list):
-        text += f", patch of {len(patch)} lines"
-    return text
+    lines = f", patch of {len(patch)} lines" if isinstance(patch, list) else ""
+    return f"{commit} on {clean(module.get('git_active_branch'))}{dirty}{lines}"
 
 
-def summarize_file(entry: Record, name: str) -> str:
-    """A file by name, size and hash."""
-    size, sha256 = entry["size"], entry["sha256"]
-    text = f"{format_path(name)}  {'missing' if size is None else format_size(size)}"
-    return f"{text}  {clean(sha256)[:12]}" if sha256 else f"{text}  not hashed"
+def _list_files(record: Record, kind: str, name: str) -> list[str]:
+    """The lines on inputs or outputs: the name (one key of an entry), size and hash of each."""
+    lines = []
+    for entry in entries_of(record, kind):
+        size = "missing" if entry["size"] is None else format_size(entry["size"])
+        sha256 = clean(entry["sha256"])[:12] if entry["sha256"] else "not hashed"
+        lines.append(f"{format_path(entry[name])}  {size}  {sha256}")
+    return limit_texts(lines, 3)
 
 
-def list_unusual(record: Record) -> Iterator[str]:
-    """What whoever relies on this record should know first."""
+def _list_unusual(record: Record) -> Iterator[str]:
+    """What a reader should know before they rely on this record."""
     status = judge_status(record)
     if status not in ("completed", "running"):
         yield f"the run did not complete: {clean(status)}"
     modules = [("the code", record.get("tracked_module"))]
-    modules += get(record.get("extra_tracked_modules"), kind=dict).items()
-    modules += get(record.get("package_origins"), kind=dict).items()
+    for kind in ("extra_tracked_modules", "package_origins"):
+        modules += get(record, kind, kind=dict).items()
     for name, module in modules:
         if get(module, "git_is_dirty"):
             yield f"{clean(name)} had uncommitted changes"
@@ -6512,14 +6459,13 @@ _REQUIREMENT = r"(?:# |[A-Za-z0-9][\w.-]*(?: @ |==(?!=)))[\w.+!:/@#&=%~,?*()\[\]
 def format_checksums(record: Record) -> str:
     """The hashes of inputs and outputs, where they are now, as `sha256sum -c` reads them."""
     lines, moved = [], Moved(record)
-    for kind in ("inputs", "outputs"):
-        for entry in entries_of(record, kind):
-            sha256 = entry["sha256"]
-            if sha256 and pattern(r"[0-9a-f]{64}\Z").match(sha256):
-                place = moved.find(entry) if kind == "inputs" else entry["path"]
-                path = place.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-                escaped = "" if path == place else "\\"
-                lines.append(f"{escaped}{sha256}  {path}")
+    places = [(entry, moved.find(entry)) for entry in entries_of(record, "inputs")]
+    places += [(entry, entry["path"]) for entry in entries_of(record, "outputs")]
+    for entry, place in places:
+        if pattern(r"[0-9a-f]{64}\Z").match(entry["sha256"] or ""):
+            path = place.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+            escaped = "" if path == place else "\\"
+            lines.append(f"{escaped}{entry['sha256']}  {path}")
     return "\n".join(lines)
 
 
@@ -6559,7 +6505,7 @@ def format_log(runs: Sequence[Record], style: Style) -> str:
             target,
             arguments[: style.width + 1],
         )
-        for run, target, arguments in zip(runs, name_runs(runs), list_varying_arguments(runs))
+        for run, target, arguments in zip(runs, _name_runs(runs), _list_varying_arguments(runs))
     ]
     limits = (19, 30, 16, max(8, style.width // 4), style.width, style.width)
     columns = list(zip(*rows))
@@ -6567,65 +6513,59 @@ def format_log(runs: Sequence[Record], style: Style) -> str:
     # Of a target, all is needed, and its end most.
     widths[4] = min(widths[4], max(20, style.width - sum(widths[:4]) - 8))
     rows = [(*row[:4], shorten(row[4], widths[4], keep_end=True), row[5]) for row in rows]
-    return "\n".join(style.join(row, widths, {1: row[1].split(" ")[0]}) for row in rows)
+    return "\n".join(style.join(row, widths, painted=1) for row in rows)
 
 
-def name_runs(runs: Sequence[Record]) -> list[str]:
+def _name_runs(runs: Sequence[Record]) -> list[str]:
     """The shortest TARGET that stands for each run: its folder, else its record, with its place."""
-    records: dict[str, set[str]] = {}
-    lengths: dict[str, int] = {}
-    for run in runs:
-        path = run["record_path"]
-        records.setdefault(os.path.dirname(path), set()).add(path)
-        lengths[path] = lengths.get(path, 0) + 1
+    import collections
+
+    lengths = collections.Counter(run["record_path"] for run in runs)
+    records = collections.Counter(map(os.path.dirname, lengths))
     names = []
     for run in runs:
         path = run["record_path"]
         folder = os.path.dirname(path)
-        name = format_path(os.path.normpath(folder if len(records[folder]) == 1 else path))
+        name = format_path(os.path.normpath(folder if records[folder] == 1 else path))
         name = f"./{name}" if name.startswith("-") else name
         names.append(f"{name}@{run['record_number']}" if lengths[path] > 1 else name)
     return names
 
 
-def list_varying_arguments(runs: Sequence[Record]) -> list[str]:
+def _list_varying_arguments(runs: Sequence[Record]) -> list[str]:
     """For each run, the arguments that aren't the same in all runs of that function."""
-    texts: dict[str, dict[str, set[str]]] = {}
-    counts: dict[str, dict[str, int]] = {}
+    import collections
+    import json
+
     functions = [str(run["function"]) for run in runs]
-    shown = []
-    for function, run in zip(functions, runs):
-        arguments = forget_own_directory(run["arguments"], run)
-        values = [leaf for name, value in arguments.items() for leaf in _flatten(value, name)]
-        shown.append({path: value for path, value, _ in values})
-        known, count = texts.setdefault(function, {}), counts.setdefault(function, {})
-        for path, _, text in [("", None, ""), *values]:
-            known.setdefault(path, set()).add(text)
-            count[path] = count.get(path, 0) + 1
+    told = []
+    for run in runs:
+        arguments = forget_own_directory(run["arguments"], run).items()
+        told.append(dict(leaf for name, value in arguments for leaf in _flatten(value, name)))
+    totals = collections.Counter(functions)
+    alike = collections.Counter(
+        (function, *leaf) for function, leaves in zip(functions, told) for leaf in leaves.items()
+    )
     return [
         " ".join(
-            f"{clean(path)}={format_value(value, 40)}"
-            for path, value in values.items()
-            if len(texts[function][path]) > 1 or counts[function][path] < counts[function][""]
+            f"{clean(path)}={format_value(json.loads(text), 40)}"
+            for path, text in leaves.items()
+            if alike[function, path, text] < totals[function]
         )
-        for function, values in zip(functions, shown)
+        for function, leaves in zip(functions, told)
     ]
 
 
-def _flatten(value: Any, path: str, levels: int = 3) -> Iterator[tuple[str, Any, str]]:
-    """The values within an argument: path, value, JSON text; what is short stays together."""
+def _flatten(value: Any, path: str, levels: int = 3) -> Iterator[tuple[str, str]]:
+    """The values within an argument, as path and JSON text; what is short stays together."""
     import json
 
     text = json.dumps(value)
-    is_long = isinstance(value, (dict, list)) and len(text) > 40 and len(value) <= _ITEM_LIMIT
-    if not (is_long and levels):
-        yield path, value, text
-        return
-    for step, _, item in open_json(value):
-        yield from _flatten(item, path + step, levels - 1)
-
-
-_ITEM_LIMIT = 1000  # of an argument that is shown item by item, and GPUs that are counted
+    if isinstance(value, (dict, list)) and len(text) > 40 and levels:
+        for step, _, item in open_json(value):
+            yield from _flatten(item, path + step, levels - 1)
+    else:
+        yield path, text
 
 
 def format_differences(
@@ -6672,8 +6612,8 @@ def format_trace(node: Record, style: Style) -> str:
 
 
 def _draw_trace(node: Record, width: int, first: str, others: str) -> Iterator[str]:
-    """The lines of one node; the first and the others begin with what joins them to the tree."""
-    path, told = format_path(node["path"]), describe_maker_of(node)
+    """The lines of one node; `first` and `others` are the branches drawn before them."""
+    path, told = format_path(node["path"]), _describe_maker_of(node)
     yield first + shorten(path, max(20, width - count_columns(first + told)), keep_end=True) + told
     sources = [child for child in node["inputs"] if child["run"] is None]
     # Those that aren't as they were go before the others.
@@ -6690,19 +6630,18 @@ def _draw_trace(node: Record, width: int, first: str, others: str) -> Iterator[s
         yield f"{others}`-- ... and {len(hidden):,} more sources{remark}"
 
 
+_VERBS = {"made_again": "made again by", "overwritten": "overwritten by"}
 _STATES = {"changed": "changed since", "missing": "no longer there", "unhashed": "not hashed"}
 
 
-def describe_maker_of(node: Record) -> str:
-    """What follows the path of a trace's file: the run that made it, and what is remarkable."""
+def _describe_maker_of(node: Record) -> str:
+    """The text after a file's path in a trace: which run made it, and remarks."""
     run, state, text = node["run"], node["state"], ""
     told = [_STATES.get(state, "")]
     if run:
-        verb = "overwritten by" if "overwritten" in node else "made by"
-        verb = "made again by" if "made_again" in node else verb
-        text += f"  <- {verb} {clean(run['function'])}, {format_moment(run['start_time'])}"
-        if run["made_this"] is False and state == "ok":
-            told.append("changed since")
+        verb = next((verb for key, verb in _VERBS.items() if key in node), "made by")
+        text = f"  <- {verb} {clean(run['function'])}, {format_moment(run['start_time'])}"
+        told.append("changed since" if run["made_this"] is False and state == "ok" else "")
         told.append("" if run["status"] == "completed" else clean(run["status"]))
         told.append("as above" if "repeated" in node else "and so on" if "cut" in node else "")
     remarks = ", ".join(filter(None, told))
@@ -6745,11 +6684,8 @@ def format_plan(plan: Plan, record: Record) -> str:
         ("execute", f"{clean(plan.qualname)}() of {clean(plan.source)}"),
         ("code", f"commit {plan.commit[:12]} of {clean(plan.repository)}{patch}"),
         ("directory", f"{format_path(plan.directory)} (of which the rerun makes a copy)"),
-        *[("argument", text) for text in _assignments(plan.arguments)],
-        *[
-            ("class", f"{clean(path)} is one of {clean(kind)}")
-            for path, kind in _list_classes(plan)
-        ],
+        *[("argument", text) for text in _list_assignments(plan.arguments)],
+        *[("class", text) for text in _list_classes(plan)],
         *[("argv", clean(" ".join(texts)))][: len(texts)],
         ("seed", str(plan.seed)),
         *[("variable", text) for text in _list_variables(plan)],
@@ -6759,14 +6695,16 @@ def format_plan(plan: Plan, record: Record) -> str:
     return "\n".join(f"{name:10}{text}" for name, text in rows)
 
 
-def _list_classes(plan: Plan) -> list[tuple[str, str]]:
-    """The arguments, by path, that are made again by calling a class of some module."""
-    kinds = [(path, normal_kind(kind)) for path, kind in plan.kinds.items()]
-    return [(path, kind) for path, kind in kinds if "." in kind and kind not in REPRS]
+def _list_classes(plan: Plan) -> Iterator[str]:
+    """The arguments that are made again by calling a class of some module."""
+    for path, recorded in plan.kinds.items():
+        kind = normal_kind(recorded)
+        if "." in kind and kind not in REPRS:
+            yield f"{clean(path)} is one of {clean(kind)}"
 
 
 def _list_variables(plan: Plan) -> Iterator[str]:
-    """Which environment variables the rerun sets, unsets, or leaves alone though the run had them."""
+    """The environment variables that the rerun sets, unsets, or leaves as they are here."""
     for name, value in sorted(plan.variables.items()):
         if value != os.environ.get(name):
             yield f"{clean(name)} is set to {clean(value)}" if value else f"{name} is unset"
@@ -6777,45 +6715,39 @@ def _list_variables(plan: Plan) -> Iterator[str]:
 def _list_changes(record: Record) -> Iterator[str]:
     """How the surroundings differ here from those of the first run."""
     then, now = record.get("environment"), get_environment_info()
-    pairs = [(pick(then, _SURROUNDINGS_OF_RERUN), pick(now, _SURROUNDINGS_OF_RERUN))]
+    pairs = [(pick(then, _SURROUNDINGS), pick(now, _SURROUNDINGS))]
     if isinstance(record.get("package_inventory"), dict):
         pairs.append((record["package_inventory"], get_installed_packages()))
     for old, new in pairs:
         for path, a, b in diff_values(old, new):
-            change = {k: v for k, v in (("path", path), ("a", a), ("b", b)) if v is not ABSENT}
-            yield f"{clean(path)}: {_format_change(change)}"
+            yield f"{clean(path)}: {_format_change(as_difference(path, a, b))}"
 
 
-_SURROUNDINGS_OF_RERUN = (
-    *("platform_info", "python_version", "python_implementation", "cpu_count", "gpus"),
-)
+_SURROUNDINGS = ("platform_info", "python_version", "python_implementation", "cpu_count", "gpus")
 
 
 def format_rerun(result: Record, style: Style) -> str:
     """A rerun's verdicts."""
-    lines = [
-        f"{style.paint(v['verdict'])}  {clean(v['name'])}"
-        + (f"  ({clean(v['detail'])})" if v["detail"] else "")
-        for v in result["verdicts"]
-    ]
+    lines = []
+    for verdict in result["verdicts"]:
+        detail = f"  ({clean(verdict['detail'])})" if verdict["detail"] else ""
+        lines.append(f"{style.paint(verdict['verdict'])}  {clean(verdict['name'])}{detail}")
     lines += [f"note: {clean(note)}" for note in result["notes"]]
-    verdicts = [verdict["verdict"] for verdict in result["verdicts"]]
-    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in sorted(set(verdicts)))
-    places = [f"made in {format_path(result['directory'])}"]
+    lines.append(_count([v["verdict"] for v in result["verdicts"]]) or "nothing to compare")
+    lines.append(f"made in {format_path(result['directory'])}")
     if "checkout" in result:
-        places.append(f"checkout kept in {format_path(result['checkout'])}")
-    return "\n".join([*lines, counts or "nothing to compare", *places])
+        lines.append(f"checkout kept in {format_path(result['checkout'])}")
+    return "\n".join(lines)
 
 
 def format_verdicts(verdicts: Sequence[Record], style: Style) -> str:
     """Files that aren't what the record says, and a count of all."""
-    states = [verdict["state"] for verdict in verdicts]
     lines = [
         style.paint(f"{v['state']:8}", v["state"]) + f"  {v['kind']:6}  {format_path(v['path'])}"
         for v in sorted(verdicts, key=lambda verdict: str(verdict["state"]))
         if v["state"] not in ("ok", "replaced")
     ]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    counts = _count([verdict["state"] for verdict in verdicts])
     return "\n".join([*lines, counts or "no files recorded"])
 
 
@@ -6825,213 +6757,43 @@ def format_verdicts(verdicts: Sequence[Record], style: Style) -> str:
 # The only part that prints and exits. Exit status: 0 fine or same, 1 differs,
 # 2 trouble, told in one line on stderr.
 
-
-def _cmd_show(arguments: Any) -> int:
-    """Summarise the run that made a file.
-
-    Finds the record and prints what matters of it on one screen; or one part of
-    it, for another program and nothing else.
-
-      pycrumbs show runs/first/model.pt
-      pycrumbs show --patch runs/first | git apply
-      pycrumbs show --requirements runs/first > requirements.txt
-      pycrumbs show --checksums runs/first | sha256sum -c
-    """
-    record = find_run(arguments.target, _complain)
-    if arguments.json:
-        return _print_json(record)
-    formats = {
-        "patch": format_patch,
-        "requirements": format_requirements,
-        "checksums": format_checksums,
-    }
-    chosen = next((name for name in formats if getattr(arguments, name)), None)
-    if chosen is None:
-        return _print(format_summary(record, _make_style()))
-    return _print_exactly(formats[chosen](record))
+_TARGET = "a record, a directory, or any file a run made; PATH@N: the N-th run of a chained record"
+_EXIT_STATUS = "Exit status: 0 fine or same, 1 something differs, 2 trouble."
+# By name: the function, the end of its help, its usage, and its arguments.
+_commands: dict[str, tuple[Callable[[Any], int], str, str | None, Sequence[Any]]] = {}
 
 
-def _cmd_log(arguments: Any) -> int:
-    """List the runs below a folder, newest first.
+def _command(
+    *arguments: Any, usage: str | None = None, status: str = _EXIT_STATUS
+) -> Callable[[Callable[[Any], int]], Callable[[Any], int]]:
+    """Make a function a command; of the arguments in a list only one may be given."""
 
-    One line each: when it started, how it ended and how long it took, the
-    function, where it is (a TARGET for the other commands), and the arguments in
-    which the runs of that function differ. `died` is a run whose process ended
-    without a word.
+    def add(run: Callable[[Any], int]) -> Callable[[Any], int]:
+        _commands[run.__name__.removeprefix("_cmd_")] = (run, status, usage, arguments)
+        return run
 
-      pycrumbs log runs
-      pycrumbs log --json runs | jq '.[] | select(.status == "failed").record_path'
-    """
-    records = iterate_records(arguments.directory, _complain)
-    runs = [summarize_run(record) for record in records]
-    runs.sort(key=lambda run: parse_time(run["start_time"]), reverse=True)
-    if arguments.json:
-        return _print_json(runs)
-    return _print(format_log(runs, _make_style()) or "no runs below this folder")
+    return add
 
 
-def _cmd_diff(arguments: Any) -> int:
-    """Tell by meaning what differs between two runs.
-
-    Compares arguments, code, seed, packages, the content of inputs and outputs,
-    results, endings and environments. What always differs isn't listed: times,
-    ids, the names of the runs' own directories, and drawn seeds while what came
-    out is the same. What the records don't tell is named below, and changes no
-    exit status.
-
-      pycrumbs diff runs/first runs/second
-      pycrumbs diff runs/chained@1 runs/chained
-    """
-    a, b = (find_run(target, _complain) for target in (arguments.a, arguments.b))
-    differences = diff_records(a, b)
-    if arguments.json:
-        _print_json(differences)
-    elif differences:
-        _print(format_differences(differences, count_commits_apart(a, b), _make_style()))
-    else:
-        _print("no difference")
-    remarks = {
-        "not hashed, so only their sizes were compared": map(format_path, list_uncompared(a, b)),
-        "too long for the records, so not compared": map(clean, list_suppressed(a, b)),
-    }
-    for remark, names in remarks.items():
-        unknown = [] if arguments.json else limit_texts([*names], 5)
-        if unknown:
-            _print(f"{remark}: {', '.join(unknown)}")
-    return 1 if differences else 0
+def _argument(*names: str, **settings: Any) -> tuple[tuple[str, ...], Record]:
+    """What one `add_argument` is called with."""
+    return names, settings
 
 
-def _cmd_verify(arguments: Any) -> int:
-    """Tell whether inputs and outputs are still what the record says.
-
-    Hashes the files that a record names, or all records below a folder, and lists
-    those that are changed, missing, or were never hashed. What a later one of
-    these runs made anew counts as replaced.
-
-      pycrumbs verify runs
-    """
-    kept = ("record_path", "record_number", "timing", "inputs", "outputs")
-    problems: list[str] = []
-    found = (record for target in arguments.targets for record in list_records(target, problems))
-    records = [
-        {**pick(record, kept), "called_function": {"directory": directory_of(record)}}
-        for record in found
-    ]
-    with _Progress("hashed") as progress:
-        verdicts = verify_records(records, progress)
-    if arguments.json:
-        _print_json(verdicts)
-    else:
-        _print(format_verdicts(verdicts, _make_style()))
-    for problem in problems:
-        _complain(problem)
-    is_fine = all(verdict["state"] in ("ok", "replaced", "unhashed") for verdict in verdicts)
-    return 2 if problems else 0 if is_fine else 1
+def _flag(*names: str, **settings: Any) -> tuple[tuple[str, ...], Record]:
+    """The same for an option that takes no value."""
+    return names, {"action": "store_const", "const": True, "default": False, **settings}
 
 
-def _cmd_rerun(arguments: Any) -> int:
-    """Run a recorded call again from its record alone, and compare.
-
-    Checks the recorded commit out in a temporary folder, applies the patch, and
-    calls the function with the recorded arguments and seed, into a new directory.
-    It says first what it will execute, and asks; then, of each file, whether it
-    came out identical.
-
-      pycrumbs rerun runs/first
-      pycrumbs rerun --yes -o runs/again runs/first
-    """
-    record = find_run(arguments.target, _complain)
-    if arguments.output is not None:
-        # Before anything is hashed, or asked.
-        check_target(os.path.abspath(arguments.output))
-    with _Progress("hashing") as progress:
-        plan = plan_rerun(record, arguments.repo, progress)
-    told = format_plan(plan, record)
-    print(told, file=sys.stderr)
-    try:
-        if not arguments.yes:
-            _ask_to_execute()
-        with _EndingAsByCtrlC():
-            result = carry_out(plan, record, arguments.output, arguments.keep, _print_step)
-    except KeyboardInterrupt:
-        raise RecordError("interrupted; what the rerun had made is removed") from None
-    if arguments.json:
-        _print_json(result)
-    else:
-        notes = [note for note in result["notes"] if clean(note) not in told]
-        _print(format_rerun({**result, "notes": notes}, _make_style()))
-    return 1 if any(v["verdict"] != "identical" for v in result["verdicts"]) else 0
-
-
-class _EndingAsByCtrlC:
-    """Turns SIGTERM and SIGHUP into KeyboardInterrupt, so that all is tidied up."""
-
-    def __enter__(self) -> None:
-        import signal
-
-        names = ("SIGTERM", "SIGHUP")
-        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        try:
-            self.before = {number: signal.getsignal(number) for number in numbers}
-            for number, handler in self.before.items():
-                if handler == signal.SIG_DFL:
-                    signal.signal(number, signal.default_int_handler)
-        except ValueError:
-            # In another thread than the main one.
-            self.before = {}
-
-    def __exit__(self, *error: object) -> None:
-        import signal
-
-        for number, handler in self.before.items():
-            if handler == signal.SIG_DFL:
-                signal.signal(number, handler)
-
-
-def _ask_to_execute() -> None:
-    """Ask on the terminal; RecordError if the answer isn't yes."""
-    if not _is_terminal(sys.stdin):
-        raise RecordError("rerun executes this code: say --yes where nobody can be asked")
-    try:
-        print("Execute it? [y/N] ", end="", file=sys.stderr, flush=True)
-        answer = sys.stdin.readline()
-    except KeyboardInterrupt:
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
-        raise RecordError("nothing was executed")
-
-
-def _print_step(step: str) -> None:
-    """Say on a terminal what is being done, as it may take long."""
-    if _is_terminal(sys.stderr):
-        print(f"{clean(step)} ...", file=sys.stderr)
-
-
-def _cmd_trace(arguments: Any) -> int:
-    """Trace a file back to its sources.
-
-    Draws the tree of runs that led to a file: which run made it, from which
-    inputs, which runs made those. Files are known by their content, so the folder
-    may have moved.
-
-      pycrumbs trace runs/report/figure.png
-      pycrumbs trace --root runs elsewhere/figure.png
-      pycrumbs trace --dot runs/report/figure.png | dot -Tsvg > figure.svg
-    """
-    node = trace_file(arguments.file, arguments.root)
-    if arguments.json:
-        return _print_json(node)
-    return _print(format_dot(node) if arguments.dot else format_trace(node, _make_style()))
-
-
-def list_records(target: str, problems: list[str]) -> Iterator[Record]:
-    """The records below a directory; or the one that a path stands for."""
-    records = iterate_records(target, problems.append) if os.path.isdir(target) else iter(())
-    first = next(records, None)
-    yield first or find_run(target, problems.append)
-    yield from records
-
-
+@_command(
+    _argument("-o", "--output", default=".", metavar="DIR", help="for the record; default: here"),
+    _argument("-s", "--seed", type=int, help="default: one is drawn"),
+    _flag("--no-git", help="for what is in no git repository"),
+    _flag("-m", "--module", help="a module's name follows"),
+    _argument("program", nargs="...", metavar="SCRIPT [ARG ...]", help="what to run"),
+    usage="pycrumbs run [-o DIR] [-s SEED] [--no-git] (-m MODULE | SCRIPT) [ARG...]",
+    status="Exit status: the program's own.",
+)
 def _cmd_run(arguments: Any) -> int:
     """Run a script as a tracked function.
 
@@ -7049,7 +6811,7 @@ def _cmd_run(arguments: Any) -> int:
     program, *argv = (words[1:] if words[:1] == ["--"] else words) or [""]
     if not program:
         raise RecordError("run: name a script, or a module with -m")
-    path = find_program(program, arguments.module)
+    path = _find_program(program, arguments.module)
     options = {"literal_directory": arguments.output, "disable_git_tracking": arguments.no_git}
     script = make_script(path, program if arguments.module else None, **options)
     # As `python` would have it.
@@ -7066,7 +6828,7 @@ def _cmd_run(arguments: Any) -> int:
     return 0
 
 
-def find_program(program: str, is_module: bool) -> str:
+def _find_program(program: str, is_module: bool) -> str:
     """The file that `python PROGRAM`, or `python -m PROGRAM`, would run; imports come from there.
 
     The path of a script is put together as `python` does: not tidied up.
@@ -7076,13 +6838,13 @@ def find_program(program: str, is_module: bool) -> str:
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path[0] = folder
     if is_module:
-        path = find_module(program) or ""
+        path = _find_module(program) or ""
     if not os.path.isfile(path):
         raise RecordError(f"{program}: there is no such {'module' if is_module else 'script'}")
     return path
 
 
-def find_module(name: str) -> str | None:
+def _find_module(name: str) -> str | None:
     """The file that `python -m NAME` would run, found without importing anything."""
     from importlib.machinery import PathFinder
     from importlib.util import find_spec
@@ -7111,33 +6873,253 @@ def _print_without_our_frames(
     print_error(kind, error.with_traceback(traceback), traceback)
 
 
+@_command(
+    _argument("target", metavar="TARGET", help=_TARGET),
+    [
+        _flag("--patch", dest="part", const=format_patch, help="the uncommitted changes"),
+        _flag(
+            "--requirements", dest="part", const=format_requirements, help="the packages, for pip"
+        ),
+        _flag("--checksums", dest="part", const=format_checksums, help="the files, for sha256sum"),
+        _flag("--json", help="the record itself"),
+    ],
+)
+def _cmd_show(arguments: Any) -> int:
+    """Summarise the run that made a file.
+
+    Finds the record and prints what matters of it on one screen; or one part of
+    it, for another program and nothing else.
+
+      pycrumbs show runs/first/model.pt
+      pycrumbs show --patch runs/first | git apply
+      pycrumbs show --requirements runs/first > requirements.txt
+      pycrumbs show --checksums runs/first | sha256sum -c
+    """
+    record = find_run(arguments.target, _complain)
+    if arguments.json:
+        return _print_json(record)
+    if arguments.part:
+        return _print_exactly(arguments.part(record))
+    return _print(format_summary(record, _make_style()))
+
+
+@_command(
+    _argument("directory", nargs="?", default=".", metavar="DIR", help="default: here"),
+    _flag("--json", help="a list of objects"),
+)
+def _cmd_log(arguments: Any) -> int:
+    """List the runs below a folder, newest first.
+
+    One line each: when it started, how it ended and how long it took, the
+    function, where it is (a TARGET for the other commands), and the arguments in
+    which the runs of that function differ. `died` is a run whose process ended
+    without a word.
+
+      pycrumbs log runs
+      pycrumbs log --json runs | jq '.[] | select(.status == "failed").record_path'
+    """
+    records = iterate_records(arguments.directory, _complain)
+    runs = [summarize_run(record) for record in records]
+    runs.sort(key=lambda run: parse_time(run["start_time"]), reverse=True)
+    if arguments.json:
+        return _print_json(runs)
+    return _print(format_log(runs, _make_style()) or "no runs below this folder")
+
+
+@_command(
+    _argument("a", metavar="A", help=_TARGET),
+    _argument("b", metavar="B", help="likewise"),
+    _flag("--json", help="a list of objects"),
+)
+def _cmd_diff(arguments: Any) -> int:
+    """Tell by meaning what differs between two runs.
+
+    Compares arguments, code, seed, packages, the content of inputs and outputs,
+    results, endings and environments. What always differs isn't listed: times,
+    ids, the names of the runs' own directories, and drawn seeds while what came
+    out is the same. What the records don't tell is named below, and changes no
+    exit status.
+
+      pycrumbs diff runs/first runs/second
+      pycrumbs diff runs/chained@1 runs/chained
+    """
+    a, b = (find_run(target, _complain) for target in (arguments.a, arguments.b))
+    differences = diff_records(a, b)
+    if arguments.json:
+        _print_json(differences)
+        return 1 if differences else 0
+    apart = count_commits_apart(a, b) if differences else None
+    _print(format_differences(differences, apart, _make_style()) or "no difference")
+    for reason, names in list_uncompared(a, b).items():
+        if names:
+            _print(f"{reason}: {', '.join(limit_texts([*map(format_path, names)], 5))}")
+    return 1 if differences else 0
+
+
+@_command(
+    _argument("targets", nargs="+", metavar="TARGET", help=_TARGET),
+    _flag("--json", help="a list of objects"),
+)
+def _cmd_verify(arguments: Any) -> int:
+    """Tell whether inputs and outputs are still what the record says.
+
+    Hashes the files that a record names, or all records below a folder, and lists
+    those that are changed, missing, or were never hashed. What a later one of
+    these runs made anew counts as replaced.
+
+      pycrumbs verify runs
+    """
+    kept = ("record_path", "record_number", "timing", "inputs", "outputs")
+    problems: list[str] = []
+    found = (record for target in arguments.targets for record in _list_records(target, problems))
+    records = [
+        {**pick(record, kept), "called_function": {"directory": directory_of(record)}}
+        for record in found
+    ]
+    with _Progress("hashed") as progress:
+        verdicts = verify_records(records, progress)
+    if arguments.json:
+        _print_json(verdicts)
+    else:
+        _print(format_verdicts(verdicts, _make_style()))
+    for problem in problems:
+        _complain(problem)
+    is_fine = all(verdict["state"] in ("ok", "replaced", "unhashed") for verdict in verdicts)
+    return 2 if problems else 0 if is_fine else 1
+
+
+def _list_records(target: str, problems: list[str]) -> Iterator[Record]:
+    """The records below a directory; or the one that a path stands for."""
+    records = iterate_records(target, problems.append) if os.path.isdir(target) else iter(())
+    first = next(records, None)
+    yield first or find_run(target, problems.append)
+    yield from records
+
+
+@_command(
+    _argument("file", metavar="FILE", help="any file, record or none"),
+    _argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="search this folder by content; can be given several times",
+    ),
+    [_flag("--json", help="a tree of objects"), _flag("--dot", help="a graph for Graphviz")],
+)
+def _cmd_trace(arguments: Any) -> int:
+    """Trace a file back to its sources.
+
+    Draws the tree of runs that led to a file: which run made it, from which
+    inputs, which runs made those. Files are known by their content, so the folder
+    may have moved.
+
+      pycrumbs trace runs/report/figure.png
+      pycrumbs trace --root runs elsewhere/figure.png
+      pycrumbs trace --dot runs/report/figure.png | dot -Tsvg > figure.svg
+    """
+    node = trace_file(arguments.file, arguments.root)
+    if arguments.json:
+        return _print_json(node)
+    return _print(format_dot(node) if arguments.dot else format_trace(node, _make_style()))
+
+
+@_command(
+    _argument("target", metavar="TARGET", help=_TARGET),
+    _argument("-o", "--output", metavar="DIR", help="where the new files go"),
+    _argument("--repo", metavar="DIR", help="the repository, if it has moved"),
+    _flag("--yes", help="do not ask before executing"),
+    _flag("--keep", help="keep the checkout"),
+    _flag("--json", help="the verdicts, and the new record"),
+)
+def _cmd_rerun(arguments: Any) -> int:
+    """Run a recorded call again from its record alone, and compare.
+
+    Checks the recorded commit out in a temporary folder, applies the patch, and
+    calls the function with the recorded arguments and seed, into a new directory.
+    It says first what it will execute, and asks; then, of each file, whether it
+    came out identical.
+
+      pycrumbs rerun runs/first
+      pycrumbs rerun --yes -o runs/again runs/first
+    """
+    record = find_run(arguments.target, _complain)
+    if arguments.output is not None:
+        # Before anything is hashed, or asked.
+        check_target(os.path.abspath(arguments.output))
+    with _Progress("hashing") as progress:
+        plan = plan_rerun(record, arguments.repo, progress)
+    told = format_plan(plan, record)
+    print(told, file=sys.stderr)
+    try:
+        if not arguments.yes:
+            _ask_to_execute()
+        # What ends the process has the rerun tidied up, as Ctrl-C has.
+        _change_handlers(_signal.SIG_DFL, _signal.default_int_handler)
+        result = carry_out(plan, record, arguments.output, arguments.keep, _print_step)
+    except KeyboardInterrupt:
+        raise RecordError("interrupted; what the rerun had made is removed") from None
+    finally:
+        _change_handlers(_signal.default_int_handler, _signal.SIG_DFL)
+    if arguments.json:
+        _print_json(result)
+    else:
+        notes = [note for note in result["notes"] if clean(note) not in told]
+        _print(format_rerun({**result, "notes": notes}, _make_style()))
+    return 1 if any(v["verdict"] != "identical" for v in result["verdicts"]) else 0
+
+
+def _change_handlers(old: Any, new: Any) -> None:
+    """Give SIGTERM and SIGHUP the handler `new`, where they have `old`."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(_signal, name, None)
+        if number is not None and _signal.getsignal(number) == old:
+            # Only the main thread may.
+            attempt(_signal.signal, number, new)
+
+
+def _ask_to_execute() -> None:
+    """Ask on the terminal; RecordError if the answer isn't yes."""
+    if not _is_terminal(sys.stdin):
+        raise RecordError("rerun executes this code: say --yes where nobody can be asked")
+    try:
+        print("Execute it? [y/N] ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise RecordError("nothing was executed")
+
+
+def _print_step(step: str) -> None:
+    """Say on a terminal what is being done, as it may take long."""
+    if _is_terminal(sys.stderr):
+        print(f"{clean(step)} ...", file=sys.stderr)
+
+
 class _Progress:
     """Says on a terminal how far work has come that takes longer than a second."""
 
     def __init__(self, deed: str) -> None:
-        import threading
-
-        self.deed, self.lock = deed, threading.Lock()
+        # Several threads work.
+        self.deed, self.lock = deed, _thread.allocate_lock()
         self.done, self.text, self.next = 0, "", time.monotonic() + 1
 
     def __enter__(self) -> _Progress:
         return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.text:
+            print("\r" + " " * len(self.text), end="\r", file=sys.stderr, flush=True)
 
     def __call__(self, size: int) -> None:
         with self.lock:
             self.done += size
             if time.monotonic() > self.next and _is_terminal(sys.stderr):
                 self.next = time.monotonic() + 0.2
-                self.show(f"{self.deed} {format_size(self.done)}")
-
-    def __exit__(self, *error: object) -> None:
-        if self.text:
-            self.show("")
-            self.show("")
-
-    def show(self, text: str) -> None:
-        print(f"\r{text.ljust(len(self.text))}", end="", file=sys.stderr, flush=True)
-        self.text = text
+                text = f"{self.deed} {format_size(self.done)}"
+                print("\r" + text.ljust(len(self.text)), end="", file=sys.stderr, flush=True)
+                self.text = text
 
 
 def _make_style() -> Style:
@@ -7145,11 +7127,8 @@ def _make_style() -> Style:
     import shutil
 
     terminal = _is_terminal(sys.stdout)
-    color = terminal and os.environ.get("TERM") != "dumb"
-    if os.environ.get("FORCE_COLOR"):
-        color = True
-    if os.environ.get("NO_COLOR"):
-        color = False
+    color = bool(os.environ.get("FORCE_COLOR")) or (terminal and os.environ.get("TERM") != "dumb")
+    color = color and not os.environ.get("NO_COLOR")
     known_width = terminal or os.environ.get("COLUMNS")
     return Style(shutil.get_terminal_size().columns if known_width else 10_000, color)
 
@@ -7159,12 +7138,12 @@ def _is_terminal(stream: Any) -> bool:
     return stream is not None and bool(stream.isatty())
 
 
-def _print(text: str, end: str = "\n") -> int:
+def _print(text: str) -> int:
     """Print a text; return the exit status of what went well."""
     if hasattr(sys.stdout, "reconfigure"):
         # Whatever the locale, printing doesn't fail.
         sys.stdout.reconfigure(errors="backslashreplace")
-    print(text, end=end)
+    print(text)
     return 0
 
 
@@ -7174,119 +7153,27 @@ def _print_exactly(text: str) -> int:
         return 0
     if _is_terminal(sys.stdout) or not hasattr(sys.stdout, "buffer"):
         return _print("\n".join(clean(line, TEXT_LIMIT) for line in text.split("\n")))
-    text = pattern(_HALVES_OF_NO_BYTE).sub("?", text)
-    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    # Surrogates stand for bytes (PEP 383), unless some of them can't.
+    errors = "surrogateescape" if is_text(text) else "replace"
+    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", errors))
     return 0
 
 
-_HALVES_OF_NO_BYTE = "[\ud800-\udc7f\udd00-\udfff]"  # other surrogates stand for bytes (PEP 383)
-
-
 def _print_json(value: Any) -> int:
-    """Print a value as JSON; of a list, item by item, as all of it may take much memory."""
-    if not isinstance(value, list) or not value:
-        return _print(_escape_delete(format_record(value)))
-    for number, item in enumerate(value):
-        before = "," if number else "["
-        text = format_record(item).replace("\n", "\n    ")
-        _print(f"{before}\n    {_escape_delete(text)}", end="")
-    return _print("\n]")
+    """Print a value as JSON, also without the one control character that JSON leaves as it is."""
+    return _print(format_record(value).replace("\x7f", "\\u007f"))
 
 
-def _escape_delete(text: str) -> str:
-    """A JSON text without the one control character that JSON leaves as it is."""
-    return text.replace("\x7f", "\\u007f")
-
-
-_TARGET = "a record, a directory, or any file a run made; PATH@N: the N-th run of a chained record"
-_EXIT_STATUS = "Exit status: 0 fine or same, 1 something differs, 2 trouble."
-
-
-def _argument(*names: str, **settings: Any) -> tuple[tuple[str, ...], Record]:
-    """What one `add_argument` is called with."""
-    return names, settings
-
-
-_COMMANDS: dict[str, tuple[Callable[[Any], int], Sequence[Any]]] = {  # lists exclude each other
-    "run": (
-        _cmd_run,
-        (
-            _argument(
-                "-o", "--output", default=".", metavar="DIR", help="for the record; default: here"
-            ),
-            _argument("-s", "--seed", type=int, help="default: one is drawn"),
-            _argument("--no-git", action="store_true", help="for what is in no git repository"),
-            _argument("-m", "--module", action="store_true", help="a module's name follows"),
-            _argument("program", nargs="...", metavar="SCRIPT [ARG ...]", help="what to run"),
-        ),
-    ),
-    "show": (
-        _cmd_show,
-        (
-            _argument("target", metavar="TARGET", help=_TARGET),
-            [
-                _argument("--patch", action="store_true", help="the uncommitted changes"),
-                _argument("--requirements", action="store_true", help="the packages, for pip"),
-                _argument("--checksums", action="store_true", help="the files, for sha256sum"),
-                _argument("--json", action="store_true", help="the record itself"),
-            ],
-        ),
-    ),
-    "log": (
-        _cmd_log,
-        (
-            _argument("directory", nargs="?", default=".", metavar="DIR", help="default: here"),
-            _argument("--json", action="store_true", help="a list of objects"),
-        ),
-    ),
-    "diff": (
-        _cmd_diff,
-        (
-            _argument("a", metavar="A", help=_TARGET),
-            _argument("b", metavar="B", help="likewise"),
-            _argument("--json", action="store_true", help="a list of objects"),
-        ),
-    ),
-    "verify": (
-        _cmd_verify,
-        (
-            _argument("targets", nargs="+", metavar="TARGET", help=_TARGET),
-            _argument("--json", action="store_true", help="a list of objects"),
-        ),
-    ),
-    "trace": (
-        _cmd_trace,
-        (
-            _argument("file", metavar="FILE", help="any file, record or none"),
-            _argument(
-                "--root",
-                action="append",
-                default=[],
-                metavar="DIR",
-                help="search this folder by content; can be given several times",
-            ),
-            [
-                _argument("--json", action="store_true", help="a tree of objects"),
-                _argument("--dot", action="store_true", help="a graph for Graphviz"),
-            ],
-        ),
-    ),
-    "rerun": (
-        _cmd_rerun,
-        (
-            _argument("target", metavar="TARGET", help=_TARGET),
-            _argument("-o", "--output", metavar="DIR", help="where the new files go"),
-            _argument("--repo", metavar="DIR", help="the repository, if it has moved"),
-            _argument("--yes", action="store_true", help="do not ask before executing"),
-            _argument("--keep", action="store_true", help="keep the checkout"),
-            _argument("--json", action="store_true", help="the verdicts, and the new record"),
-        ),
-    ),
-}
+def _complain(problem: str) -> None:
+    """Tell in one line what isn't as it should be."""
+    say(clean(problem, TEXT_LIMIT))
 
 
 def _report(error: BaseException) -> int:
     """Tell in one line what stopped a command; return the exit status."""
+    if isinstance(error, SystemExit):
+        # argparse exits after --help and --version.
+        return int(error.code or 0)
     if isinstance(error, KeyboardInterrupt):
         return 130
     if getattr(error, "errno", None) in (errno.EPIPE, errno.ENOSPC):
@@ -7295,16 +7182,9 @@ def _report(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         # `pycrumbs log | head`: the reader has seen enough.
         return 0
-    _complain(str(error))
+    is_deep = isinstance(error, RecursionError)
+    _complain("a record is nested too deeply" if is_deep else str(error))
     return 2
-
-
-def _complain(problem: str) -> None:
-    """Tell in one line what isn't as it should be."""
-    say(clean(problem, TEXT_LIMIT))
-
-
-_USAGE = {"run": "pycrumbs run [-o DIR] [-s SEED] [--no-git] (-m MODULE | SCRIPT) [ARG...]"}
 
 
 def make_parser() -> Any:
@@ -7321,13 +7201,12 @@ def make_parser() -> Any:
     parser = Parser(prog="pycrumbs", description=purpose, epilog=_EXIT_STATUS)
     parser.add_argument("--version", action="version", version=f"pycrumbs {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, (run, options) in _COMMANDS.items():
-        status = "Exit status: the program's own." if name == "run" else _EXIT_STATUS
+    for name, (run, status, usage, options) in _commands.items():
         about = f"{inspect.getdoc(run) or ''}\n\n{status}"
         summary = about.partition(".\n")[0]
-        command = commands.add_parser(name, help=summary, description=about, formatter_class=raw)
-        # None has argparse write its own.
-        command.usage = _USAGE.get(name)
+        command = commands.add_parser(
+            name, usage=usage, help=summary, description=about, formatter_class=raw
+        )
         command.set_defaults(command=run)
         for option in options:
             # Of a list of options one may be given.
@@ -7346,12 +7225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None and not program_started:
             sys.stdout.flush()
         return status
-    except SystemExit as ended:
-        # argparse exits after --help and --version.
-        if program_started:
-            raise
-        return int(ended.code or 0)
-    except (RecordError, OSError, KeyboardInterrupt) as error:
+    except (RecordError, OSError, RecursionError, KeyboardInterrupt, SystemExit) as error:
         if program_started:
             raise
         return _report(error)
@@ -7549,13 +7423,9 @@ def is_below(path: str, folder: str) -> bool:
 
 def folders_above(path: str) -> Iterator[str]:
     """The folder that a path is in, and those above it."""
-    import itertools
     import pathlib
 
-    # From the top down, as below a folder that isn't there none is looked for.
-    above = reversed(pathlib.PurePath(path).parents)
-    folders = itertools.takewhile(os.path.isdir, map(str, above))
-    yield from reversed([*folders])
+    return filter(os.path.isdir, map(str, pathlib.PurePath(path).parents))
 
 
 def number_names(start: str, end: str = "") -> Iterator[str]:
@@ -7601,7 +7471,7 @@ def identify_process() -> Record:
             identity["pid_namespace"] = os.readlink("/proc/self/ns/pid")
         except OSError:
             pass
-        # Not that of the process that has forked this one.
+        # Drops the entry of the process that forked this one.
         _identities.clear()
         _identities[pid] = without_none(identity)
     return dict(_identities[pid])
@@ -7633,10 +7503,8 @@ def is_gone(pid: Any, start: object) -> bool:
         return str(found) != str(start)
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, OverflowError):
-        return False
+    except (OSError, ValueError, OverflowError) as error:
+        return isinstance(error, ProcessLookupError)
     return False
 
 
@@ -7667,7 +7535,7 @@ def warn(message: str) -> None:
 
 
 def is_own(file: str) -> bool:
-    """Whether code is from this file, which in a frozen program is called otherwise, or nothing."""
+    """Whether code is from this file; a frozen program gives it another name, or none."""
     return file == is_own.__code__.co_filename
 
 
@@ -7689,7 +7557,7 @@ def without_none(mapping: Mapping[str, Any]) -> Record:
 
 
 def is_text(text: str) -> bool:
-    """Whether a text from JSON can be passed to a system, if perhaps not to one of this locale."""
+    """Whether a text from JSON can be a path or an argument: bytes without NUL."""
     try:
         return b"\0" not in text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -7698,22 +7566,18 @@ def is_text(text: str) -> bool:
 
 def is_utf8(text: str) -> bool:
     """Whether a text can be written in UTF-8."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text == text.encode("utf-8", "replace").decode()
 
 
 def format_time(seconds: float) -> str:
-    """Seconds since the epoch as local time with its UTC offset; in UTC where that is no zone's."""
+    """Seconds since the epoch as local time with its UTC offset; in UTC where TZ is no zone."""
     import datetime
 
     utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     try:
         return utc.astimezone().isoformat(" ", "microseconds")
     except ValueError:
-        # TZ can say anything, also a zone that is more than a day away.
+        # TZ may name a zone that is more than a day away.
         return utc.isoformat(" ", "microseconds")
 
 
@@ -7746,15 +7610,9 @@ def clean(value: object, limit: int = 500) -> str:
     """A value as one line of text without control characters, escape sequences or bidi marks."""
     import json
 
-    text = value if isinstance(value, str) else ""
-    if not isinstance(value, str):
-        for chunk in json.JSONEncoder(ensure_ascii=False).iterencode(value):
-            text += chunk
-            if len(text) > limit:
-                # The rest of a long value isn't even turned into text.
-                break
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text if len(text) <= limit else f"{text[:limit]}..."
-    return str(pattern(_UNPRINTABLE).sub(_escape, text))
+    return str(pattern(_UNPRINTABLE).sub(lambda m: m[0].encode("unicode_escape").decode(), text))
 
 
 _UNPRINTABLE = (  # control characters, marks without a shape, halves of characters
@@ -7763,15 +7621,11 @@ _UNPRINTABLE = (  # control characters, marks without a shape, halves of charact
 )
 
 
-def _escape(match: Any) -> str:
-    return str(match[0].encode("unicode_escape").decode())
-
-
 def format_path(path: object) -> str:
     """A path for people: relative to the working directory where it lies below that."""
     if not isinstance(path, str):
         return clean(path)
-    here = os.path.join(attempt(os.getcwd), "")
+    here = os.path.join(absolute(os.curdir), "")
     return clean(path[len(here) :] if path.startswith(here) else path.removeprefix("./"))
 
 
@@ -7786,7 +7640,7 @@ def count_columns(text: str) -> int:
 
 
 def shorten(text: str, width: int, keep_end: bool = False) -> str:
-    """A text that takes no more columns than that: without its end, or without its middle."""
+    """A text cut to at most `width` columns: at its end, or in the middle to keep the end."""
     if count_columns(text) <= width:
         return text
     import itertools
@@ -7804,6 +7658,10 @@ def limit_texts(texts: Sequence[str], limit: int) -> list[str]:
     more = [f"... and {len(texts) - limit:,} more"] if len(texts) > limit + 1 else []
     return [*texts[: limit if more else limit + 1], *more]
 
+
+# ------------------------------------------------------------------------------
+# Started as a program
+# ------------------------------------------------------------------------------
 
 if __name__ == "__main__":
     # Where a debugger or profiler sets none, the plain name would be that of `builtins`.
