@@ -161,19 +161,16 @@ def tracked(
 
     Raises
     ------
-    TypeError
-        At decoration: not exactly one of the two directories; a suffix that no parameter could
-        carry back; a list of something else; something that isn't a function. At a call: wrong
-        arguments; a seed that is no integer; a directory that is no path.
-    ValueError
-        At decoration: both suffixes; a parameter that the function lacks. At a call: a seed out
-        of range; a subdirectory that isn't inside the directory.
+    TypeError, ValueError
+        At decoration: options that exclude each other, name no parameter of the function or are of
+        the wrong type; something that isn't a function. At a call: wrong arguments, a seed that is
+        no integer or out of range, a directory that is no path, or leads outside.
     RuntimeError
-        At a call: the source is in no git repository, or ignored there; or the repository is
-        dirty and `allow_dirty_repo` is False.
+        At a call: the source is in no git repository, or ignored there; or it is dirty and
+        `allow_dirty_repo` is False.
     OSError
-        At a call, before the function runs: the directory can't be created, isn't empty where it
-        must be (`FileExistsError`), or the record can't be written.
+        At a call: the directory can't be created, or isn't empty where it must be
+        (`FileExistsError`), or the record can't be written. The function hasn't run then.
     """
     # The arguments, by their names, are the options: they are listed nowhere else.
     options = _Options(**locals(), run_as=None, source_file=None)
@@ -483,11 +480,13 @@ class Call:
     rerun_of: str | None = None
 
     def __init__(self, tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        import uuid
+
         self.tracker, self.options = tracker, tracker.options
         self.create_parents = self.options.create_parents
         # Where a path leads; in a rerun, what lies in the repository leads to its checkout.
         self.locate: Callable[[str], str] = os.path.realpath
-        self.uuid, self.start = draw_uuid(), time.time()
+        self.uuid, self.start = str(uuid.uuid4()), time.time()
         self.args, self.kwargs = args, kwargs
         self.bound = tracker.bind(args, kwargs)
         # Before the run changes them: it may draw a seed, or stamp a directory.
@@ -502,22 +501,13 @@ class Call:
         self.directory = self.create_directory()
         name = self.options.record_filename or f"{self.tracker.function.__name__}_record"
         self.path = os.path.join(self.directory, with_json(name))
-        self.pass_arguments()
+        if self.find_altered():
+            self.args, self.kwargs = self.bound.args, self.bound.kwargs
 
     def find_altered(self) -> Record:
         """The arguments that aren't those of the caller any more."""
         arguments = self.bound.arguments.items()
         return {name: value for name, value in arguments if value is not self.given[name]}
-
-    def pass_arguments(self) -> None:
-        """Put the altered arguments among the caller's."""
-        altered = self.find_altered()
-        later = [*self.tracker.signature.parameters.values()][len(self.args) :]
-        # By name where that can be: a decorator below may take only keywords, whatever it claims.
-        if altered.keys() <= {p.name for p in later if p.kind > p.POSITIONAL_ONLY}:
-            self.kwargs = {**self.kwargs, **altered}
-        else:
-            self.args, self.kwargs = self.bound.args, self.bound.kwargs
 
     def describe(self) -> Record:
         """The call as a record tells it."""
@@ -817,8 +807,11 @@ class Run:
 
     def complete_record(self, outcome: Record, hash_room: int | None) -> Record:
         """The record with what is known once the function has ended."""
+        import datetime
+
         end, elapsed = time.time(), max(0.0, time.perf_counter() - self.clock)
-        timing = {"end_time": format_time(end), "run_time": format_span(elapsed)}
+        run_time = str(datetime.timedelta(seconds=elapsed))
+        timing = {"end_time": format_time(end), "run_time": run_time}
         # A record without its files still says most of what it is for.
         files = attempt(self.find_files, hash_room)
         files = {"outputs_omitted": files} if isinstance(files, Missing) else files
@@ -1205,18 +1198,6 @@ def _read_orig_argv() -> list[str]:
     return redact_argv(os.fsdecode(read_bytes("/proc/self/cmdline")).split("\0")[:-1])
 
 
-def _read_platform_info() -> str:
-    import platform
-
-    return platform.platform()
-
-
-def _read_user() -> str:
-    import getpass
-
-    return getpass.getuser()
-
-
 def _read_docker_build_hash() -> str | None:
     """The commit that images built with the cookiecutter-qtim template note in a file."""
     if not os.path.exists(DOCKER_BUILD_HASH_FILE):
@@ -1228,7 +1209,7 @@ _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
     "argv": lambda: redact_argv(sys.argv),
     "orig_argv": _read_orig_argv,
     "platform": lambda: sys.platform,
-    "platform_info": _read_platform_info,
+    "platform_info": lambda: __import__("platform").platform(),
     "python_version": lambda: sys.version,
     "python_implementation": lambda: sys.implementation.name,
     "python_executable": lambda: sys.executable or Missing("Python can't tell"),
@@ -1236,7 +1217,7 @@ _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
     "hostname": lambda: read_hostname(),  # noqa: PLW0108  # defined below
     "python_path": lambda: [str(entry) for entry in sys.path],
     "cpu_count": lambda: os.cpu_count() or Missing("Python can't tell"),
-    "user": _read_user,
+    "user": lambda: __import__("getpass").getuser(),
     "git_hash_at_docker_build": _read_docker_build_hash,
     "process": lambda: identify_process(),  # noqa: PLW0108
 }
@@ -1271,7 +1252,11 @@ def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
     known = [name for name in _RECORDED_IF_SET if name in environ]
     slurm = sorted(name for name in environ if name.startswith("SLURM"))
     names = [*ALWAYS_RECORDED, *known, *(slurm if "SLURM_JOB_ID" in environ else ()), *extra]
-    return {name: redact(name, environ.get(name)) for name in names}
+    values = {name: environ.get(name) for name in names}
+    return {
+        name: REDACTED if is_secret(name, value) else value and redact_text(value)
+        for name, value in values.items()
+    }
 
 
 def is_asked_for(name: str) -> bool:
@@ -1301,12 +1286,15 @@ class _GpuProbe:
     """The GPUs, from an nvidia-smi that may take long, or hang: never waited for without bound."""
 
     def __init__(self) -> None:
+        import shutil
+
         self.process: Program | None = None
         # What is known so far; None where there is no NVIDIA driver at all.
         self.answer: list[Record] | Missing | None = None
         # Runs in several threads share it; and a forked child must leave its parent's alone.
         self.lock, self.pid = _thread.allocate_lock(), os.getpid()
-        program = _find_nvidia_smi()
+        # WSL doesn't always have it on PATH.
+        program = shutil.which("nvidia-smi") or shutil.which("nvidia-smi", path="/usr/lib/wsl/lib")
         try:
             if program:
                 self.answer = Missing("nvidia-smi has not answered yet")
@@ -1327,15 +1315,6 @@ class _GpuProbe:
             finally:
                 self.lock.release()
         return self.answer
-
-
-def _find_nvidia_smi() -> str | None:
-    """The program's path; looking for it in `shutil`'s way would take 3 ms to import."""
-    name = "nvidia-smi.exe" if sys.platform == "win32" else "nvidia-smi"
-    # WSL doesn't always have it on PATH.
-    folders = [*os.get_exec_path(), "/usr/lib/wsl/lib"]
-    paths = (os.path.join(folder, name) for folder in folders)
-    return next((path for path in paths if os.access(path, os.X_OK) and os.path.isfile(path)), None)
 
 
 def parse_gpus(code: int, output: bytes, error: str) -> list[Record] | Missing:
@@ -1528,7 +1507,10 @@ class GitProbe:
         if self.silence:
             raise Unavailable(self.silence)
         index = os.fsdecode(self.answer("index"))
-        self.check_ignored(index)
+        own = os.path.relpath(self.asked, self.top).replace(os.sep, "/")
+        # A tracked file isn't ignored, whatever the patterns say.
+        if self.is_ignored() and not find_tracked(index, {own}):
+            raise self.error(f"the repository {self.top} ignores that file")
         hidden, submodules = parse_index(index)
         self.start_submodules(submodules)
         untracked = self.find_untracked(index)
@@ -1551,12 +1533,6 @@ class GitProbe:
         state.update(git_remotes=self.find_remotes(), git_working_dir=self.top)
         state.update(git_patch=patch if is_told else None, **tell_omitted(self.omitted))
         return without_none(state)
-
-    def check_ignored(self, index: str) -> None:
-        """Raise RuntimeError if git ignores the file, and hasn't been told to track it anyway."""
-        own = os.path.relpath(self.asked, self.top).replace(os.sep, "/")
-        if self.is_ignored() and not find_tracked(index, {own}):
-            raise self.error(f"the repository {self.top} ignores that file")
 
     def is_ignored(self) -> bool:
         """Whether git ignores the file, if it has been asked."""
@@ -1864,7 +1840,7 @@ class FilePatch:
     def find_obstacle(self) -> str:
         """Why a record must not hold it; '' if it may."""
         text = "\n".join(self.lines)
-        if not is_utf8(text):
+        if text != text.encode("utf-8", "replace").decode():
             return "not UTF-8"
         start = text.find("\n@@ ")
         body = pattern(r"(?m)^[ +-]").sub("", text[start:]) if start >= 0 else ""
@@ -1927,19 +1903,19 @@ def get_git_info(module: str | types.ModuleType, allow_dirty: bool = False) -> R
     module
         A module, or its name, which is then imported.
     allow_dirty
-        If False, a repository with uncommitted changes to tracked files is an error.
+        If False, uncommitted changes to tracked files are an error.
 
     Returns
     -------
     dict
-        module_path, name, git_active_branch ('detached' if there is none), git_commit_hash (left
-        out before the first commit), git_is_dirty, git_remotes and git_working_dir.
+        module_path, name, git_active_branch (or 'detached'), git_commit_hash (not before the first
+        commit), git_is_dirty, git_remotes, git_working_dir, and the patch of a dirty repository.
 
     Raises
     ------
     RuntimeError
-        The module has no file, is in no git repository, is ignored there, or git is missing or
-        refuses (in git's own words); or the repository is dirty and `allow_dirty` is False.
+        The module has no file, lies in no repository or is ignored there; git is missing or
+        refuses; or the repository is dirty and `allow_dirty` is False.
     """
     return probe_module(module).describe(allow_dirty)
 
@@ -2502,7 +2478,6 @@ def hash_files(
     entries: Iterable[Record],
     room: int | None,
     root: str = "",
-    on_progress: Callable[[int], object] | None = None,
     stop: Callable[[], bool] = bool,
 ) -> int | None:
     """Fill in the entries' sha256, smallest files first, while there is room; return what is left.
@@ -2528,7 +2503,7 @@ def hash_files(
                 entry = chosen.pop()
             except IndexError:
                 return
-            entry["sha256"] = hash_file(os.path.join(root, entry["path"]), on_progress, stop)
+            entry["sha256"] = hash_file(os.path.join(root, entry["path"]), stop)
 
     import threading
 
@@ -2544,11 +2519,7 @@ def hash_files(
 _hashes: dict[tuple[Any, ...], str] = {}  # of files that had settled when they were hashed
 
 
-def hash_file(
-    path: str,
-    on_progress: Callable[[int], object] | None = None,
-    stop: Callable[[], bool] = bool,
-) -> str | None:
+def hash_file(path: str, stop: Callable[[], bool] = bool) -> str | None:
     """A file's SHA-256 in hexadecimal, None if it can't be read; remembered while it's the same."""
     import hashlib
 
@@ -2564,16 +2535,13 @@ def hash_file(
             while size := file.readinto(buffer[:left]):
                 digest.update(buffer[:size])
                 left -= size
-                if on_progress:
-                    on_progress(size)
                 if stop():
                     return None
     except OSError:
         return None
     # A file written in this very second can change again without its times telling.
     if signature == sign_file(path) and time.time() - signature[0] / 1e9 > 2:
-        if len(_hashes) >= FILE_LIMIT:
-            _hashes.clear()
+        make_room(_hashes)
         _hashes[key] = digest.hexdigest()
     return digest.hexdigest()
 
@@ -2733,7 +2701,6 @@ def _find_captures() -> list[Capture]:
 
 _DEPTH_LIMIT = 40  # levels of nesting that a description follows
 _TRACEBACK_LINES = 100  # kept of a long traceback, at either end
-_TRACEBACK_LENGTH = 2**17  # and the characters
 
 
 class Missing(str):
@@ -3121,15 +3088,12 @@ def _read_traceback(source: BaseException | types.FrameType) -> str:
 
 def _clean_traceback(text: str) -> list[str]:
     """The lines of a traceback without secrets, and not too many of them."""
-    if len(text) > 2 * _TRACEBACK_LENGTH:
-        # Redacting more would take noticeable time.
-        head, tail = text[:_TRACEBACK_LENGTH], text[-_TRACEBACK_LENGTH:].partition("\n")[2]
-        text = f"{head}\n... characters left out ...\n{tail}"
-    lines = redact_text(text).splitlines()
+    # To redact more would take noticeable time.
+    lines = [line[: 4 * TEXT_LIMIT] for line in text.splitlines()]
     if len(lines) > 2 * _TRACEBACK_LINES:
         omitted = [f"... {len(lines) - 2 * _TRACEBACK_LINES} lines left out ..."]
         lines = lines[:_TRACEBACK_LINES] + omitted + lines[-_TRACEBACK_LINES:]
-    return [shorten(line, TEXT_LIMIT) for line in lines]
+    return [shorten(line, TEXT_LIMIT) for line in redact_text("\n".join(lines)).splitlines()]
 
 
 def _text_of(error: BaseException) -> str:
@@ -3286,13 +3250,6 @@ def hide_secrets(items: Iterable[Any]) -> Iterator[Any]:
 
 
 SEQUENCES = (list, tuple, set, frozenset)
-
-
-def redact(name: str, value: str | None) -> str | None:
-    """A named text, or REDACTED in its place."""
-    if value is None:
-        return None
-    return REDACTED if is_secret(name, value) else redact_text(value)
 
 
 def redact_text(text: str, is_code: bool = False) -> str:
@@ -3593,7 +3550,7 @@ class RecordFile:
         if _is_chain(text):
             return text
         aside = f"{self.path}.broken-{time.strftime('%Y%m%d%H%M%S')}-{os.urandom(4).hex()}"
-        _rename_file(self.path, aside)
+        os.replace(OwnPath(self.path), OwnPath(aside))
         warn(f"{self.path} holds no records; it was set aside as {aside}")
         return ""
 
@@ -3712,7 +3669,7 @@ def _indent(text: str) -> str:
 class _Lock:
     """A lock on a chained file, held by a file beside it, which is never replaced.
 
-    Entering returns why there is no lock, if the file system refuses locks (some NFS and Lustre).
+    Entering returns why there is no lock, if the system has none (Windows, some NFS and Lustre).
     """
 
     def __init__(self, path: str) -> None:
@@ -3723,39 +3680,26 @@ class _Lock:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         self.descriptor = open_quietly(self.path, flags)
         deadline = time.monotonic() + _LOCK_TIMEOUT
-        while True:
+        while time.monotonic() < deadline:
             try:
-                if _lock_file(self.descriptor):
-                    return None
-            except OSError as error:
-                return str(error.strerror)
-            if time.monotonic() > deadline:
-                os.close(self.descriptor)
-                problem = f"somebody has locked {self.path} for {_LOCK_TIMEOUT:.0f} s"
-                raise TimeoutError(errno.ETIMEDOUT, problem)
-            time.sleep(0.005)
+                import fcntl
+
+                self.flock, self.unlock = fcntl.flock, fcntl.LOCK_UN
+                # Unlike lockf's, flock's lock isn't lost when another descriptor is closed.
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return None
+            except (BlockingIOError, PermissionError):
+                time.sleep(0.005)
+            except (OSError, ImportError) as error:
+                return str(error)
+        os.close(self.descriptor)
+        problem = f"somebody has locked {self.path} for {_LOCK_TIMEOUT:.0f} s"
+        raise TimeoutError(errno.ETIMEDOUT, problem)
 
     def __exit__(self, *error: object) -> None:
         # Closing alone would leave it locked while a child that was forked meanwhile lives.
-        attempt(_lock_file, self.descriptor, unlock=True)
+        attempt(lambda: self.flock(self.descriptor, self.unlock))
         os.close(self.descriptor)
-
-
-def _lock_file(descriptor: int, unlock: bool = False) -> bool:
-    """Lock an open file, unless somebody else has; OSError where files can't be locked."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_UNLCK if unlock else msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            # Unlike lockf's, flock's lock isn't lost when another descriptor is closed.
-            fcntl.flock(descriptor, fcntl.LOCK_UN if unlock else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except (BlockingIOError, PermissionError):
-        return False
 
 
 def replace_file(path: str, text: str, durable: bool) -> None:
@@ -3784,25 +3728,12 @@ def _write_through(
         finally:
             os.close(descriptor)
         if may_replace():
-            _rename_file(new, path)
+            os.replace(OwnPath(new), OwnPath(path))
             is_done = True
     finally:
         if not is_done:
             attempt(os.unlink, new)
     return is_done
-
-
-def _rename_file(old: str, new: str) -> None:
-    """Rename; where Windows refuses because somebody reads the file, try again for 2 s."""
-    deadline = time.monotonic() + (2 if sys.platform == "win32" else 0)
-    while True:
-        try:
-            os.replace(OwnPath(old), OwnPath(new))
-            return
-        except PermissionError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.01)
 
 
 def make_room(known: set[Any] | dict[Any, Any]) -> None:
@@ -4111,14 +4042,14 @@ def iterate_records(root: str, on_problem: Callable[[str], object] = bool) -> It
             raise RecordError(problem) from None
         on_problem(f"{problem}; left out")
 
-    seen: set[object] = set()
-    for name, entry in walk_tree(root, links=True, on_error=tell):
+    seen: set[str] = set()
+    for name, _ in walk_tree(root, links=True, on_error=tell):
         path = os.path.join(root, name)
         if name.endswith(".json") and is_record(path):
             # Behind links it may be there by several names.
-            identity = attempt(entry.inode), attempt(os.path.realpath, path)
-            if identity not in seen:
-                seen.add(identity)
+            real = os.path.realpath(path)
+            if real not in seen:
+                seen.add(real)
                 yield from _read_if_record(path, on_problem)
 
 
@@ -4255,8 +4186,7 @@ class _Makers:
             ((claim.made(sha256) is True, start_of(claim.record) < before, len(folder)), claim)
             for folder, claim in claims
         ]
-        best = max(rank for rank, _ in ranked)
-        return _choose_maker([claim for rank, claim in ranked if rank == best])
+        return max(ranked, key=lambda pair: (pair[0], start_of(pair[1].record)))[1]
 
     def find_for_folder(self, folder: str) -> Record | None:
         """The newest run of the nearest folder above that has outputs below this one."""
@@ -4280,14 +4210,6 @@ class _Makers:
         return self.claims[folder]
 
 
-def _choose_maker(claims: Sequence[_Maker]) -> _Maker:
-    """The newest run; of several at once the first to end: the others only saw its file."""
-    newest = max(claims, key=lambda claim: start_of(claim.record))
-    start = start_of(newest.record)
-    at_once = [claim for claim in claims if end_of(claim.record) > start]
-    return min(at_once, key=lambda claim: end_of(claim.record), default=newest)
-
-
 def _find_maker_0_4(path: str) -> _Maker | None:
     """The newest record of pycrumbs 0.4, which listed no outputs, beside a file."""
     if not os.path.isfile(path):
@@ -4297,17 +4219,13 @@ def _find_maker_0_4(path: str) -> _Maker | None:
     return _Maker(record=max(old, key=start_of), sha256=None) if old else None
 
 
-def verify_record(
-    record: Record | _StrPath, on_progress: Callable[[int], object] | None = None
-) -> list[Record]:
+def verify_record(record: Record | _StrPath) -> list[Record]:
     """Compare a run's inputs and outputs with the files as they are now.
 
     Parameters
     ----------
     record
         From `find_record` or `load_records`; or a path that `find_record` takes.
-    on_progress
-        Called, from the threads that hash, with the number of bytes after each stretch of them.
 
     Returns
     -------
@@ -4315,23 +4233,21 @@ def verify_record(
         record_path, path, kind ('input' or 'output') and state: 'ok', 'changed', 'missing',
         'unreadable', or 'unhashed' for a file of the right size that the record has no hash of.
     """
-    return verify_records([as_record(record)], on_progress)
+    return verify_records([as_record(record)])
 
 
-def verify_records(
-    records: Sequence[Record], on_progress: Callable[[int], object] | None = None
-) -> list[Record]:
+def verify_records(records: Iterable[Record]) -> list[Record]:
     """Verify several runs at once.
 
     One state more than `verify_record` has is possible: 'replaced', for an output that isn't the
     recorded one because a later one of these runs made it anew.
     """
     runs, newest = [], {}
-    for record in sorted(_leave_out_links(records), key=start_of):
+    for record in sorted(records, key=start_of):
         inputs, outputs = entries_of(record, "inputs"), entries_of(record, "outputs")
         runs.append((record, inputs, outputs))
         newest.update({entry["path"]: record for entry in outputs})
-    judge_files([entry for _, *kinds in runs for files in kinds for entry in files], on_progress)
+    judge_files([entry for _, *kinds in runs for files in kinds for entry in files])
     verdicts = []
     for record, inputs, outputs in runs:
         moved: Moved | None = None
@@ -4349,23 +4265,12 @@ def verify_records(
     return verdicts
 
 
-def _leave_out_links(records: Iterable[Record]) -> Iterable[Record]:
-    """Records without those that are there by another name already."""
-    unique: dict[object, Record] = {}
-    for record in records:
-        path = os.path.realpath(str(record.get("record_path", id(record))))
-        unique.setdefault((path, record.get("record_number")), record)
-    return unique.values()
-
-
-def judge_files(
-    entries: Sequence[Record], on_progress: Callable[[int], object] | None = None
-) -> None:
+def judge_files(entries: Sequence[Record]) -> None:
     """Set each entry's state: whether its file is still what it says."""
     unread = [e for e in entries if judge_file(e, e["path"], lambda _: None) == "unreadable"]
     # By path, as each file is hashed once, however many records name it.
     files = {entry["path"]: pick(entry, ("path", "size")) for entry in unread}
-    hash_files(files.values(), None, on_progress=on_progress)
+    hash_files(files.values(), None)
     for entry in entries:
         entry["state"] = judge_file(entry, entry["path"], lambda p: get(files, p, "sha256"))
 
@@ -4665,21 +4570,6 @@ _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], It
 }
 
 
-def count_commits_apart(a: Record, b: Record) -> tuple[int, int] | None:
-    """How many commits each of two runs has that the other hasn't, where the repository is here."""
-    commits = [str(get(r, "tracked_module", "git_commit_hash")) for r in (a, b)]
-    folder = str(get(b, "tracked_module", "git_working_dir"))
-    if not os.path.isdir(folder) or not all(map(pattern(COMMIT).fullmatch, commits)):
-        return None
-    count = ("rev-list", "--count", "--left-right", "...".join(commits))
-    try:
-        status, counts = run_git(folder, *count, timeout=LOOK_TIMEOUT)
-    except Unavailable:
-        return None
-    left, _, right = counts.partition("\t")
-    return (int(left), int(right)) if status == 0 else None
-
-
 # -- where a file comes from
 
 
@@ -4696,14 +4586,12 @@ def trace_file(file: _StrPath, roots: _StrPath | Iterable[_StrPath] = ()) -> Rec
     Returns
     -------
     dict
-        path; sha256; state: 'ok', 'missing', 'unhashed', or 'changed' (the file at this path is
-        no longer the one meant); run, None for a source: record_path, record_number, uuid,
-        function, start_time and status of the run that made the file, and made_this: False if it
-        wrote another content to this path, None if nobody knows; inputs: the same for each input
-        of that run. Only where it holds: overwritten (True: that run began later than the one
-        that read the file, and its inputs are not followed), made_again (True: it made the same
-        content, after the one that read the file had ended), repeated (True: its inputs stand
-        elsewhere in the tree), cut (True: they are _TRACE_LIMIT runs away).
+        path; sha256; state: 'ok', 'missing', 'unhashed' or 'changed'; run, None for a source:
+        record_path, record_number, uuid, function, start_time and status of the run that made the
+        file, and made_this: False if it wrote another content there, None if nobody knows; inputs:
+        the same for each input of that run. Only where True: overwritten (that run began after the
+        one that read the file, and isn't followed), made_again (it made the same content later),
+        repeated (its inputs stand elsewhere in the tree), cut (they are _TRACE_LIMIT runs away).
 
     Raises
     ------
@@ -4989,11 +4877,7 @@ class Plan(types.SimpleNamespace):
         return json.loads(json.dumps(value).replace(root, ""))
 
 
-def plan_rerun(
-    record: Record,
-    repository: _StrPath | None = None,
-    on_progress: Callable[[int], object] | None = None,
-) -> Plan:
+def plan_rerun(record: Record, repository: _StrPath | None = None) -> Plan:
     """What a rerun would execute; RecordError where the record doesn't tell enough."""
     if "pycrumbs" not in record:
         raise RecordError("pycrumbs 0.4 wrote this record, which is not enough to run it again")
@@ -5017,7 +4901,7 @@ def plan_rerun(
     _plan_code(record["tracked_module"], plan)
     _check_call(plan)
     _select_variables(plan)
-    _plan_files(record, plan, on_progress)
+    _plan_files(record, plan)
     plan.notes = list(_list_doubts(record, plan))
     return plan
 
@@ -5255,9 +5139,7 @@ def _find_paths(plan: Plan) -> Iterator[str]:
             yield value
 
 
-def _plan_files(
-    record: Record, plan: Plan, on_progress: Callable[[int], object] | None = None
-) -> None:
+def _plan_files(record: Record, plan: Plan) -> None:
     """Settle what the rerun finds copies of, and where each input is found as it was.
 
     Copies are made of the repository, the record's directory, and what was written elsewhere: an
@@ -5272,7 +5154,7 @@ def _plan_files(
     own = filter(None, (plan.top, plan.alias, plan.directory))
     plan.moved = [*own, *sorted(folders), *elsewhere]
     entries = [entry for entry in entries_of(record, "inputs") if entry.get("size") is not None]
-    judge_files(entries, on_progress)
+    judge_files(entries)
     displaced, made = Moved(record), {entry["path"] for entry in plan.outputs}
     patched = {section.name for section in parse_patch(plan.patch)}
     plan.inputs = []
@@ -5330,21 +5212,15 @@ def _list_library_doubts(record: Record, own: str) -> Iterator[str]:
         for name, state in get(record, kind, kind=dict).items():
             # Of several packages in one repository, the first has its patch.
             states.setdefault(str(get(state, "git_working_dir")), (name, state))
-    since = time.monotonic()
-    for number, (top, (name, then)) in enumerate(states.items()):
-        if top in (own, "None"):
-            continue
-        now = None
-        if number < _LIBRARY_LIMIT and os.path.isabs(top):
-            now = attempt(lambda top=top: GitProbe(top, top, since).describe(allow_dirty=True))
-        a, b = (str(get(state, "git_commit_hash")) for state in (then, now))
-        is_same_patch = get(then, "git_patch") == get(now, "git_patch") and not list_omitted(then)
-        is_known = all(pattern(COMMIT).fullmatch(commit) for commit in (a, b))
-        if is_known and a == b and is_same_patch:
-            continue
-        change = " (what is not committed there may be other than it was)"
-        change = f" (commit {a[:12]} -> {b[:12]})" if a != b else change
-        yield f"{name} is used as it is now, not as it was: {top}{change if is_known else ''}"
+    for top, (name, then) in [*states.items()][:_LIBRARY_LIMIT]:
+        if top not in (own, "None"):
+            now = attempt(lambda top=top: GitProbe(top, top).describe(allow_dirty=True))
+            differ = [key for key in _LIBRARY_KEYS if get(then, key) != get(now, key)]
+            if differ or list_omitted(then):
+                yield f"{name} is used as it is now, not as it was: {top} ({', '.join(differ)})"
+
+
+_LIBRARY_KEYS = ("git_commit_hash", "git_patch")
 
 
 # -- arguments from their descriptions
@@ -5531,7 +5407,6 @@ def carry_out(
     record: Record,
     directory: _StrPath | None = None,
     keep: bool = False,
-    on_step: Callable[[str], object] = bool,
 ) -> Record:
     """Check the code out, run the function in a child, compare, and leave the rest as it was."""
     import shutil
@@ -5545,9 +5420,7 @@ def carry_out(
     created = create_directories(target, parents=True) if target else []
     work = os.path.realpath(tempfile.mkdtemp(prefix=prefix))
     try:
-        on_step(f"checking out commit {plan.commit[:12]}")
         _lay_out(plan, work)
-        on_step(f"running {plan.qualname}()")
         made = _find_rerun(plan, _run_child(plan, work), work)
         result: Record = {"verdicts": judge_rerun(plan, record, made)}
         target = target or tempfile.mkdtemp(prefix="pycrumbs-made-")
@@ -6138,16 +6011,15 @@ def judge_rerun(plan: Plan, record: Record, made: Record) -> list[Record]:
 
 def list_hints(made: Record) -> list[str]:
     """What to do about how the rerun failed, where that can be told."""
-    kind = get(made, "error", "type")
-    if kind == "PermissionError":
-        return ["a rerun may write into its own directory, temporary folders and caches"]
-    # All that a script is seen to open is recorded anyway.
-    is_script = get(made, "called_function", "run_as")
-    way = "named by an argument or an absolute path" if is_script else _WAYS_TO_RECORD
-    return [f"what the code reads must be in git, or {way}"] * (kind == "FileNotFoundError")
+    hint = _HINTS.get(get(made, "error", "type", kind=str))
+    return [hint] if hint else []
 
 
-_WAYS_TO_RECORD = "recorded: input_parameters, capture_files"
+_HINTS = {
+    "PermissionError": "a rerun may write into its own directory, temporary folders and caches",
+    "FileNotFoundError": "what the code reads must be in git, named by an argument, or recorded: "
+    "input_parameters, capture_files",
+}
 
 
 def _output_path(entry: Record, plan: Plan) -> str:
@@ -6568,17 +6440,13 @@ def _flatten(value: Any, path: str, levels: int = 3) -> Iterator[tuple[str, str]
         yield path, text
 
 
-def format_differences(
-    differences: Sequence[Record], apart: tuple[int, int] | None, style: Style
-) -> str:
+def format_differences(differences: Sequence[Record], style: Style) -> str:
     """What differs between two runs, section by section."""
     lines, section = [], ""
     for difference in differences:
         if difference["section"] != section:
             section = difference["section"]
             lines.append(section)
-            if section == "code" and apart and any(apart):
-                lines[-1] += f" ({apart[0]} and {apart[1]} commits apart)"
         path = clean(difference["path"] or section)
         lines.append(shorten(f"  {path}: {_format_change(difference)}", style.width))
     return "\n".join(lines)
@@ -6948,8 +6816,7 @@ def _cmd_diff(arguments: Any) -> int:
     if arguments.json:
         _print_json(differences)
         return 1 if differences else 0
-    apart = count_commits_apart(a, b) if differences else None
-    _print(format_differences(differences, apart, _make_style()) or "no difference")
+    _print(format_differences(differences, _make_style()) or "no difference")
     for reason, names in list_uncompared(a, b).items():
         if names:
             _print(f"{reason}: {', '.join(limit_texts([*map(format_path, names)], 5))}")
@@ -6969,15 +6836,9 @@ def _cmd_verify(arguments: Any) -> int:
 
       pycrumbs verify runs
     """
-    kept = ("record_path", "record_number", "timing", "inputs", "outputs")
     problems: list[str] = []
     found = (record for target in arguments.targets for record in _list_records(target, problems))
-    records = [
-        {**pick(record, kept), "called_function": {"directory": directory_of(record)}}
-        for record in found
-    ]
-    with _Progress("hashed") as progress:
-        verdicts = verify_records(records, progress)
+    verdicts = verify_records(found)
     if arguments.json:
         _print_json(verdicts)
     else:
@@ -7047,8 +6908,7 @@ def _cmd_rerun(arguments: Any) -> int:
     if arguments.output is not None:
         # Before anything is hashed, or asked.
         check_target(os.path.abspath(arguments.output))
-    with _Progress("hashing") as progress:
-        plan = plan_rerun(record, arguments.repo, progress)
+    plan = plan_rerun(record, arguments.repo)
     told = format_plan(plan, record)
     print(told, file=sys.stderr)
     try:
@@ -7056,7 +6916,7 @@ def _cmd_rerun(arguments: Any) -> int:
             _ask_to_execute()
         # What ends the process has the rerun tidied up, as Ctrl-C has.
         _change_handlers(_signal.SIG_DFL, _signal.default_int_handler)
-        result = carry_out(plan, record, arguments.output, arguments.keep, _print_step)
+        result = carry_out(plan, record, arguments.output, arguments.keep)
     except KeyboardInterrupt:
         raise RecordError("interrupted; what the rerun had made is removed") from None
     finally:
@@ -7089,37 +6949,6 @@ def _ask_to_execute() -> None:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         raise RecordError("nothing was executed")
-
-
-def _print_step(step: str) -> None:
-    """Say on a terminal what is being done, as it may take long."""
-    if _is_terminal(sys.stderr):
-        print(f"{clean(step)} ...", file=sys.stderr)
-
-
-class _Progress:
-    """Says on a terminal how far work has come that takes longer than a second."""
-
-    def __init__(self, deed: str) -> None:
-        # Several threads work.
-        self.deed, self.lock = deed, _thread.allocate_lock()
-        self.done, self.text, self.next = 0, "", time.monotonic() + 1
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.text:
-            print("\r" + " " * len(self.text), end="\r", file=sys.stderr, flush=True)
-
-    def __call__(self, size: int) -> None:
-        with self.lock:
-            self.done += size
-            if time.monotonic() > self.next and _is_terminal(sys.stderr):
-                self.next = time.monotonic() + 0.2
-                text = f"{self.deed} {format_size(self.done)}"
-                print("\r" + text.ljust(len(self.text)), end="", file=sys.stderr, flush=True)
-                self.text = text
 
 
 def _make_style() -> Style:
@@ -7440,13 +7269,6 @@ def number_names(start: str, end: str = "") -> Iterator[str]:
 # -- this process, and others
 
 
-def draw_uuid() -> str:
-    """A random UUID (RFC 9562, version 4), drawn from the OS; importing `uuid` would take 2 ms."""
-    text = os.urandom(16).hex()
-    variant = "89ab"[int(text[16], 16) % 4]
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
-
-
 def read_hostname() -> str:
     """The name of this machine in its network."""
     if hasattr(os, "uname"):
@@ -7564,11 +7386,6 @@ def is_text(text: str) -> bool:
         return False
 
 
-def is_utf8(text: str) -> bool:
-    """Whether a text can be written in UTF-8."""
-    return text == text.encode("utf-8", "replace").decode()
-
-
 def format_time(seconds: float) -> str:
     """Seconds since the epoch as local time with its UTC offset; in UTC where TZ is no zone."""
     import datetime
@@ -7589,13 +7406,6 @@ def parse_time(text: object) -> float:
         return datetime.datetime.fromisoformat(str(text)).timestamp()
     except (ValueError, OverflowError, OSError):
         return 0.0
-
-
-def format_span(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds: '0:00:50.005000'."""
-    import datetime
-
-    return str(datetime.timedelta(seconds=seconds))
 
 
 def format_size(size: int) -> str:
