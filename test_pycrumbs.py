@@ -9486,20 +9486,6 @@ def test_requirements_of_each_origin(tmp_path: Path, command: Command, name: str
     check_requirement(line)
 
 
-@pytest.mark.parametrize("kind", ["tracked_module", "extra_tracked_modules__lib"])
-def test_requirements_of_a_module_that_is_installed(
-    tmp_path: Path, command: Command, kind: str
-) -> None:
-    """An editable package in the repository of a module of the run has its state from there."""
-    origin, line = ORIGINS["editable, below the top"]
-    state = {key: origin[key] for key in origin if key.startswith("git_")}
-    for top, told in ((origin["git_working_dir"], line), ("/srv", f"-e {origin['url']}")):
-        lib = {"url": origin["url"], "editable": True, "git_working_dir": top}
-        changes = {"package_inventory": {"lib": "1.0"}, "package_origins": {"lib": lib}}
-        record = leave_record(tmp_path / "x.json", **changes, **{kind: state})
-        assert command("show", "--requirements", record) == f"{told}\n"
-
-
 def test_requirements_of_any_version(tmp_path: Path, command: Command) -> None:
     """Versions of PEP 440 are required by ==, others to the letter; no line is an option."""
     versions = (
@@ -10298,27 +10284,6 @@ def test_verify_of_many(made: Path, command: Command) -> None:
         verdict["state"] for verdict in json.loads(command("verify", "--json", ".", status=1))
     ]
     assert sorted(states) == ["changed", "ok", "ok", *["replaced"] * 3]
-
-
-def test_verify_hashes_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of many runs are hashed by as many threads as there are cores."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    for number in range(8):
-        path = tmp_path / f"{number}/data.bin"
-        path.parent.mkdir()
-        path.write_bytes(bytes([number]) * 2**21)
-        leave_record(tmp_path / f"{number}/x.json", inputs=[], outputs=[entry(path, "data.bin")])
-    sizes: dict[str, int] = {}
-
-    def note(size: int) -> None:
-        name = threading.current_thread().name
-        sizes[name] = sizes.get(name, 0) + size
-        time.sleep(0.01)
-
-    verdicts = pycrumbs.verify_records(pycrumbs.load_records(tmp_path), note)
-    assert [verdict["state"] for verdict in verdicts] == ["ok"] * 8
-    assert len(sizes) == 4
-    assert sum(sizes.values()) == 8 * 2**21
 
 
 class Terminal:
@@ -11268,20 +11233,6 @@ def test_verify_of_a_file_that_cannot_be_read(
     assert command("verify", tmp_path, status=1).endswith("\n1 unreadable\n")
 
 
-@pytest.mark.parametrize("options", [{"sort_keys": True}, {"separators": (",", ":")}])
-def test_records_that_another_program_has_written(
-    tmp_path: Path, command: Command, options: Any
-) -> None:
-    """With their keys sorted, or without blanks, as jq does; behind a link to another disk."""
-    path = leave_record(tmp_path / "disk/r.json")
-    path.write_text(json.dumps(read(path), **options))
-    (tmp_path / "project/loop").mkdir(parents=True)
-    os.symlink(tmp_path / "disk", tmp_path / "project/runs")
-    os.symlink(tmp_path / "project", tmp_path / "project/loop/back")
-    assert len(json.loads(command("log", "--json", tmp_path / "project"))) == 1
-    assert command("diff", tmp_path / "project/runs", path) == "no difference\n"
-
-
 def test_an_output_that_begins_like_a_record(tmp_path: Path, command: Command) -> None:
     """Its own record tells of it."""
     path = tmp_path / "result.json"
@@ -11977,13 +11928,17 @@ def record_first_run(
     repo.commit("another")
 
 
+IMPORTS = """\
+import dataclasses, enum, json, os, pathlib, pickle, random, sys
+from pycrumbs import tracked"""
+
+
 def script(body: str, call: str, options: str = 'directory_parameter="out"', head: str = "") -> str:
     """A script whose tracked main() has that signature and body, and is called like that."""
     signature, _, rest = textwrap.dedent(body).strip("\n").partition("\n")
     return "\n".join(
         [
-            "import dataclasses, enum, json, os, pathlib, pickle, random, sys",
-            "from pycrumbs import tracked",
+            IMPORTS,
             textwrap.dedent(head),
             f"@tracked({options})",
             signature,
@@ -12042,272 +11997,661 @@ class Case:
     needs: str = ""  # what must be in the function's outputs
 
 
-CORPUS: dict[str, Case] = {
-    "random": Case({"main.py": PLAIN_RERUN}, needs="1 x"),
-    "numpy": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, size=(3, 2)):
-                    numpy.save(pathlib.Path(out, "a.npy"), numpy.random.normal(STAGE, 1, size))
-                    return numpy.random.random()
-                """,
-                'main("out")',
-                head="import numpy",
-            )
+# Projects and how a call in them is recorded, one after another: what distinguishes a `Case`, then
+# its files, each after its name (main.py, if there is none). A script with a bare @tracked gets what
+# all of them begin with, and the call.
+PROJECTS = r"""
+== random
+needs: 1 x
+@tracked
+BODY
+== numpy
+import numpy
+@tracked
+def main(out, size=(3, 2)):
+    numpy.save(pathlib.Path(out, "a.npy"), numpy.random.normal(STAGE, 1, size))
+    return numpy.random.random()
+== folders of its own
+@tracked(directory_parameter="out", require_empty_directory=True)
+def main(out):
+    (pathlib.Path(out) / "plots/deep").mkdir(parents=True)
+    pathlib.Path(out, "empty").mkdir()
+    pathlib.Path(out, "plots/deep/a.txt").write_text("STAGE")
+== logs by the module's name
+needs: INFO:__main__:1
+import logging
+log = logging.getLogger(__name__)
+@tracked
+def main(out):
+    logging.basicConfig(filename=pathlib.Path(out, "log.txt"), level=logging.INFO)
+    log.info("STAGE")
+== goes to another folder as it is loaded
+command: main.py
+cwd: sub
+needs: 1 x
+-- sub/main.py
+os.chdir('..')
+@tracked
+BODY
+== module that spawns workers
+command: -m pkg.main
+env: {"PYTHONPATH": "REPO/src:HERE"}
+needs: [1, 2, 5, 10]
+-- src/pkg/__init__.py
+-- src/pkg/near.py
+def square(x):
+    return STAGE + x * x
+-- src/pkg/main.py
+import multiprocessing
+from .near import square
+@tracked
+def main(out):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pathlib.Path(out, "a.txt").write_text(str(pool.map(square, range(4))))
+== method of a dataclass
+needs: 0.5 [7] 3 1
+import dataclasses, pathlib, random
+from pycrumbs import tracked
+
+@dataclasses.dataclass
+class Trainer:
+    rate: float
+    out: pathlib.Path
+    steps: list = dataclasses.field(default_factory=list, init=False)
+
+    @tracked(directory_parameter="out")
+    def fit(self, out, epochs=2):
+        text = f"{self.rate} {self.steps} {epochs} STAGE {random.random()}"
+        (self.out / "a.txt").write_text(text)
+
+trainer = Trainer(0.5, pathlib.Path("out"))
+trainer.steps.append(7)
+trainer.fit("out", epochs=3)
+== staticmethod
+import pathlib, random
+from pycrumbs import tracked
+
+class Tools:
+    @staticmethod
+    @tracked(directory_parameter="out")
+    def make(out):
+        pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
+
+if __name__ == "__main__":
+    Tools.make("out")
+== classmethod
+needs: Other 1
+import pathlib, random
+from pycrumbs import tracked
+
+class Tools:
+    @tracked(directory_parameter="out")
+    @classmethod
+    def make(cls, out):
+        pathlib.Path(out, "a.txt").write_text(f"{cls.__name__} STAGE")
+
+class Other(Tools):
+    pass
+
+if __name__ == "__main__":
+    Other.make("out")
+== async
+call: asyncio.run(main("out"))
+import asyncio
+@tracked
+async def main(out):
+    await asyncio.sleep(0)
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
+    return [random.random()]
+== generator
+call: list(main("out"))
+@tracked
+def main(out):
+    for n in range(3):
+        pathlib.Path(out, f"{n}.txt").write_text(f"STAGE {random.random()}")
+        yield n
+== async generator
+call: asyncio.run(consume())
+import asyncio
+@tracked
+async def main(out):
+    for n in range(3):
+        pathlib.Path(out, f"{n}.txt").write_text(f"STAGE {random.random()}")
+        yield n
+
+async def consume():
+    async for _ in main("out"):
+        pass
+== pipeline
+@tracked(directory_parameter="out", seed_parameter="seed")
+def prepare(out, seed=None):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {seed} {random.random()}")
+
+@tracked(directory_parameter="out")
+def train(data, out):
+    text = pathlib.Path(data).read_text()
+    pathlib.Path(out, "b.txt").write_text(f"{text} {random.random()}")
+@tracked
+def main(out):
+    prepare(pathlib.Path(out, "data"))
+    train(pathlib.Path(out, "data", "a.txt"), pathlib.Path(out, "model"))
+== nested in a pipeline
+record: out/inner
+@tracked(directory_parameter="out")
+def train(out, rate):
+    pathlib.Path(out, "b.txt").write_text(f"STAGE {rate} {random.random()}")
+@tracked
+def main(out):
+    train("out/inner", random.random())
+== pycrumbs run
+command: -m pycrumbs run -o out my-script.py out
+-- my-script.py
+import pathlib, random, sys
+from helper import VALUE
+assert __name__ == "__main__"
+pathlib.Path(sys.argv[1], "a.txt").write_text(f"{VALUE} {random.random()}")
+-- +helper.py
+VALUE = STAGE
+== pycrumbs run -m
+command: -m pycrumbs run -o out -m pkg out
+-- pkg/__init__.py
+-- pkg/__main__.py
+import pathlib, random, sys
+from .helper import VALUE
+pathlib.Path(sys.argv[1], "a.txt").write_text(f"{VALUE} {random.random()}")
+-- +pkg/helper.py
+VALUE = STAGE
+== untracked helper
+call: main("out", helper.VALUE)
+needs: 1 1
+-- main.py
+import helper
+@tracked
+BODY
+-- +helper.py
+VALUE = 'STAGE'
+== ignored data file
+call: main("out", pathlib.Path("data/a.csv"))
+needs: ignored1
+-- main.py
+@tracked
+def main(out, data):
+    pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text() + "STAGE")
+-- .gitignore
+data/
+-- data/a.csv
+ignored
+== tracked data that changed since
+call: main("out", "data.csv")
+needs: data 1
+-- main.py
+@tracked
+def main(out, data):
+    pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text())
+-- data.csv
+data STAGE
+== subfolder, relative paths
+call: main("../results/first", "../data/a.csv", "../../outside.csv")
+command: ../code/main.py
+record: results/first
+cwd: work
+needs: AB1C 1
+-- code/main.py
+@tracked(directory_parameter="out", create_parents=True)
+def main(out, data, table):
+    text = pathlib.Path(data).read_text() + pathlib.Path(table).read_text()
+    pathlib.Path(out, "a.txt").write_text(text + "STAGE" + open("c.txt").read())
+-- work/c.txt
+C STAGE
+-- .gitignore
+data/
+-- data/a.csv
+A
+-- ../outside.csv
+B
+== working directory elsewhere
+call: main("out", open("in.txt").read())
+command: ../repo/main.py
+record: ../work/out
+cwd: ../work
+needs: 1 I
+-- main.py
+@tracked
+BODY
+-- ../work/in.txt
+I
+== output outside, relative
+call: main("../far")
+record: ../far
+@tracked
+BODY
+== output outside, absolute
+call: main("REPO/../far/")
+record: ../far
+@tracked
+BODY
+== output elsewhere, captured
+@tracked(directory_parameter="out", capture_files=True)
+def main(out, model):
+    pathlib.Path(model, "m.bin").write_bytes(random.randbytes(9) + b"STAGE")
+if __name__ == "__main__":
+    os.makedirs("REPO/../far", exist_ok=True)
+    main("out", "REPO/../far")
+== timestamp
+record: out_*
+@tracked(directory_parameter="out", include_timestamp=True)
+BODY
+== uuid, subdirectory, literal relative
+call: main("model")
+record: runs/model_*
+@tracked(literal_directory="runs", subdirectory_name_parameter="name", include_uuid=True)
+def main(name):
+    assert name.startswith("model_")
+    pathlib.Path("runs", name, "a.txt").write_text(f"STAGE {random.random()}")
+== uuid, subdirectory, literal absolute
+call: main("model")
+record: ../runs/model_*
+@tracked(literal_directory="REPO/../runs", subdirectory_name_parameter="name",
+         include_uuid=True, directory_injection_parameter="where")
+def main(name, where):
+    assert name == "model" and where.name.startswith("model_")
+    (where / "a.txt").write_text(f"STAGE {random.random()}")
+== literal, from __file__
+call: main()
+record: runs
+HERE = pathlib.Path(__file__).resolve().parent
+@tracked(literal_directory=HERE / "runs")
+def main():
+    (HERE / "runs" / "a.txt").write_text(f"STAGE {random.random()}")
+== drawn seed
+@tracked(directory_parameter="out", seed_parameter="seed")
+def main(out, seed=None):
+    text = f"STAGE {seed} {random.Random(seed).random()}"
+    pathlib.Path(out, "a.txt").write_text(text)
+== pickled classes
+call: main("out", Config, Config())
+needs: __main__
+@dataclasses.dataclass
+class Config:
+    rate: float = STAGE
+
+    class Inner:
+        pass
+
+class Color(enum.Enum):
+    RED = 1
+
+def make():
+    pass
+@tracked
+def main(out, kind, config):
+    objects = [Config, kind(), Config.Inner(), Color.RED, config, make]
+    pathlib.Path(out, "a.pickle").write_bytes(pickle.dumps(objects))
+== class of the calling script
+needs: 1 Config(rate=0.5)
+-- lib.py
+@tracked
+BODY
+-- main.py
+import dataclasses, lib
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    rate: float
+
+lib.main("out", Config(0.5))
+== flags, hash seed, argv, variables
+call: main("out", sys.argv[1:])
+command: -O main.py --rate 3
+env: {"PYTHONHASHSEED": "7", "MY_ROOT": "mine", "TZ": "Asia/Tokyo"}
+needs: 1 [False, ['main.py', '--rate', '3'], 'mine'
+@tracked(directory_parameter="out", extra_environment_variables=["MY_ROOT"])
+def main(out, data):
+    state = [__debug__, sys.argv, os.environ["MY_ROOT"], hash("x"), os.getcwd()]
+    state[-1] = os.path.basename(state[-1])
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {state}")
+    return os.environ["TZ"]
+== arguments of all kinds
+import argparse, collections, datetime, decimal, fractions, uuid
+UTC, INF = datetime.timezone.utc, float("inf")
+Point = collections.namedtuple("Point", "x y")
+class Color(enum.Enum):
+    RED = 1
+class Mode(str, enum.Enum):
+    FAST = "fast"
+class Text(str):
+    pass
+@dataclasses.dataclass
+class Inner:
+    x: int
+@tracked
+def main(out, *args, **named):
+    text = repr([type(a) for a in args]) + repr(args) + repr(sorted(named.items()))
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+if __name__ == "__main__":
+    main("out", pathlib.Path("a/b"), datetime.datetime(2020, 1, 2, tzinfo=UTC),
+         datetime.timedelta(days=1), decimal.Decimal("1.50"), {3, 1}, (1, (2, "x")), {1, INF},
+         {pathlib.Path("p")}, Point(1, 2), Color.RED, Mode.FAST, frozenset(["z"]), b"\0x",
+         float("nan"), [None, True, 1.5, -3], range(3), {"a": {"b": (1,)}}, 1 + 2j,
+         argparse.Namespace(a=pathlib.Path("x")), int, Inner, slice(1, None), uuid.UUID(int=5),
+         fractions.Fraction(1, 3), Text("t"), name="PosixPath(1)")
+== functions
+call: main("out", double, lib.negate, int)
+needs: 1 [-4, 2, -2]
+-- main.py
+import lib
+def double(x):
+    return 2 * x
+@tracked
+def main(out, *functions):
+    text = repr([function(-2) for function in functions])
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+-- lib.py
+def negate(x):
+    return -x
+== attrs and pydantic
+call: main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b"), more=(1,)))
+needs: 1 (Plain(_rate=1, shape=('a',), twice=2), Model(
+import attrs, pydantic
+
+@attrs.define
+class Plain:
+    _rate: int
+    shape: tuple
+    twice: int = attrs.field(init=False)
+    def __attrs_post_init__(self):
+        self.twice = 2 * self._rate
+
+class Model(pydantic.BaseModel):
+    model_config = {"extra": "allow"}
+    path: pathlib.Path
+    inner: "Model" = None
+@tracked
+def main(out, *values):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
+== in the directory of another run
+call: main("runs/1", "runs/1/eval")
+record: runs/1/eval
+needs: 1 model
+-- .gitignore
+runs
+-- main.py
+if not os.path.exists("runs/1"):
+    os.makedirs("runs/1")
+    pathlib.Path("runs/1/model.txt").write_text("model")
+@tracked
+def main(run, out):
+    text = pathlib.Path(run, "model.txt").read_text()
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+== in its own directory, read before
+record: out/main_record.json
+needs: 1 model
+-- .gitignore
+out
+-- main.py
+if not os.path.exists("out"):
+    os.makedirs("out")
+    pathlib.Path("out/model.txt").write_text("model")
+    os.utime("out/model.txt", (1, 1))
+@tracked
+def main(out):
+    text = pathlib.Path(out, "model.txt").read_text()
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+== a new input with an odd name
+needs: 1 12
+-- main.py
+@tracked
+def main(out, *data):
+    text = "".join(pathlib.Path(path).read_text() for path in data)
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+if __name__ == "__main__":
+    os.system("git add -A")
+    main("out", "a new file.txt", "café.txt")
+-- +a new file.txt
+1
+-- +café.txt
+2
+== chained, renamed
+record: out/log.json@2
+needs: 1 2
+@tracked(directory_parameter="out", chain_records=True, record_filename="log")
+BODY
+if __name__ == "__main__":
+    main("out", 1)
+    main("out", 2)
+== numbers and mappings of libraries
+needs: Size
+import collections, numpy
+class Size(tuple):
+    pass
+@tracked
+def main(out, *values):
+    text = repr([(type(value), value) for value in values])
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+if __name__ == "__main__":
+    main("out", numpy.float32(0.1), numpy.int64(3), numpy.bool_(True), numpy.float64("nan"),
+         numpy.str_("x"), collections.OrderedDict(b=1, a=2), collections.UserDict(a=1),
+         collections.Counter("aab"), Size([1, 2]))
+== a directory that is renamed
+call: main("runs/new")
+record: runs/final
+-- .gitignore
+runs
+-- main.py
+@tracked(directory_parameter="out")
+def inner(out):
+    pathlib.Path(out, "b.txt").write_text("STAGE")
+@tracked(directory_parameter="out", create_parents=True)
+def main(out):
+    inner(pathlib.Path(out, "inner"))
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
+    os.rename(out, "runs/final")
+== without a guard
+@tracked
+BODY
+main("out")
+== click
+command: main.py out --data clicked
+call: main()
+needs: 1 clicked
+import click
+@click.command()
+@click.argument("out")
+@click.option("--data")
+@tracked
+BODY
+== python -m
+command: -m pkg.main
+-- pkg/__init__.py
+-- pkg/main.py
+from .helper import V
+@tracked
+BODY
+-- +pkg/helper.py
+V = STAGE
+== python -m package
+command: -m pkg
+-- pkg/__init__.py
+-- pkg/__main__.py
+from .helper import V
+@tracked
+BODY
+-- pkg/helper.py
+V = STAGE
+== vendored
+env: {"PYTHONPATH": ""}
+-- mylib/__init__.py
+-- mylib/pycrumbs.py
+PYCRUMBS
+-- main.py
+import pathlib, random
+from mylib.pycrumbs import tracked
+@tracked(directory_parameter="out")
+BODY
+main("out")
+== vendored by another name
+env: {"PYTHONPATH": ""}
+-- _crumbs.py
+PYCRUMBS
+-- main.py
+import pathlib, random
+from _crumbs import tracked
+@tracked(directory_parameter="out")
+BODY
+main("out")
+== called on import
+-- main.py
+import lib
+-- lib.py
+@tracked
+BODY
+main("out")
+== large input, linked
+call: main("out", "big.txt")
+needs: 1 5242880
+-- .gitignore
+big.txt
+-- main.py
+if not os.path.exists("big.txt"):
+    pathlib.Path("big.txt").write_text("x" * 5 * 2**20)
+@tracked
+def main(out, data):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {len(open(data).read())}")
+== same name twice
+needs: 1 x
+-- main.py
+import first, second
+first.main("out")
+second.main("other")
+-- first.py
+@tracked
+BODY
+-- second.py
+@tracked
+def main(out):
+    pathlib.Path(out, "a.txt").write_text("second STAGE")
+"""
+HEAVY_PROJECTS = r"""
+== pandas
+import numpy, pandas
+@tracked
+def main(out):
+    frame = pandas.DataFrame(numpy.random.normal(STAGE, 1, (50, 3)))
+    frame.sample(frac=1).to_csv(pathlib.Path(out, "a.csv"))
+== scikit-learn
+import joblib
+from sklearn import datasets, ensemble
+@tracked
+def main(out):
+    x, y = datasets.make_classification(200, random_state=STAGE)
+    model = ensemble.RandomForestClassifier(10, random_state=None).fit(x, y)
+    joblib.dump(model, pathlib.Path(out, "model.joblib"))
+    return model.score(x, y)
+== PyTorch
+import torch
+from torch import nn
+@tracked
+def main(out):
+    data = torch.utils.data.TensorDataset(torch.randn(64, 4), torch.randn(64, 1))
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1 * STAGE)
+    for _ in range(2):
+        for x, y in torch.utils.data.DataLoader(data, 16, shuffle=True):
+            optimizer.zero_grad()
+            loss = (model(x) - y).square().mean()
+            loss.backward()
+            optimizer.step()
+    torch.save(model.state_dict(), pathlib.Path(out, "model.pt"))
+    return loss.item()
+== PyTorch, workers, an untracked module
+env: {"TMPDIR": "/tmp"}
+-- main.py
+import lib, torch
+@tracked
+def main(out, kind=torch.float32, device=torch.device("cpu")):
+    loader = torch.utils.data.DataLoader(
+        lib.Data(), 4, shuffle=True, num_workers=2, multiprocessing_context="spawn"
+    )
+    batches = [batch.to(device, kind) for batch in loader]
+    torch.save(batches, str(pathlib.Path(out, "batches.pt")))
+-- +lib.py
+import torch
+class Data(torch.utils.data.Dataset):
+    def __len__(self):
+        return 16
+    def __getitem__(self, index):
+        return torch.rand(2) + STAGE
+== Keras
+import numpy, tensorflow as tf
+from tensorflow import keras
+@tracked
+def main(out):
+    dense, dropout = keras.layers.Dense, keras.layers.Dropout
+    layers = [keras.Input((4,)), dense(8), dropout(0.5), dense(1)]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "mse")
+    x, y = tf.random.normal((64, 4)), tf.random.normal((64, 1)) * STAGE
+    history = model.fit(x, y, epochs=2, batch_size=16, verbose=0).history
+    numpy.savez(pathlib.Path(out, "w.npz"), *model.get_weights())
+    return history["loss"]
+== matplotlib
+import matplotlib, numpy
+matplotlib.use('Agg')
+from matplotlib import pyplot
+@tracked
+def main(out):
+    matplotlib.rcParams["svg.hashsalt"] = "pycrumbs"
+    figure, axes = pyplot.subplots()
+    axes.scatter(*numpy.random.random((2, 20)), label="STAGE")
+    axes.legend()
+    figure.savefig(pathlib.Path(out, "a.svg"), metadata={"Date": None})
+    figure.savefig(pathlib.Path(out, "a.png"))
+== typer
+command: main.py out --data typed
+call: typer.run(main)
+needs: 1 typed
+import typer
+@tracked
+def main(out: str, data: str = "x"):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {data} {random.random()}")
+"""
+
+
+def parse_projects(text: str) -> dict[str, Case]:
+    """The cases that a text holds."""
+    cases = {}
+    for name, body in re.findall(r"(?ms)^== (.*?)\n(.*?)(?=^== |\Z)", text):
+        head = re.match(r"(?:(?:command|record|cwd|env|needs|call): .*\n)*", body)
+        assert head
+        options = dict(line.split(": ", 1) for line in head[0].splitlines())
+        env = json.loads(options.pop("env", "{}").replace("HERE", str(HERE)))
+        call = options.pop("call", 'main("out")')
+        files = re.split(
+            r"(?m)^-- (.*)\n", "-- main.py\n" * (body[head.end()] != "-") + body[head.end() :]
+        )
+        texts = {
+            path: complete(text.rstrip("\n"), call) for path, text in zip(files[1::2], files[2::2])
         }
-    ),
-    "folders of its own": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    (pathlib.Path(out) / "plots/deep").mkdir(parents=True)
-                    pathlib.Path(out, "empty").mkdir()
-                    pathlib.Path(out, "plots/deep/a.txt").write_text("STAGE")
-                """,
-                'main("out")',
-                'directory_parameter="out", require_empty_directory=True',
-            )
-        }
-    ),
-    "logs by the module's name": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    logging.basicConfig(filename=pathlib.Path(out, "log.txt"), level=logging.INFO)
-                    log.info("STAGE")
-                """,
-                'main("out")',
-                head="import logging\nlog = logging.getLogger(__name__)",
-            )
-        },
-        needs="INFO:__main__:1",
-    ),
-    "goes to another folder as it is loaded": Case(
-        {"sub/main.py": script(BODY, 'main("out")', head="os.chdir('..')")},
-        command="main.py",
-        cwd="sub",
-        needs="1 x",
-    ),
-    "module that spawns workers": Case(
-        {
-            "src/pkg/__init__.py": "",
-            "src/pkg/near.py": "def square(x):\n    return STAGE + x * x",
-            "src/pkg/main.py": script(
-                """
-                def main(out):
-                    with multiprocessing.get_context("spawn").Pool(2) as pool:
-                        pathlib.Path(out, "a.txt").write_text(str(pool.map(square, range(4))))
-                """,
-                'main("out")',
-                head="import multiprocessing\nfrom .near import square",
-            ),
-        },
-        command="-m pkg.main",
-        env={"PYTHONPATH": f"REPO/src:{HERE}"},
-        needs="[1, 2, 5, 10]",
-    ),
-    "without a guard": Case({"main.py": PLAIN_RERUN.partition("if __name__")[0] + 'main("out")'}),
-    "click": Case(
-        {
-            "main.py": script(BODY, "main()")
-            .replace(
-                "@tracked",
-                '@click.command()\n@click.argument("out")\n@click.option("--data")\n@tracked',
-            )
-            .replace("import dataclasses", "import click, dataclasses")
-        },
-        "main.py out --data clicked",
-        needs="1 clicked",
-    ),
-    "method of a dataclass": Case(
-        {
-            "main.py": """
-                import dataclasses, pathlib, random
-                from pycrumbs import tracked
+        cases[name] = Case(texts, env=env, **options)
+    return cases
 
-                @dataclasses.dataclass
-                class Trainer:
-                    rate: float
-                    out: pathlib.Path
-                    steps: list = dataclasses.field(default_factory=list, init=False)
 
-                    @tracked(directory_parameter="out")
-                    def fit(self, out, epochs=2):
-                        text = f"{self.rate} {self.steps} {epochs} STAGE {random.random()}"
-                        (self.out / "a.txt").write_text(text)
+def complete(text: str, call: str) -> str:
+    """A file of a project, from what the text of all of them has of it."""
+    is_tracked = "@tracked" in text and "import tracked" not in text
+    for line, whole in {"BODY": textwrap.dedent(BODY).strip("\n"), "PYCRUMBS": SOURCE}.items():
+        text = re.sub(rf"(?m)^{line}$", lambda _, whole=whole: whole, text)
+    if not is_tracked:
+        return text
+    text = re.sub(r"(?m)^@tracked$", '@tracked(directory_parameter="out")', text)
+    if not re.search(r"(?m)^(if __name__|main\()", text):
+        text += f'\nif __name__ == "__main__":\n    {call}'
+    return f"{IMPORTS}\n{text}"
 
-                trainer = Trainer(0.5, pathlib.Path("out"))
-                trainer.steps.append(7)
-                trainer.fit("out", epochs=3)
-                """
-        },
-        needs="0.5 [7] 3 1",
-    ),
-    "staticmethod": Case(
-        {
-            "main.py": """
-                import pathlib, random
-                from pycrumbs import tracked
 
-                class Tools:
-                    @staticmethod
-                    @tracked(directory_parameter="out")
-                    def make(out):
-                        pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
-
-                if __name__ == "__main__":
-                    Tools.make("out")
-                """
-        }
-    ),
-    "classmethod": Case(
-        {
-            "main.py": """
-                import pathlib, random
-                from pycrumbs import tracked
-
-                class Tools:
-                    @tracked(directory_parameter="out")
-                    @classmethod
-                    def make(cls, out):
-                        pathlib.Path(out, "a.txt").write_text(f"{cls.__name__} STAGE")
-
-                class Other(Tools):
-                    pass
-
-                if __name__ == "__main__":
-                    Other.make("out")
-                """
-        },
-        needs="Other 1",
-    ),
-    "async": Case(
-        {
-            "main.py": script(
-                """
-                async def main(out):
-                    await asyncio.sleep(0)
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
-                    return [random.random()]
-                """,
-                'asyncio.run(main("out"))',
-                head="import asyncio",
-            )
-        }
-    ),
-    "generator": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    for n in range(3):
-                        pathlib.Path(out, f"{n}.txt").write_text(f"STAGE {random.random()}")
-                        yield n
-                """,
-                'list(main("out"))',
-            )
-        }
-    ),
-    "async generator": Case(
-        {
-            "main.py": script(
-                """
-                async def main(out):
-                    for n in range(3):
-                        pathlib.Path(out, f"{n}.txt").write_text(f"STAGE {random.random()}")
-                        yield n
-
-                async def consume():
-                    async for _ in main("out"):
-                        pass
-                """,
-                "asyncio.run(consume())",
-                head="import asyncio",
-            )
-        }
-    ),
-    "pipeline": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    prepare(pathlib.Path(out, "data"))
-                    train(pathlib.Path(out, "data", "a.txt"), pathlib.Path(out, "model"))
-                """,
-                'main("out")',
-                head="""
-                @tracked(directory_parameter="out", seed_parameter="seed")
-                def prepare(out, seed=None):
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {seed} {random.random()}")
-
-                @tracked(directory_parameter="out")
-                def train(data, out):
-                    text = pathlib.Path(data).read_text()
-                    pathlib.Path(out, "b.txt").write_text(f"{text} {random.random()}")
-                """,
-            )
-        }
-    ),
-    "nested in a pipeline": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    train("out/inner", random.random())
-                """,
-                'main("out")',
-                head="""
-                @tracked(directory_parameter="out")
-                def train(out, rate):
-                    pathlib.Path(out, "b.txt").write_text(f"STAGE {rate} {random.random()}")
-                """,
-            )
-        },
-        record="out/inner",
-    ),
-    "pycrumbs run": Case(
-        {
-            "my-script.py": """
-                import pathlib, random, sys
-                from helper import VALUE
-                assert __name__ == "__main__"
-                pathlib.Path(sys.argv[1], "a.txt").write_text(f"{VALUE} {random.random()}")
-                """,
-            "+helper.py": "VALUE = STAGE",
-        },
-        "-m pycrumbs run -o out my-script.py out",
-    ),
-    "pycrumbs run -m": Case(
-        {
-            "pkg/__init__.py": "",
-            "pkg/__main__.py": """
-                import pathlib, random, sys
-                from .helper import VALUE
-                pathlib.Path(sys.argv[1], "a.txt").write_text(f"{VALUE} {random.random()}")
-                """,
-            "+pkg/helper.py": "VALUE = STAGE",
-        },
-        "-m pycrumbs run -o out -m pkg out",
-    ),
-    "python -m": Case(
-        {
-            "pkg/__init__.py": "",
-            "pkg/main.py": "from .helper import V\n" + PLAIN_RERUN,
-            "+pkg/helper.py": "V = STAGE",
-        },
-        "-m pkg.main",
-    ),
-    "python -m package": Case(
-        {
-            "pkg/__init__.py": "",
-            "pkg/__main__.py": "from .helper import V\n" + PLAIN_RERUN,
-            "pkg/helper.py": "V = STAGE",
-        },
-        "-m pkg",
-    ),
+SOURCE = (HERE / "pycrumbs.py").read_text(encoding="utf-8")
+CORPUS = {
+    **parse_projects(PROJECTS),
     "src layout, .pth": Case(
         {**PACKAGE, "site/sitecustomize.py": SITE, "site/pkg.pth": "REPO/src"},
         env={"PYTHONPATH": f"{HERE}:REPO/site"},
@@ -12326,574 +12670,8 @@ CORPUS: dict[str, Case] = {
         env={"PYTHONPATH": f"{HERE}:REPO/site"},
         needs="1 1",
     ),
-    "untracked helper": Case(
-        {
-            "main.py": script(BODY, 'main("out", helper.VALUE)', head="import helper"),
-            "+helper.py": "VALUE = 'STAGE'",
-        },
-        needs="1 1",
-    ),
-    "ignored data file": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, data):
-                    pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text() + "STAGE")
-                """,
-                'main("out", pathlib.Path("data/a.csv"))',
-            ),
-            ".gitignore": "data/\n",
-            "data/a.csv": "ignored ",
-        },
-        needs="ignored 1",
-    ),
-    "tracked data that changed since": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, data):
-                    pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text())
-                """,
-                'main("out", "data.csv")',
-            ),
-            "data.csv": "data STAGE",
-        },
-        needs="data 1",
-    ),
-    "subfolder, relative paths": Case(
-        {
-            "code/main.py": script(
-                """
-                def main(out, data, table):
-                    text = pathlib.Path(data).read_text() + pathlib.Path(table).read_text()
-                    pathlib.Path(out, "a.txt").write_text(text + "STAGE" + open("c.txt").read())
-                """,
-                'main("../results/first", "../data/a.csv", "../../outside.csv")',
-                'directory_parameter="out", create_parents=True',
-            ),
-            "work/c.txt": "C STAGE",
-            ".gitignore": "data/\n",
-            "data/a.csv": "A",
-            "../outside.csv": "B",
-        },
-        "../code/main.py",
-        record="results/first",
-        cwd="work",
-        needs="AB1C 1",
-    ),
-    "working directory elsewhere": Case(
-        {"main.py": script(BODY, 'main("out", open("in.txt").read())'), "../work/in.txt": "I"},
-        "../repo/main.py",
-        record="../work/out",
-        cwd="../work",
-        needs="1 I",
-    ),
-    "output outside, relative": Case({"main.py": script(BODY, 'main("../far")')}, record="../far"),
-    "output outside, absolute": Case(
-        {"main.py": script(BODY, 'main("REPO/../far/")')}, record="../far"
-    ),
-    "output elsewhere, captured": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, model):
-                    pathlib.Path(model, "m.bin").write_bytes(random.randbytes(9) + b"STAGE")
-                """,
-                'os.makedirs("REPO/../far", exist_ok=True); main("out", "REPO/../far")',
-                'directory_parameter="out", capture_files=True',
-            )
-        }
-    ),
-    "timestamp": Case(
-        {
-            "main.py": script(
-                BODY, 'main("out")', 'directory_parameter="out", include_timestamp=True'
-            )
-        },
-        record="out_*",
-    ),
-    "uuid, subdirectory, literal relative": Case(
-        {
-            "main.py": script(
-                """
-                def main(name):
-                    assert name.startswith("model_")
-                    pathlib.Path("runs", name, "a.txt").write_text(f"STAGE {random.random()}")
-                """,
-                'main("model")',
-                'literal_directory="runs", subdirectory_name_parameter="name", include_uuid=True',
-            )
-        },
-        record="runs/model_*",
-    ),
-    "uuid, subdirectory, literal absolute": Case(
-        {
-            "main.py": script(
-                """
-                def main(name, where):
-                    assert name == "model" and where.name.startswith("model_")
-                    (where / "a.txt").write_text(f"STAGE {random.random()}")
-                """,
-                'main("model")',
-                'literal_directory="REPO/../runs", subdirectory_name_parameter="name", '
-                'include_uuid=True, directory_injection_parameter="where"',
-            )
-        },
-        record="../runs/model_*",
-    ),
-    "literal, from __file__": Case(
-        {
-            "main.py": script(
-                """
-                def main():
-                    (HERE / "runs" / "a.txt").write_text(f"STAGE {random.random()}")
-                """,
-                "main()",
-                'literal_directory=HERE / "runs"',
-                head="HERE = pathlib.Path(__file__).resolve().parent",
-            )
-        },
-        record="runs",
-    ),
-    "drawn seed": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, seed=None):
-                    text = f"STAGE {seed} {random.Random(seed).random()}"
-                    pathlib.Path(out, "a.txt").write_text(text)
-                """,
-                'main("out")',
-                'directory_parameter="out", seed_parameter="seed"',
-            )
-        }
-    ),
-    "vendored": Case(
-        {
-            "main.py": PLAIN_RERUN.replace("from pycrumbs", "from mylib.pycrumbs"),
-            "mylib/__init__.py": "",
-            "mylib/pycrumbs.py": (HERE / "pycrumbs.py").read_text(encoding="utf-8"),
-        },
-        env={"PYTHONPATH": ""},
-    ),
-    "vendored by another name": Case(
-        {
-            "main.py": PLAIN_RERUN.replace("from pycrumbs", "from _crumbs"),
-            "_crumbs.py": (HERE / "pycrumbs.py").read_text(encoding="utf-8"),
-        },
-        env={"PYTHONPATH": ""},
-    ),
-    "pickled classes": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, kind, config):
-                    objects = [Config, kind(), Config.Inner(), Color.RED, config, make]
-                    pathlib.Path(out, "a.pickle").write_bytes(pickle.dumps(objects))
-                """,
-                'main("out", Config, Config())',
-                head="""
-                @dataclasses.dataclass
-                class Config:
-                    rate: float = STAGE
-
-                    class Inner:
-                        pass
-
-                class Color(enum.Enum):
-                    RED = 1
-
-                def make():
-                    pass
-                """,
-            )
-        },
-        needs="__main__",
-    ),
-    "class of the calling script": Case(
-        {
-            "lib.py": PLAIN_RERUN,
-            "main.py": """
-                import dataclasses, lib
-
-                @dataclasses.dataclass(frozen=True)
-                class Config:
-                    rate: float
-
-                lib.main("out", Config(0.5))
-                """,
-        },
-        needs="1 Config(rate=0.5)",
-    ),
-    "flags, hash seed, argv, variables": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, data):
-                    state = [__debug__, sys.argv, os.environ["MY_ROOT"], hash("x"), os.getcwd()]
-                    state[-1] = os.path.basename(state[-1])
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {state}")
-                    return os.environ["TZ"]
-                """,
-                'main("out", sys.argv[1:])',
-                'directory_parameter="out", extra_environment_variables=["MY_ROOT"]',
-            )
-        },
-        "-O main.py --rate 3",
-        env={"PYTHONHASHSEED": "7", "MY_ROOT": "mine", "TZ": "Asia/Tokyo"},
-        needs="1 [False, ['main.py', '--rate', '3'], 'mine'",
-    ),
-    "arguments of all kinds": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *args, **named):
-                    text = repr([type(a) for a in args]) + repr(args) + repr(sorted(named.items()))
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out", pathlib.Path("a/b"), datetime.datetime(2020, 1, 2, tzinfo=UTC), '
-                'datetime.timedelta(days=1), decimal.Decimal("1.50"), {3, 1}, (1, (2, "x")), '
-                '{1, INF}, {pathlib.Path("p")}, Point(1, 2), Color.RED, Mode.FAST, frozenset(["z"]), '
-                'b"\\0x", float("nan"), [None, True, 1.5, -3], range(3), {"a": {"b": (1,)}}, '
-                "1+2j, argparse.Namespace(a=pathlib.Path('x')), int, Inner, slice(1, None), "
-                'uuid.UUID(int=5), fractions.Fraction(1, 3), Text("t"), '
-                "name='PosixPath(1)')",
-                head="""
-                import argparse, collections, datetime, decimal, fractions, uuid
-                UTC, INF = datetime.timezone.utc, float("inf")
-                Point = collections.namedtuple("Point", "x y")
-                class Color(enum.Enum):
-                    RED = 1
-                class Mode(str, enum.Enum):
-                    FAST = "fast"
-                class Text(str):
-                    pass
-                @dataclasses.dataclass
-                class Inner:
-                    x: int
-                """,
-            )
-        },
-    ),
-    "functions": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *functions):
-                    text = repr([function(-2) for function in functions])
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out", double, lib.negate, int)',
-                head="import lib\ndef double(x):\n    return 2 * x",
-            ),
-            "lib.py": "def negate(x):\n    return -x",
-        },
-        needs="1 [-4, 2, -2]",
-    ),
-    "attrs and pydantic": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *values):
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
-                """,
-                'main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b"), more=(1,)))',
-                head="""
-                import attrs, pydantic
-
-                @attrs.define
-                class Plain:
-                    _rate: int
-                    shape: tuple
-                    twice: int = attrs.field(init=False)
-                    def __attrs_post_init__(self):
-                        self.twice = 2 * self._rate
-
-                class Model(pydantic.BaseModel):
-                    model_config = {"extra": "allow"}
-                    path: pathlib.Path
-                    inner: "Model" = None
-                """,
-            )
-        },
-        needs="1 (Plain(_rate=1, shape=('a',), twice=2), Model(",
-    ),
-    "in the directory of another run": Case(
-        {
-            ".gitignore": "runs",
-            "main.py": script(
-                """
-                def main(run, out):
-                    text = pathlib.Path(run, "model.txt").read_text()
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("runs/1", "runs/1/eval")',
-                head="""
-                if not os.path.exists("runs/1"):
-                    os.makedirs("runs/1")
-                    pathlib.Path("runs/1/model.txt").write_text("model")
-                """,
-            ),
-        },
-        record="runs/1/eval",
-        needs="1 model",
-    ),
-    "in its own directory, read before": Case(
-        {
-            ".gitignore": "out",
-            "main.py": script(
-                """
-                def main(out):
-                    text = pathlib.Path(out, "model.txt").read_text()
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out")',
-                head="""
-                if not os.path.exists("out"):
-                    os.makedirs("out")
-                    pathlib.Path("out/model.txt").write_text("model")
-                    os.utime("out/model.txt", (1, 1))
-                """,
-            ),
-        },
-        record="out/main_record.json",
-        needs="1 model",
-    ),
-    "a folder for a cache": Case(
-        {
-            ".gitignore": "cache",
-            "main.py": script(
-                """
-                def main(out, cache):
-                    text = pathlib.Path(cache, "old").read_text()
-                    pathlib.Path(cache, f"new{STAGE}").write_text(text)
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out", "cache")',
-                head="""
-                if not os.path.exists("cache"):
-                    os.makedirs("cache")
-                    pathlib.Path("cache/old").write_text("old")
-                """,
-            ),
-        },
-        needs="1 old",
-    ),
-    "a new input with an odd name": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *data):
-                    text = "".join(pathlib.Path(path).read_text() for path in data)
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'os.system("git add -A"); main("out", "a new file.txt", "caf\u00e9.txt")',
-            ),
-            "+a new file.txt": "1",
-            "+caf\u00e9.txt": "2",
-        },
-        needs="1 12",
-    ),
-    "chained, renamed": Case(
-        {
-            "main.py": script(
-                BODY,
-                'main("out", 1); main("out", 2)',
-                'directory_parameter="out", chain_records=True, record_filename="log"',
-            )
-        },
-        record="out/log.json@2",
-        needs="1 2",
-    ),
-    "called on import": Case(
-        {
-            "main.py": "import lib",
-            "lib.py": PLAIN_RERUN.partition("if __name__")[0] + 'main("out")',
-        }
-    ),
-    "numbers and mappings of libraries": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *values):
-                    text = repr([(type(value), value) for value in values])
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out", numpy.float32(0.1), numpy.int64(3), numpy.bool_(True), '
-                'numpy.float64("nan"), numpy.str_("x"), collections.OrderedDict(b=1, a=2), '
-                'collections.UserDict(a=1), collections.Counter("aab"), Size([1, 2]))',
-                head="import collections, numpy\nclass Size(tuple):\n    pass",
-            )
-        },
-        needs="Size",
-    ),
-    "large input, linked": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, data):
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {len(open(data).read())}")
-                """,
-                'main("out", "big.txt")',
-            ),
-            ".gitignore": "big.txt",
-            "big.txt": "x" * (5 * 2**20),
-        },
-        needs=f"1 {5 * 2**20}",
-    ),
-    "a directory that is renamed": Case(
-        {
-            ".gitignore": "runs",
-            "main.py": script(
-                """
-                def main(out):
-                    inner(pathlib.Path(out, "inner"))
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
-                    os.rename(out, "runs/final")
-                """,
-                'main("runs/new")',
-                'directory_parameter="out", create_parents=True',
-                head="""
-                @tracked(directory_parameter="out")
-                def inner(out):
-                    pathlib.Path(out, "b.txt").write_text("STAGE")
-                """,
-            ),
-        },
-        record="runs/final",
-    ),
-    "same name twice": Case(
-        {
-            "main.py": "import first, second\nfirst.main('out')\nsecond.main('other')",
-            "first.py": PLAIN_RERUN,
-            "second.py": PLAIN_RERUN.replace("STAGE", "second STAGE"),
-        },
-        needs="1 x",
-    ),
 }
-HEAVY_CALLS: dict[str, Case] = {
-    "pandas": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    frame = pandas.DataFrame(numpy.random.normal(STAGE, 1, (50, 3)))
-                    frame.sample(frac=1).to_csv(pathlib.Path(out, "a.csv"))
-                """,
-                'main("out")',
-                head="import numpy, pandas",
-            )
-        }
-    ),
-    "scikit-learn": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    x, y = datasets.make_classification(200, random_state=STAGE)
-                    model = ensemble.RandomForestClassifier(10, random_state=None).fit(x, y)
-                    joblib.dump(model, pathlib.Path(out, "model.joblib"))
-                    return model.score(x, y)
-                """,
-                'main("out")',
-                head="import joblib\nfrom sklearn import datasets, ensemble",
-            )
-        }
-    ),
-    "PyTorch": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    data = torch.utils.data.TensorDataset(torch.randn(64, 4), torch.randn(64, 1))
-                    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
-                    optimizer = torch.optim.SGD(model.parameters(), 0.1 * STAGE)
-                    for _ in range(2):
-                        for x, y in torch.utils.data.DataLoader(data, 16, shuffle=True):
-                            optimizer.zero_grad()
-                            loss = (model(x) - y).square().mean()
-                            loss.backward()
-                            optimizer.step()
-                    torch.save(model.state_dict(), pathlib.Path(out, "model.pt"))
-                    return loss.item()
-                """,
-                'main("out")',
-                head="import torch\nfrom torch import nn",
-            )
-        }
-    ),
-    "PyTorch, workers, an untracked module": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, kind=torch.float32, device=torch.device("cpu")):
-                    loader = torch.utils.data.DataLoader(
-                        lib.Data(), 4, shuffle=True, num_workers=2, multiprocessing_context="spawn"
-                    )
-                    batches = [batch.to(device, kind) for batch in loader]
-                    torch.save(batches, str(pathlib.Path(out, "batches.pt")))
-                """,
-                'main("out")',
-                head="import lib, torch",
-            ),
-            "+lib.py": """
-                import torch
-                class Data(torch.utils.data.Dataset):
-                    def __len__(self):
-                        return 16
-                    def __getitem__(self, index):
-                        return torch.rand(2) + STAGE
-                """,
-        },
-        env={"TMPDIR": "/tmp"},  # sockets' paths must be short
-    ),
-    "Keras": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    dense, dropout = keras.layers.Dense, keras.layers.Dropout
-                    layers = [keras.Input((4,)), dense(8), dropout(0.5), dense(1)]
-                    model = keras.Sequential(layers)
-                    model.compile("sgd", "mse")
-                    x, y = tf.random.normal((64, 4)), tf.random.normal((64, 1)) * STAGE
-                    history = model.fit(x, y, epochs=2, batch_size=16, verbose=0).history
-                    numpy.savez(pathlib.Path(out, "w.npz"), *model.get_weights())
-                    return history["loss"]
-                """,
-                'main("out")',
-                head="import numpy, tensorflow as tf\nfrom tensorflow import keras",
-            )
-        }
-    ),
-    "matplotlib": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    matplotlib.rcParams["svg.hashsalt"] = "pycrumbs"
-                    figure, axes = pyplot.subplots()
-                    axes.scatter(*numpy.random.random((2, 20)), label="STAGE")
-                    axes.legend()
-                    figure.savefig(pathlib.Path(out, "a.svg"), metadata={"Date": None})
-                    figure.savefig(pathlib.Path(out, "a.png"))
-                """,
-                'main("out")',
-                head="import matplotlib, numpy\n"
-                "matplotlib.use('Agg')\nfrom matplotlib import pyplot",
-            )
-        }
-    ),
-    "typer": Case(
-        {
-            "main.py": script(BODY, "typer.run(main)", head="import typer").replace(
-                "def main(out, data=", "def main(out: str, data: str = "
-            )
-        },
-        "main.py out --data typed",
-        needs="1 typed",
-    ),
-}
+HEAVY_CALLS = parse_projects(HEAVY_PROJECTS)
 QUICK = ("random", "pycrumbs run", "untracked helper", "subfolder, relative paths")
 RERUN_CASES = {**CORPUS, **HEAVY_CALLS}
 
@@ -13546,16 +13324,6 @@ def drifted(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 OBJECTS = "Object arrays cannot be loaded when allow_pickle=False"
 
 
-def test_how_two_files_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One may be the beginning of the other; large ones are told by their sizes."""
-    a, b = tmp_path / "a.txt", tmp_path / "b.txt"
-    a.write_text("1\n2")
-    b.write_text("1\n2\n3")
-    assert pycrumbs.describe_difference(str(a), str(b)) == "2 and 3 lines"
-    monkeypatch.setattr(pycrumbs, "COMPARE_LIMIT", 4)
-    assert pycrumbs.describe_difference(str(a), str(b)) == "3 and 5 bytes"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
@@ -14174,18 +13942,6 @@ def test_rerun_with_folders(repo: Repo, tmp_path: Path, declared: bool, place: s
     again = rerun("repo/out", "--yes", cwd=tmp_path)
     assert ("it is used as it is now" in again.stdout) is not declared
     assert again.status == (0 if declared and not outside else 1)
-
-
-@pytest.mark.slow
-def test_rerun_with_ignored_data_beside_what_git_tracks(repo: Repo, tmp_path: Path) -> None:
-    """As dvc leaves it."""
-    write_files(repo.path / "data", "x", "x.dvc", "deep/y", "deep/.gitignore")
-    repo.write("main.py", script(FOLDERS, 'main("out", "data")'))
-    repo.write(".gitignore", "/data/x\n/data/deep/y")
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
-    assert (again.status, "it is used as it is now" in again.stdout) == (0, True)
 
 
 @pytest.mark.slow
@@ -14814,29 +14570,6 @@ def test_nested_runs_end_together(tmp_path: Path) -> None:
     assert statuses == {"record.json": "terminated", "outer.json": "terminated"}
 
 
-@pytest.mark.parametrize("copies", ["ab", "aba", "abc"])
-def test_runs_of_vendored_copies_end_together(tmp_path: Path, copies: str) -> None:
-    """A signal isn't lost between the handlers of several copies of this file."""
-    for name in copies:
-        shutil.copy(pycrumbs.__file__, tmp_path / f"copy_{name}.py")
-    code = """
-        import importlib
-        sys.path.insert(0, "")
-
-        def run(copies):
-            if not copies:
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-            tracked = importlib.import_module(f"copy_{copies[0]}").tracked
-            tracked(literal_directory="out", record_filename=copies, **QUIET)(run)(copies[1:])
-
-        run(sys.argv[1])
-    """
-    run_python("-c", PRELUDE + textwrap.dedent(code), copies, cwd=tmp_path, status=-15)
-    statuses = [read(path)["status"] for path in (tmp_path / "out").iterdir()]
-    assert statuses == ["terminated"] * len(copies)
-
-
 def handlers() -> list[Any]:
     return [signal.getsignal(number) for number in range(1, signal.NSIG)]
 
@@ -14937,81 +14670,6 @@ def test_a_signal_while_the_outputs_are_hashed(tmp_path: Path) -> None:
     assert record["status"] == "completed"
     assert record["outputs"] == [{"path": "large", "size": 2**40, "sha256": None}]
     assert record["outputs_omitted"] == "hashes, as a signal came"
-
-
-def test_a_timer_while_files_are_hashed(tmp_path: Path) -> None:
-    """Signals that end nothing cost no hash, and make no output of what is only young."""
-    code = """
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            Path("out/made").write_bytes(bytes(10**7))
-
-        Path("out").mkdir()
-        signal.signal(signal.SIGALRM, lambda *_: None)
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-        for _ in range(5):
-            Path("out/young").write_bytes(bytes(8 * 10**6))
-            work()
-            record = json.loads(Path("out/work_record.json").read_text())
-            assert [(o["path"], bool(o["sha256"])) for o in record["outputs"]] == [("made", True)]
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    """
-    run_code(tmp_path, code)
-
-
-def test_timers_that_never_rest(tmp_path: Path) -> None:
-    """Heartbeats and profilers come in the midst of each other; their handlers stay in place."""
-    code = """
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            pass
-
-        heard = set()
-        names = ("SIGALRM", "SIGVTALRM", "SIGPROF")
-        numbers = [getattr(signal, name) for name in names]
-
-        def hear(number, frame):
-            heard.add(number)
-
-        for number in numbers:
-            signal.signal(number, hear)
-        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-            signal.setitimer(timer, 0.0003, 0.0003)
-        for _ in range(400):
-            work()
-            assert {signal.getsignal(number) for number in numbers} == {hear}
-            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-            signal.setitimer(timer, 0)
-        print(len(heard))
-    """
-    assert run_code(tmp_path, code, env=UNMEASURED) == "3\n"
-
-
-def test_signals_of_one_kind_do_not_pile_up(tmp_path: Path) -> None:
-    """Of thousands that come while a record is written one is heard, as of Python's own."""
-    code = """
-        import pycrumbs
-
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            for name in ("a", "b"):
-                Path("out", name).write_text("x")
-
-        heard = []
-        signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
-        hash_file = pycrumbs.hash_file
-
-        def be_called(path, *more):
-            for _ in range(3000):
-                os.kill(os.getpid(), signal.SIGUSR1)
-            return hash_file(path, *more)
-
-        pycrumbs.hash_file = be_called
-        work()
-        print(len(heard))
-    """
-    assert run_code(tmp_path, code, env=UNMEASURED) == "1\n"
 
 
 # In a namespace of its own a process has the id 1, and the kernel spares it what has no handler.
@@ -15167,83 +14825,6 @@ def test_slurm_requeues_a_job(tmp_path: Path, slurm: dict[str, str]) -> None:
     assert numbers == [[job.number] * 2, [None, "1"]]
 
 
-def test_timeouts_that_another_thread_hears(tmp_path: Path) -> None:
-    """What their handler raises is never lost, and never leaves a record unfinished."""
-    code = """
-        import threading
-        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-
-        class Timeout(Exception): pass
-
-        def stop(*_):
-            if armed: raise Timeout
-
-        @tracked(directory_parameter="out", create_parents=True, **QUIET)
-        def work(out): pass
-
-        signal.signal(signal.SIGALRM, stop)
-        armed, seen = [], set()
-        for count in range(600):
-            try:
-                armed = [signal.setitimer(signal.ITIMER_REAL, 0.00005 * (count % 60 + 1))]
-                work(f"out/{count}")
-                armed.clear()
-            except Timeout:
-                armed.clear()
-            left = os.listdir(f"out/{count}") if os.path.exists(f"out/{count}") else []
-            seen |= {json.loads(Path(f"out/{count}", name).read_text())["status"] for name in left}
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        print(*sorted(seen))
-    """
-    assert run_code(tmp_path, code, env=UNMEASURED) in ("completed failed\n", "completed\n")
-
-
-def test_timeouts_at_every_line_of_a_run_s_begin_and_end(tmp_path: Path) -> None:
-    """Wherever their handler raises, the record says how the run ended, and nothing stays held."""
-    code = """
-        import linecache, pycrumbs
-
-        class Timeout(Exception): pass
-
-        def stop(*_): raise Timeout
-
-        @tracked(directory_parameter="out", create_parents=True, **QUIET)
-        def work(out): pass
-
-        def trace(frame, event, _):
-            global left
-            if frame.f_code.co_name not in traced or frame.f_code.co_filename != pycrumbs.__file__:
-                return None
-            # No interpreter hears a signal between a line and the `try` that follows.
-            if linecache.getline(pycrumbs.__file__, frame.f_lineno).strip() != "try:":
-                left -= 1
-            if not left:
-                signal.raise_signal(signal.SIGALRM)
-            return trace
-
-        traced = "wrapper __enter__ __exit__ begin complete end take give_back handle deliver".split()
-        signal.signal(signal.SIGALRM, stop)
-        work("out/warm")
-        before = [signal.getsignal(number) for number in range(1, 16)]
-        count, left, seen = 0, 0, set()
-        while left <= 0:
-            count += 1
-            left, out = count, Path(f"out/{count}")
-            try:
-                sys.settrace(trace)
-                work(out)
-            except Timeout:
-                pass
-            sys.settrace(None)
-            seen |= {json.loads(path.read_text())["status"] for path in out.glob("*")}
-            assert before == [signal.getsignal(number) for number in range(1, 16)], count
-            assert (pycrumbs._signals.depth, pycrumbs._signals.runs) == (0, 0)
-        assert count > 50
-        print(*sorted(seen))
-    """
-    assert run_code(tmp_path, code, env=UNMEASURED) == "completed failed\n"
-
-
 def test_a_handler_after_which_the_program_goes_on(tmp_path: Path) -> None:
     """A service that only reloads its settings at SIGHUP isn't terminated."""
     code = """
@@ -15258,33 +14839,6 @@ def test_a_handler_after_which_the_program_goes_on(tmp_path: Path) -> None:
     """
     assert run_code(tmp_path, code) == "reloaded\nrunning\n"
     assert read(tmp_path / "out")["status"] == "completed"
-
-
-def test_a_timeout_that_comes_while_the_record_is_written(tmp_path: Path) -> None:
-    """What a handler of SIGALRM raises reaches the caller, and the record is complete."""
-    code = """
-        import pycrumbs
-        def stop(*_): raise TimeoutError("too late")
-        signal.signal(signal.SIGALRM, stop)
-        hash_files = pycrumbs.hash_files
-        def hash_in_time(*given):
-            os.kill(os.getpid(), signal.SIGALRM)
-            time.sleep(0.01)
-            return hash_files(*given)
-
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            Path("out/made").touch()
-            pycrumbs.hash_files = hash_in_time
-
-        try:
-            work()
-        except TimeoutError as error:
-            print(error)
-    """
-    assert run_code(tmp_path, code) == "too late\n"
-    record = read(tmp_path / "out")
-    assert (record["status"], len(record["outputs"])) == ("completed", 1)
 
 
 # ------------------------------------------------------------------------------
@@ -15973,13 +15527,6 @@ def test_git_that_does_not_answer_before_the_first_commit(repo: Repo, odd_git: A
     assert state["git_active_branch"] == "main"
 
 
-def test_sources_that_nobody_can_compare(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where git is gone in the end, all that were loaded late may be other than they were."""
-    monkeypatch.setenv("PATH", str(repo.path))
-    one, other = ({"git_commit_hash": n, "git_working_dir": str(repo.path)} for n in "ab")
-    assert pycrumbs.list_recommitted(one, other, {"b.py", "a.py"}) == ["a.py", "b.py"]
-
-
 @pytest.mark.slow
 def test_git_that_does_not_answer_where_a_clean_tree_is_asked_for(
     repo: Repo, odd_git: Any, monkeypatch: pytest.MonkeyPatch
@@ -16404,31 +15951,6 @@ class Pause:
     assert record["outputs"][0]["sha256"] == hashlib.sha256().hexdigest()
 
 
-def test_end_of_the_program_while_a_thread_ends_a_run(tmp_path: Path) -> None:
-    """One of them completes the record; the thread's next run isn't taken for another program's."""
-    code = """
-        import pycrumbs, threading
-
-        @tracked(directory_parameter="out", **QUIET)
-        def work(out): pass
-
-        def loop():
-            while not stopped:
-                work("out")
-
-        stopped = []
-        thread = threading.Thread(target=loop)
-        thread.start()
-        for _ in range(200):
-            pycrumbs._end_with_program()
-            time.sleep(0.001)
-        stopped.append(thread)
-        thread.join()
-    """
-    assert run_code(tmp_path, code) == ""
-    assert os.listdir(tmp_path / "out") == ["work_record.json"]
-
-
 # ------------------------------------------------------------------------------
 # Faults: a hostile repository
 # ------------------------------------------------------------------------------
@@ -16812,59 +16334,6 @@ def test_names_of_a_subdirectory(out: Path, name: str, refused: str) -> None:
     assert {path.name for path in out.parent.iterdir()} <= {"out"}
 
 
-# Another process puts a link in the place of a folder and the folder back, at least 1,000 times.
-SWAPPING = """
-    import ctypes, itertools, mmap
-    chained, swaps = sys.argv[1] == "chained", mmap.mmap(-1, 8)
-
-    exchange = ctypes.CDLL(None).renameat2
-
-    def swap():
-        os.symlink("../elsewhere", "link")
-        for count in itertools.count():
-            assert not exchange(-100, b"out/sub", -100, b"link", 2)
-            swaps[:] = count.to_bytes(8, "little")
-            time.sleep(random.uniform(0, 0.0005))
-
-    @tracked(
-        literal_directory="out", subdirectory_name_parameter="name", chain_records=chained,
-        create_parents=True, **QUIET)
-    def work(name):
-        pass
-
-    warm_up()
-    for path in ("out/sub/below", "elsewhere/below"):
-        os.makedirs(path)
-    pid, written, refused = fork(swap), 0, 0
-    try:
-        while int.from_bytes(swaps[:], "little") < 1000 or written < 100 or refused < 100:
-            try:
-                work(random.choice(["sub", "sub/below", "sub/new"]))
-                written += 1
-            except OSError as error:
-                refused += 1
-            if os.path.islink("out/sub") or os.path.isdir("out/sub/new"):
-                found = [*os.walk("elsewhere")]
-                assert found == [("elsewhere", ["below"], []), ("elsewhere/below", [], [])], found
-            if chained:
-                for path in ("out/sub", "out/sub/below", "out/sub/new"):
-                    Path(path, "work_record.json").unlink(missing_ok=True)
-            assert os.waitpid(pid, os.WNOHANG) == (0, 0), "the links are no longer swapped"
-    finally:
-        os.kill(pid, signal.SIGKILL)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["plain", "chained"])
-def test_links_that_are_swapped_in(tmp_path: Path, kind: str) -> None:
-    """Below the directory no link is followed: nothing ever appears where it leads."""
-    code = PRELUDE + textwrap.dedent(SWAPPING)
-    run_python("-W", "ignore", "-c", code, kind, cwd=tmp_path)
-    found = {path.name for path in (tmp_path / "elsewhere").rglob("*")}
-    assert found == {"below"}
-
-
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
     """A folder that everybody may write in, as /tmp, in which another user has placed links."""
@@ -17228,14 +16697,6 @@ def test_a_record_file_that_is_none(feed: Callable[..., list[str]], path: str) -
     )
 
 
-M_ENTRY = {"path": "model.pt", "size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
-
-
-def wrap(value: Any, name: str, depth: int) -> Any:
-    """A value below so many mappings."""
-    return {name: wrap(value, name, depth - 1)} if depth else value
-
-
 @pytest.mark.slow
 def test_a_repository_that_never_answers(
     recorded: dict[str, str], feed: Callable[..., list[str]], tmp_path: Path
@@ -17247,13 +16708,6 @@ def test_a_repository_that_never_answers(
     text, start = json.dumps(put(json.loads(recorded["plain"]), code)), time.monotonic()
     assert feed(text, ["diff P R", "rerun R"]) == []
     assert time.monotonic() - start < 8
-
-
-def test_commas_in_a_patch_are_no_values(recorded: dict[str, str]) -> None:
-    """Only what JSON takes memory for counts against the limit, not the text of a table."""
-    lines = ["+" + '1,"2",{3},' * 10_000] * 40
-    record = put(json.loads(recorded["plain"]), {f"{CODE}.git_patch": lines})
-    assert pycrumbs.parse_records(json.dumps(record).encode(), "x") == [record]
 
 
 @pytest.mark.parametrize("is_enabled", [True, False])
@@ -17280,105 +16734,6 @@ def test_files_that_do_not_tell_their_size(feed: Callable[..., list[str]]) -> No
     with pytest.raises(pycrumbs.RecordError, match="Expecting value"):  # not the number in it
         pycrumbs.read_records("d/l.json")
     assert pycrumbs.hash_file("/proc/self/status") == hashlib.sha256(b"").hexdigest()
-
-
-@pytest.mark.parametrize("url", ["--index-url=http://x", "-r", "-e"])
-def test_no_option_of_pip_is_listed(recorded: dict[str, str], url: str) -> None:
-    """What would be read as an option is left out of the requirements."""
-    origins = {"a": {"url": url, "editable": True}}
-    changes = {"package_inventory": {"a": "1"}, "package_origins": origins}
-    listed = pycrumbs.format_requirements(put(json.loads(recorded["plain"]), changes))
-    assert listed == "# left out: a 1"
-
-
-# What takes long or much, just as much as is let through and more; the number tells two apart.
-HEAVY_RECORDS: dict[str, Callable[[int], Any]] = {
-    "a long text": lambda n: {"result": f"{n}" * 33_000_000},
-    "a long text to be escaped": lambda n: (
-        '{"pycrumbs": "1", "called_function": 1, "result": "\\ud83d\\ude00' + "\x7f" * 33_000_000 + '"}'),
-    "wide texts and names": lambda n: {"result": [f"\U0001f600{n}" + "x" * 4000] * 5300,
-        "more": {f"{i:09}": i + n for i in range(480_000)}},
-    "wide texts and names, unescaped": lambda n: json.dumps({"pycrumbs": "1", "called_function": n, "result": [
-        f"\U0001f600{n}" + "x" * 4000] * 5300, "more": {f"{i:09}": i + n for i in range(480_000)}}, ensure_ascii=False),
-    "wide texts": lambda n: {"result": [f"\U0001f600{n}" + "x" * 4000] * 8200},
-    "paths of many parts": lambda n: dict.fromkeys(
-        (f"{CALL}.directory", f"{CALL}.parameters.data", f"{CODE}.module_path", REAL, "environment.cwd"),
-        "/a" * 1_900_000 + f"/{n}"),
-    "arguments like the directory": lambda n: {
-        f"{CALL}.directory": "/a" * 2000, f"{CALL}.parameters.data": ["/a" * 999 + f"/{n}" + "/a" * 999] * 7000},
-    "values": lambda n: {f"{CALL}.parameters.data": [n + 0.5] * 990_000},
-    "more mappings": lambda n: {"result": [{"": n}] * 1_500_000},
-    "names": lambda n: {"result": {f"{i:09}": i + n for i in range(480_000)}},
-    "more names": lambda n: {f"{CALL}.parameters": {f"{i:09}": i + n for i in range(3_000_000)}},
-    "nested": lambda n: {"result": [wrap(n, "", 70)] * 7000},
-    "long names, nested": lambda n: {"result": wrap([n + 0.5] * 100_000, "x" * 9999, 38)},
-    "long arguments, nested": lambda n: {f"{CALL}.parameters.data": wrap([n + 0.5] * 100_000, "x" * 9999, 38)},
-    "runs": lambda n: [{"pycrumbs": "1", "called_function": {"name": f"{n}"}, "status": "running"}] * 50_000,
-    "more runs": lambda n: [{"pycrumbs": "1", "called_function": n}] * 180_000,
-    "lost files": lambda n: {kind: [
-        {"path": f"/x{i}" + f"/{n}" * 1000, "size": 5, "sha256": f"{i:064}"} for i in range(9999)]
-        for kind in ("inputs", "outputs")},
-    "files by content": lambda n: {"outputs": [
-        {"path": f"{i}", "size": 1, "sha256": f"{i:064}"} for i in range(9999)] + [M_ENTRY],
-        "inputs": [{"path": f"../{i}", "size": 1, "sha256": f"{i:064}"} for i in range(9999)]},
-    "arguments and outputs": lambda n: {
-        f"{CALL}.parameters.data": [f"/x{i}" for i in range(50_000)],
-        "outputs": [{"path": f"/y/{i}", "size": 1} for i in range(9999)]},
-    "types of sets": lambda n: {
-        f"{CALL}.parameters.data": [[1] for _ in range(20_000)],
-        f"{CALL}.parameter_types": {f"data[{i}]": "set[int]" for i in range(20_000)}},
-    "a long type": lambda n: {
-        f"{CALL}.parameters.data": [1] * 100_000, f"{CALL}.parameter_types.data": "set[" + "x" * 3_000_000},
-    "a type to be searched for": lambda n: {
-        f"{CALL}.parameters.data": "<" + "a" * 40 + "!", f"{CALL}.parameter_types.data": "m.(a+)+$"},
-    "a version": lambda n: {"package_inventory": {"a": "1" + ".1" * 2_000_000}},
-    "arguments of a log": lambda n: {f"{CALL}.parameters": {f"{i}": f"漢{n}" for i in range(200_000)}},
-    "names in a patch": lambda n: {f"{CODE}.git_patch": ["diff --git a/x" + " b/x" * 900_000 + "y"]},
-    "dots in a patch": lambda n: {f"{CODE}.git_patch": ["diff --git a/x b/x", "index " + "." * 3_000_000]},
-}  # fmt: skip
-HEAVY_LINES = """
-    show R|show --json R|show --requirements R|log D|diff R Q|diff --json R Q|verify D|trace M
-    trace --json --root D M|rerun R
-"""
-MEASURE = """
-import sys, time, pycrumbs
-status = pycrumbs.main()
-sys.stdout.flush()
-peak = next(line.split()[1] for line in open("/proc/self/status") if "VmHWM" in line)
-with open("../peak", "w") as file:
-    file.write(f"{peak} {time.process_time()}")
-sys.exit(status)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", HEAVY_RECORDS)
-def test_a_heavy_record(recorded: dict[str, str], tmp_path: Path, name: str) -> None:
-    """No command takes 5 seconds or 500 MB, whatever the record makes it do."""
-    folder = tmp_path / "x"
-    (folder / "d").mkdir(parents=True)
-    (folder / "d" / "model.pt").write_text("x")
-    record = json.loads(recorded["plain"])
-    for number, place in enumerate("RQ"):
-        made = HEAVY_RECORDS[name](number)
-        text = json.dumps(put(record, made) if isinstance(made, dict) else made)
-        (folder / STANDS_FOR[place]).write_text(made if isinstance(made, str) else text)
-    before, wrong = list_all(folder), []
-    env = clean_environment(**PLAIN_OUTPUT, **UNMEASURED, TMPDIR=str(folder))
-    for line in re.findall(r"[^|\s][^|\n]*", HEAVY_LINES):
-        words = [STANDS_FOR.get(word, word) for word in line.split()]
-        with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
-            done = subprocess.run(
-                [sys.executable, "-c", MEASURE, *words],
-                cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-            )  # fmt: skip
-            peak, seconds = map(float, (tmp_path / "peak").read_text().split())
-            said, told = (os.pread(file.fileno(), 2**20, 0).decode() for file in (out, err))
-        wrong.append(judge_ending(line, done.returncode, said, told, seconds))
-        wrong.append(f"{line}: {peak:.0f} kB" * (peak > 500_000))
-        print(f"{name}: {line}: {done.returncode}, {seconds:.1f} s, {peak:.0f} kB {told[:90]}")
-    assert not [*filter(None, wrong)]
-    assert list_all(folder) == before
 
 
 def pick(record: Any, path: Sequence[Any]) -> Any:
