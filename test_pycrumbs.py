@@ -8772,71 +8772,37 @@ def start_command(*arguments: object, cwd: Path, **options: Any) -> subprocess.P
     return subprocess.Popen([*COMMAND_LINE, *map(str, arguments)], cwd=cwd, env=env, **pipes)
 
 
-RUN: dict[str, Any] = {  # a record as a run leaves it, with something in most of its places
+RUN: dict[str, Any] = {
+    # a record as a run leaves it, with something in most of its places
     "pycrumbs": pycrumbs.__version__,
     "uuid": "51af8c51-0de5-48f5-a7da-9ec9688d56b6",
     "status": "completed",
-    "timing": {
-        "start_time": "2026-11-23 14:10:02.123456+01:00",
-        "end_time": "2026-11-23 14:10:43.125456+01:00",
-        "run_time": "0:00:41.002000",
-    },
-    "environment": {
-        "argv": ["train.py", "--share", "0.8"],
-        "platform": "linux",
-        "python_version": "3.11.7 (main, Nov 1 2026, 10:00:00) [GCC 12.2.0]",
-        "cwd": "/home/ada/project",
-        "hostname": "node7",
-        "cpu_count": 64,
-        "user": "ada",
-        "process": {"pid": 17, "start_time": 99, "boot_id": "b", "pid_namespace": "pid:[1]"},
-        "gpus": [{"index": 0, "name": "NVIDIA H200", "memory_mib": 143771}] * 2,
-        "environment_variables": {"CUDA_VISIBLE_DEVICES": "0,1", "OMP_NUM_THREADS": "8"},
-    },
+    "timing": {"start_time": "2026-11-23 14:10:02.123456+01:00",
+        "end_time": "2026-11-23 14:10:43.125456+01:00", "run_time": "0:00:41.002000"},
+    "environment": {"argv": ["train.py", "--share", "0.8"], "platform": "linux",
+        "python_version": "3.11.7 (main, Nov 1 2026, 10:00:00) [GCC 12.2.0]", "cwd": "/home/ada/project",
+        "hostname": "node7", "cpu_count": 64, "user": "ada", "process": {"pid": 17, "start_time": 99,
+        "boot_id": "b", "pid_namespace": "pid:[1]"}, "gpus": [{"index": 0, "name": "NVIDIA H200",
+        "memory_mib": 143771}] * 2, "environment_variables": {"CUDA_VISIBLE_DEVICES": "0,1",
+        "OMP_NUM_THREADS": "8"}},
     "package_inventory": {"numpy": "2.1.0", "torch": "2.13.0"},
-    "called_function": {
-        "name": "train",
-        "qualname": "train",
-        "module": "__main__",
-        "source_file": "/home/ada/project/train.py",
-        "parameters": {
-            "data": "clean.json",
-            "share": 0.8,
-            "layers": [64, {"drop": 0.1}],
-            "seed": 7,
-        },
-        "altered_parameters": {
-            "data": "clean.json",
-            "share": 0.8,
-            "layers": [64, {"drop": 0.1}],
-            "seed": 7,
-        },
-        "directory": "/home/ada/project/runs/first",
-    },
-    "tracked_module": {
-        "module_path": "/home/ada/project/train.py",
-        "name": "__main__",
-        "git_active_branch": "main",
-        "git_commit_hash": "2a38ea37ee41466612f312d082445528df9f8d9d",
-        "git_is_dirty": True,
-        "git_remotes": {"origin": "ssh://git@github.com:/example/project.git"},
-        "git_working_dir": "/home/ada/project",
-        "git_patch": ["diff --git a/train.py b/train.py", "--- a/train.py", "+++ b/train.py"],
-    },
+    "called_function": {"name": "train", "qualname": "train", "module": "__main__",
+        "source_file": "/home/ada/project/train.py", "parameters": {"data": "clean.json", "share": 0.8,
+        "layers": [64, {"drop": 0.1}], "seed": 7}, "altered_parameters": {"data": "clean.json",
+        "share": 0.8, "layers": [64, {"drop": 0.1}], "seed": 7},
+        "directory": "/home/ada/project/runs/first"},
+    "tracked_module": {"module_path": "/home/ada/project/train.py", "name": "__main__",
+        "git_active_branch": "main", "git_commit_hash": "2a38ea37ee41466612f312d082445528df9f8d9d",
+        "git_is_dirty": True, "git_remotes": {"origin": "ssh://git@github.com:/example/project.git"},
+        "git_working_dir": "/home/ada/project", "git_patch": ["diff --git a/train.py b/train.py",
+        "--- a/train.py", "+++ b/train.py"]},
     "seed": 7,
-    "inputs": [
-        {
-            "path": "/data/clean.json",
-            "size": 8192,
-            "mtime": "2026",
-            "sha256": "c1" * 32,
-            "found": "parameter",
-        }
-    ],
+    "inputs": [{"path": "/data/clean.json", "size": 8192, "mtime": "2026", "sha256": "c1" * 32,
+        "found": "parameter"}],
     "result": {"loss": 0.25},
     "outputs": [{"path": "model.pt", "size": 4194304, "sha256": "5e" * 32}],
     "resources": {"cpu_seconds": 40.1},
-}
+}  # fmt: skip
 DROP = object()
 
 
@@ -9564,19 +9530,9 @@ def test_pip_takes_the_requirements(repo: Repo, tmp_path: Path, command: Command
 
 
 ODD_NAMES = [
-    b"a b",
-    b"new\nline",
-    b"back\\slash",
-    b"\\n",
-    b"cr\rx",
-    b"tab\t",
-    b"quote'\"",
-    b"\xff\xfe",
-    "\u6f22".encode(),
-    b" x ",
-    b"-c",
-    b"*",
-]
+    b"a b", b"new\nline", b"back\\slash", b"\\n", b"cr\rx", b"tab\t", b"quote'\"", b"\xff\xfe",
+    "\u6f22".encode(), b" x ", b"-c", b"*",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -10412,61 +10368,36 @@ def amend(changes: dict[int, tuple[str, str]]) -> list[str]:
     return [line.replace(*changes.get(number, ("", ""))) for number, line in enumerate(TREE)]
 
 
-TRACES: dict[str, tuple[str, list[str]]] = {  # what happens in a shell; the trace afterwards
+TRACES: dict[str, tuple[str, list[str]]] = {
+    # what happens in a shell; the trace afterwards
     "nothing": ("", TREE),
     "moved": ("mv ../project ../moved", TREE),
-    "moved, and another folder between": (
-        "mkdir x; mv runs x",
-        [line.replace("runs/", "x/runs/") for line in TREE],
-    ),
-    "copied, and the first changed": (
-        "cp -r . ../moved; echo x | tee penguins.csv runs/*/*.json",
-        TREE,
-    ),
+    "moved, and another folder between": ("mkdir x; mv runs x", [line.replace("runs/",
+        "x/runs/") for line in TREE]),
+    "copied, and the first changed": ("cp -r . ../moved; echo x | tee penguins.csv runs/*/*.json", TREE),
     "a source changed": ("echo x > penguins.csv", amend({2: ("csv", "csv  (changed since)")})),
     "a source gone": ("rm penguins.csv", amend({2: ("csv", "csv  (no longer there)")})),
-    "a product gone": (
-        "rm runs/model/model.json",
-        amend({3: ("train", "train  (no longer there)")}),
-    ),
-    "a product changed": (
-        "echo x > runs/data/clean.json",
-        amend({1: ("prepare", "prepare  (changed since)"), 4: ("(as", "(changed since, as")}),
-    ),
-    "a product made anew, the same": (
-        "PYTHON pipeline.py prepare penguins.csv runs/data",
-        amend(dict.fromkeys((1, 4), ("made by", "made again by"))),
-    ),
+    "a product gone": ("rm runs/model/model.json", amend({3: ("train", "train  (no longer there)")})),
+    "a product changed": ("echo x > runs/data/clean.json", amend({1: ("prepare",
+        "prepare  (changed since)"), 4: ("(as", "(changed since, as")})),
+    "a product made anew, the same": ("PYTHON pipeline.py prepare penguins.csv runs/data",
+        amend(dict.fromkeys((1, 4), ("made by", "made again by")))),
     "a product made anew, another": (
-        "echo 'mass\n1' > penguins.csv; PYTHON pipeline.py prepare penguins.csv runs/data",
-        [
-            TREE[0],
-            "|-- runs/data/clean.json  <- overwritten by prepare  (changed since)",
-            TREE[3],
-            "    `-- runs/data/clean.json  <- overwritten by prepare  (changed since)",
-        ],
-    ),
-    "edited between two runs": (
-        """sed -i s/3750/3751/ runs/data/clean.json
+        "echo 'mass\n1' > penguins.csv; PYTHON pipeline.py prepare penguins.csv runs/data", [TREE[0],
+        "|-- runs/data/clean.json  <- overwritten by prepare  (changed since)", TREE[3],
+        "    `-- runs/data/clean.json  <- overwritten by prepare  (changed since)"]),
+    "edited between two runs": ("""sed -i s/3750/3751/ runs/data/clean.json
         PYTHON pipeline.py train runs/data/clean.json runs/model
         PYTHON pipeline.py evaluate runs/model/model.json runs/data/clean.json runs/report""",
-        amend({1: ("prepare", "prepare  (changed since)"), 4: ("(as", "(changed since, as")}),
-    ),
-    "the file changed": (
-        "echo x > runs/report/report.txt",
-        amend({0: ("evaluate", "evaluate  (changed since)")}),
-    ),
-    "the file gone": (
-        "rm runs/report/report.txt",
-        amend({0: ("evaluate", "evaluate  (no longer there)")}),
-    ),
+        amend({1: ("prepare", "prepare  (changed since)"), 4: ("(as", "(changed since, as")})),
+    "the file changed": ("echo x > runs/report/report.txt", amend({0: ("evaluate",
+        "evaluate  (changed since)")})),
+    "the file gone": ("rm runs/report/report.txt", amend({0: ("evaluate", "evaluate  (no longer there)")})),
     "a record gone": ("rm runs/model/*_record.json", [*TREE[:3], "`-- runs/model/model.json"]),
     "all records gone": ("rm runs/*/*_record.json", ["runs/report/report.txt"]),
-    "a run failed": (
-        """sed -i 's/"completed"/"failed"/' runs/data/*_record.json""",
-        amend({1: ("prepare", "prepare  (failed)"), 4: ("(as", "(failed, as")}),
-    ),
-}
+    "a run failed": ("""sed -i 's/"completed"/"failed"/' runs/data/*_record.json""", amend({1: ("prepare",
+        "prepare  (failed)"), 4: ("(as", "(failed, as")})),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("event", TRACES)
@@ -12750,80 +12681,53 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "patch climbs": ({f"{CODE}.git_patch": link("../evil", "x")}, "patch leads elsewhere"),
     "patch climbs within": ({f"{CODE}.git_patch": link("a/../../evil", "x")}, "leads elsewhere"),
     "patch climbs in quotes": (
-        {f"{CODE}.git_patch": ['diff --git "a/\\056./\\056./x" "b/\\056./\\056./x"']},
-        "leads elsewhere",
-    ),
+        {f"{CODE}.git_patch": ['diff --git "a/\\056./\\056./x" "b/\\056./\\056./x"']}, "leads elsewhere"),
     "patch writes a hook": ({f"{CODE}.git_patch": link(".git/hooks/x", "x")}, "leads elsewhere"),
     "patch writes a Hook": ({f"{CODE}.git_patch": link("a/.GIT/config", "x")}, "leads elsewhere"),
     "patch is absolute": ({f"{CODE}.git_patch": link("/etc/evil", "x")}, "leads elsewhere"),
-    "patch of two names": (
-        {f"{CODE}.git_patch": ["diff --git a/x b/d/e/f", *link("x", "..")[1:]]},
-        "leads elsewhere",
-    ),
-    "patch without a header": (
-        {f"{CODE}.git_patch": ["--- a/../x", "+++ b/../x", "@@ -0,0 +1 @@", "+x"]},
-        "patch is none that git makes",
-    ),
-    "patch with half a character": (
-        {f"{CODE}.git_patch": link("x", "\ud800")},
-        "patch is none that git makes",
-    ),
-    "patch with a zero byte in a name": (
-        {f"{CODE}.git_patch": link("x\0", "x")},
-        "patch is none that git makes",
-    ),
+    "patch of two names": ({f"{CODE}.git_patch": ["diff --git a/x b/d/e/f", *link("x", "..")[1:]]},
+        "leads elsewhere"),
+    "patch without a header": ({f"{CODE}.git_patch": ["--- a/../x", "+++ b/../x", "@@ -0,0 +1 @@", "+x"]},
+        "patch is none that git makes"),
+    "patch with half a character": ({f"{CODE}.git_patch": link("x", "\ud800")},
+        "patch is none that git makes"),
+    "patch with a zero byte in a name": ({f"{CODE}.git_patch": link("x\0", "x")},
+        "patch is none that git makes"),
     "patch of numbers": ({f"{CODE}.git_patch": [1]}, "git_patch is no list of texts"),
     "link is absolute": ({f"{CODE}.git_patch": link("x", "/etc", "120000")}, "plants a link"),
     "link turns back": ({f"{CODE}.git_patch": link("x", "a/z/../b", "120000")}, "plants a link"),
-    "link climbs and turns back": (
-        {f"{CODE}.git_patch": link("a/b/x", "../z/..", "120000")},
-        "plants a link",
-    ),
+    "link climbs and turns back": ({f"{CODE}.git_patch": link("a/b/x", "../z/..", "120000")},
+        "plants a link"),
     "link climbs": ({f"{CODE}.git_patch": link("a/x", "../../e", "120000")}, "plants a link"),
     "link with a zero": ({f"{CODE}.git_patch": link("x", "/etc", "0120000")}, "sets a mode"),
     "link with odd bits": ({f"{CODE}.git_patch": link("x", "/etc", "120777")}, "sets a mode"),
     "link with a blank": ({f"{CODE}.git_patch": link("x", "/etc", "120000 ")}, "sets a mode"),
-    "link as index": (
-        {f"{CODE}.git_patch": ["diff --git a/x b/x", "index 0..1 120000", "-a", "+/etc"]},
-        "plants a link",
-    ),
-    "link, binary": (
-        {f"{CODE}.git_patch": [*link("x", "", "120000")[:2], "GIT binary patch", "literal 1", "A"]},
-        "plants a link",
-    ),
+    "link as index": ({f"{CODE}.git_patch": ["diff --git a/x b/x", "index 0..1 120000", "-a", "+/etc"]},
+        "plants a link"),
+    "link, binary": ({f"{CODE}.git_patch": [*link("x", "", "120000")[:2], "GIT binary patch", "literal 1",
+        "A"]}, "plants a link"),
     "source outside": ({f"{CODE}.module_path": "/etc/passwd"}, "is outside its repository"),
     "source is no path": ({f"{CODE}.module_path": 3}, "module_path is missing, or not what"),
     "module is a statement": ({f"{CALL}.module": "os;x"}, "is no module's name"),
     "module climbs": ({f"{CALL}.module": "..evil"}, "is no module's name"),
     "module with a line": ({f"{CALL}.module": "main\n"}, "is no module's name"),
-    "module to run": (
-        {f"{CALL}.run_as": "module", f"{CALL}.qualname": "-c"},
-        "is no module's name",
-    ),
+    "module to run": ({f"{CALL}.run_as": "module", f"{CALL}.qualname": "-c"}, "is no module's name"),
     "function in a function": ({f"{CALL}.qualname": "f.<locals>.g"}, "cannot be reached"),
     "commit is an option": ({f"{CODE}.git_commit_hash": "--upload-pack=touch"}, "names no commit"),
     "commit with a line": ({f"{CODE}.git_commit_hash": "a" * 40 + "\n"}, "names no commit"),
     "commit is a branch": ({f"{CODE}.git_commit_hash": "main"}, "names no commit, but 'main'"),
-    "commit is gone": (
-        {f"{CODE}.git_commit_hash": "a" * 40},
-        f"has no commit {'a' * 40}; fetch it, or name a clone that has it with --repo",
-    ),
+    "commit is gone": ({f"{CODE}.git_commit_hash": "a" * 40},
+        f"has no commit {'a' * 40}; fetch it, or name a clone that has it with --repo"),
     "no commit yet": ({f"{CODE}.git_commit_hash": None}, "its repository had none yet"),
     "repository is a URL": ({f"{CODE}.git_working_dir": "ext::sh -c x"}, "is no absolute path"),
     "repository is an option": ({f"{CODE}.git_working_dir": "--exec=x"}, "is no absolute path"),
-    "repository is gone": (
-        {f"{CODE}.git_working_dir": "/gone", f"{CODE}.module_path": "/gone/main.py"},
-        "the repository /gone is not there any more; name a clone that has it with --repo",
-    ),
-    "repository is none": (
-        {f"{CODE}.git_working_dir": "/", f"{CODE}.module_path": "/main.py"},
-        "(fatal: not a git repository",
-    ),
+    "repository is gone": ({f"{CODE}.git_working_dir": "/gone", f"{CODE}.module_path": "/gone/main.py"},
+        "the repository /gone is not there any more; name a clone that has it with --repo"),
+    "repository is none": ({f"{CODE}.git_working_dir": "/", f"{CODE}.module_path": "/main.py"},
+        "(fatal: not a git repository"),
     "no git": ({CODE: None}, "the record names no commit (git tracking was off)"),
-    "patch left out": (
-        {f"{CODE}.git_patch_omitted": "left out: big.bin (9.0 MiB, of 4.0 MiB kept)"},
-        "the record's patch is not whole; left out: big.bin (9.0 MiB, of 4.0 MiB kept)",
-    ),
+    "patch left out": ({f"{CODE}.git_patch_omitted": "left out: big.bin (9.0 MiB, of 4.0 MiB kept)"},
+        "the record's patch is not whole; left out: big.bin (9.0 MiB, of 4.0 MiB kept)"),
     "patch is missing": ({f"{CODE}.git_patch": None}, "tells of uncommitted changes, and does not"),
     "zero byte": ({"environment.cwd": "/a\0b"}, "environment.cwd is missing, or not what"),
     "working directory is relative": ({"environment.cwd": "a"}, "cwd is no absolute path, but 'a'"),
@@ -12833,54 +12737,29 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "seed is too big": ({"seed": 2**32}, "the record's seed: expected 0 to 2**32 - 1"),
     "one of many": ({"environment.rank": {"world_size": 4}}, "the run was one of 4 processes"),
     "arguments are a list": ({f"{CALL}.parameters": []}, "parameters is missing, or not what"),
-    "an array": (
-        {
-            f"{CALL}.parameters.x": "<numpy.ndarray shape (3, 4) dtype float32>",
-            f"{CALL}.parameter_types": {"x": "numpy.ndarray"},
-        },
+    "an array": ({f"{CALL}.parameters.x": "<numpy.ndarray shape (3, 4) dtype float32>",
+        f"{CALL}.parameter_types": {"x": "numpy.ndarray"}},
         "cannot give back x (numpy.ndarray); plain values, paths, functions and dataclasses can "
-        "be given back",
-    ),
-    "an object by its repr": (
-        {f"{CALL}.parameters.x": "Model(3)", f"{CALL}.parameter_types": {"x": "lib.Model"}},
-        "cannot give back x (lib.Model)",
-    ),
-    "a long one": (
-        {f"{CALL}.parameters.x": pycrumbs.SUPPRESSED, f"{CALL}.parameter_types": {"x": "list"}},
-        "cannot give back x (list)",
-    ),
-    "a secret": (
-        {f"{CALL}.parameters.x": ["a", {"b": f"c {pycrumbs.REDACTED}"}]},
-        "cannot give back x[1].b (c <redacted>)",
-    ),
+        "be given back"),
+    "an object by its repr": ({f"{CALL}.parameters.x": "Model(3)",
+        f"{CALL}.parameter_types": {"x": "lib.Model"}}, "cannot give back x (lib.Model)"),
+    "a long one": ({f"{CALL}.parameters.x": pycrumbs.SUPPRESSED, f"{CALL}.parameter_types": {"x": "list"}},
+        "cannot give back x (list)"),
+    "a secret": ({f"{CALL}.parameters.x": ["a", {"b": f"c {pycrumbs.REDACTED}"}]},
+        "cannot give back x[1].b (c <redacted>)"),
     "a secret as key": ({f"{CALL}.parameters.x": {pycrumbs.REDACTED: 1}}, "cannot give back x"),
-    "numbers as keys": (
-        {f"{CALL}.parameters.x": {"1": 2}, f"{CALL}.parameter_types": {"x{}": "int"}},
-        "cannot give back x",
-    ),
-    "two values of one name": (
-        {
-            f"{CALL}.parameters.x": {"a.b": [1], "a": {"b": [1]}},
-            f"{CALL}.parameter_types": {"x.a.b": "tuple"},
-        },
-        "cannot give back x.a.b (one of two values has the type tuple)",
-    ),
-    "a mixed set": (
-        {f"{CALL}.parameters.x": [1], f"{CALL}.parameter_types": {"x": "set[a.B | c.D]"}},
-        "cannot give back x (set[a.B | c.D])",
-    ),
-    "a local class": (
-        {f"{CALL}.parameters.x": {}, f"{CALL}.parameter_types": {"x": "m.f.<locals>.C"}},
-        "cannot give back x (m.f.<locals>.C)",
-    ),
-    "a call in a path": (
-        {
-            f"{CALL}.parameters.x": "PosixPath(__import__('os').system('touch canary'))",
-            f"{CALL}.parameter_types": {"x": "pathlib.PosixPath"},
-        },
-        "cannot give back x (pathlib.PosixPath)",
-    ),
-}
+    "numbers as keys": ({f"{CALL}.parameters.x": {"1": 2}, f"{CALL}.parameter_types": {"x{}": "int"}},
+        "cannot give back x"),
+    "two values of one name": ({f"{CALL}.parameters.x": {"a.b": [1], "a": {"b": [1]}},
+        f"{CALL}.parameter_types": {"x.a.b": "tuple"}},
+        "cannot give back x.a.b (one of two values has the type tuple)"),
+    "a mixed set": ({f"{CALL}.parameters.x": [1], f"{CALL}.parameter_types": {"x": "set[a.B | c.D]"}},
+        "cannot give back x (set[a.B | c.D])"),
+    "a local class": ({f"{CALL}.parameters.x": {}, f"{CALL}.parameter_types": {"x": "m.f.<locals>.C"}},
+        "cannot give back x (m.f.<locals>.C)"),
+    "a call in a path": ({f"{CALL}.parameters.x": "PosixPath(__import__('os').system('touch canary'))",
+        f"{CALL}.parameter_types": {"x": "pathlib.PosixPath"}}, "cannot give back x (pathlib.PosixPath)"),
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -12935,78 +12814,34 @@ def test_a_planted_repository_runs_nothing_before_consent(
     assert not canary.exists()
 
 
-HOSTILE_RECORDS: dict[
-    str, tuple[dict[str, Any], int, str]
-] = {  # what a record may say, and a rerun must not do even after consent
-    "a class that runs": (
-        {
-            f"{CALL}.parameters.data": {"args": ["touch", "CANARY"]},
-            f"{CALL}.parameter_types": {"data": "subprocess.Popen"},
-        },
-        2,
-        "data (subprocess.Popen) cannot be made again: it is no class of plain data",
-    ),
-    "a function as class": (
-        {
-            f"{CALL}.parameters.data": ["touch CANARY"],
-            f"{CALL}.parameter_types": {"data": "os.system"},
-        },
-        2,
-        "data (os.system) cannot be made again",
-    ),
-    "variables of programs": (
-        {
-            "environment.environment_variables": {
-                "PYTHONPATH": "EVIL",
-                "PYTHONHOME": "EVIL",
-                "LD_PRELOAD": "EVIL/evil.so",
-                "PATH": "EVIL",
-                "GIT_SSH": "EVIL/random.py",
-            }
-        },
-        1,
-        "differs  a.txt",
-    ),
+HOSTILE_RECORDS: dict[str, tuple[dict[str, Any], int, str]] = {
+    # what a record may say, and a rerun must not do even after consent
+    "a class that runs": ({f"{CALL}.parameters.data": {"args": ["touch", "CANARY"]},
+        f"{CALL}.parameter_types": {"data": "subprocess.Popen"}}, 2,
+        "data (subprocess.Popen) cannot be made again: it is no class of plain data"),
+    "a function as class": ({f"{CALL}.parameters.data": ["touch CANARY"],
+        f"{CALL}.parameter_types": {"data": "os.system"}}, 2, "data (os.system) cannot be made again"),
+    "variables of programs": ({"environment.environment_variables": {"PYTHONPATH": "EVIL",
+        "PYTHONHOME": "EVIL", "LD_PRELOAD": "EVIL/evil.so", "PATH": "EVIL", "GIT_SSH": "EVIL/random.py"}},
+        1, "differs  a.txt"),
     "import path outside": ({"environment.python_path": ["EVIL"]}, 1, "differs  a.txt"),
-    "a class that is gone": (
-        {f"{CALL}.parameters.data": {"a": 1}, f"{CALL}.parameter_types": {"data": "lib.Gone"}},
-        2,
-        "data (lib.Gone) cannot be made again: there is no lib.Gone here",
-    ),
-    "a default that is gone": (
-        {
-            f"{CALL}.parameters.data": {"a": 1},
-            f"{CALL}.parameter_types": {"data": "collections.defaultdict"},
-        },
-        2,
-        "data (collections.defaultdict) cannot be made again: first argument must be callable",
-    ),
-    "an unknown repr": (
-        {f"{CALL}.parameters.data": "x", f"{CALL}.parameter_types": {"data": "decimal.Context"}},
-        2,
-        "data (decimal.Context) cannot be made again: its text does not tell all of it",
-    ),
-    "no such function": (
-        {f"{CALL}.qualname": "train"},
-        2,
-        "train() could not be called: loading main.py defines no tracked train(); define it at",
-    ),
-    "no such parameter": (
-        {f"{CALL}.parameters.extra": 1},
-        2,
-        "main() could not be called: main() has no parameter extra",
-    ),
-    "no such file": (
-        {f"{CODE}.module_path": "REPO/train.py"},
-        2,
-        "and its patch hold no train.py",
-    ),
-    "not a patch of this": (
-        {f"{CODE}.git_patch": link("main.py", "x")},
-        2,
-        "git could not check the commit out: error: main.py: already exists in working directory",
-    ),
-}
+    "a class that is gone": ({f"{CALL}.parameters.data": {"a": 1},
+        f"{CALL}.parameter_types": {"data": "lib.Gone"}}, 2,
+        "data (lib.Gone) cannot be made again: there is no lib.Gone here"),
+    "a default that is gone": ({f"{CALL}.parameters.data": {"a": 1},
+        f"{CALL}.parameter_types": {"data": "collections.defaultdict"}}, 2,
+        "data (collections.defaultdict) cannot be made again: first argument must be callable"),
+    "an unknown repr": ({f"{CALL}.parameters.data": "x",
+        f"{CALL}.parameter_types": {"data": "decimal.Context"}}, 2,
+        "data (decimal.Context) cannot be made again: its text does not tell all of it"),
+    "no such function": ({f"{CALL}.qualname": "train"}, 2,
+        "train() could not be called: loading main.py defines no tracked train(); define it at"),
+    "no such parameter": ({f"{CALL}.parameters.extra": 1}, 2,
+        "main() could not be called: main() has no parameter extra"),
+    "no such file": ({f"{CODE}.module_path": "REPO/train.py"}, 2, "and its patch hold no train.py"),
+    "not a patch of this": ({f"{CODE}.git_patch": link("main.py", "x")}, 2,
+        "git could not check the commit out: error: main.py: already exists in working directory"),
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -13166,19 +13001,14 @@ DEEDS = {  # what code does in the rerun, and what is said about it
     "elsewhere": ("touch('/pycrumbs-was-here')", "a rerun writes into its own folder only, not to"),
     "push": ("subprocess.run(['git', 'push', 'origin', 'HEAD:evil'])", "/dev/null"),
 }
-UNSEEN = {  # by Python; the system stops it, where it is a Linux that can
+UNSEEN = {
+    # by Python; the system stops it, where it is a Linux that can
     "git": ("subprocess.run(['git', '-C', HOME, 'commit', '--allow-empty', '-mx'])", DENIED),
     "child process": ("subprocess.run(['touch', HOME / 'new'], check=True)", DENIED),
-    "spawned": (
-        "p = SPAWN.Process(target=touch, args=(HOME / 'new',)); p.start(); p.join()",
-        DENIED,
-    ),
-    "child process, elsewhere": (
-        "subprocess.run(['touch', '/pycrumbs-was-here'], check=True)",
-        DENIED,
-    ),
+    "spawned": ("p = SPAWN.Process(target=touch, args=(HOME / 'new',)); p.start(); p.join()", DENIED),
+    "child process, elsewhere": ("subprocess.run(['touch', '/pycrumbs-was-here'], check=True)", DENIED),
     "library": ("sqlite3.connect(HOME / 'new.db').execute('create table t (x)')", "unable to open"),
-}
+}  # fmt: skip
 RELEASE = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
 if sys.platform == "linux" and RELEASE >= (5, 19):
     DEEDS.update(UNSEEN)
@@ -13753,38 +13583,24 @@ def test_rerun_from_other_kinds_of_repositories(tmp_path: Path, kind: str) -> No
 
 
 NOTED: dict[str, tuple[dict[str, Any], str]] = {
-    "modes": (
-        {f"{CODE}.git_patch_omitted": "left out: the record r.json; changed file modes, if any"},
-        "the record's patch does not hold changed file modes, if any",
-    ),
+    "modes": ({f"{CODE}.git_patch_omitted": "left out: the record r.json; changed file modes, if any"},
+        "the record's patch does not hold changed file modes, if any"),
     "died": ({"status": "running", "environment.process": {"boot_id": "x"}}, "complete: died"),
     "failed": ({"status": "failed"}, "the first run did not complete: failed"),
-    "edited": (
-        {f"{CODE}.source_edited_after_import": True},
-        "the source was edited after it had been imported: what ran is not in git",
-    ),
-    "other repository": (
-        {"package_origins": {"lib": {"git_working_dir": "/lib"}}},
-        "lib is used as it is now, not as it was: /lib",
-    ),
-    "other module": (
-        {"extra_tracked_modules": {"lib": {"git_working_dir": "/lib"}}},
-        "lib is used as it is now, not as it was: /lib",
-    ),
+    "edited": ({f"{CODE}.source_edited_after_import": True},
+        "the source was edited after it had been imported: what ran is not in git"),
+    "other repository": ({"package_origins": {"lib": {"git_working_dir": "/lib"}}},
+        "lib is used as it is now, not as it was: /lib"),
+    "other module": ({"extra_tracked_modules": {"lib": {"git_working_dir": "/lib"}}},
+        "lib is used as it is now, not as it was: /lib"),
     "outputs": ({"outputs_omitted": "7 of 9 files"}, "does not list all outputs: 7 of 9 files"),
     "inputs": ({"inputs_omitted": "7 of 9 files"}, "does not list all inputs: 7 of 9 files"),
     "secret": ({"environment.argv": ["x", pycrumbs.REDACTED]}, "the command line held a secret"),
-    "overwritten": (
-        {
-            "inputs": [{"path": "REPO/out/a.txt", "size": 1, "sha256": "0" * 64}],
-        },
-        "the run overwrote REPO/out/a.txt: what it read there is lost",
-    ),
-    "unhashed": (
-        {"inputs": [{"path": "REPO/main.py", "size": "SIZE", "sha256": None}]},
-        "the record has no hash of REPO/main.py: it is used as it is now",
-    ),
-}
+    "overwritten": ({"inputs": [{"path": "REPO/out/a.txt", "size": 1, "sha256": "0" * 64}]},
+        "the run overwrote REPO/out/a.txt: what it read there is lost"),
+    "unhashed": ({"inputs": [{"path": "REPO/main.py", "size": "SIZE", "sha256": None}]},
+        "the record has no hash of REPO/main.py: it is used as it is now"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NOTED)
@@ -14911,17 +14727,10 @@ WORKERS = {
         """,
 }
 WORKERS_RESULTS = {
-    "killed": [-15, -15, -9, -9, -1, -1, 130, 130],
-    "killed at once": [-15] * 8,
-    "killed in C code": -15,
-    "os._exit": 3,
-    "sys.exit": 3,
-    "returns": 0,
-    "raises": 1,
-    "a run in a child": -15,
-    "multiprocessing": [-15] * 8,
-    "a pool": [1, 2],
-}
+    "killed": [-15, -15, -9, -9, -1, -1, 130, 130], "killed at once": [-15] * 8,
+    "killed in C code": -15, "os._exit": 3, "sys.exit": 3, "returns": 0, "raises": 1,
+    "a run in a child": -15, "multiprocessing": [-15] * 8, "a pool": [1, 2],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WORKERS)
