@@ -8804,6 +8804,7 @@ RUN: dict[str, Any] = {
     "resources": {"cpu_seconds": 40.1},
 }  # fmt: skip
 DROP = object()
+SUPPRESSED = "<suppressed due to excessive length>"
 
 
 def change(record: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -8835,6 +8836,16 @@ def entry(path: Path, name: str = "", **more: Any) -> dict[str, Any]:
     return {"path": name or str(path), "size": len(content), "sha256": sha256, **more}
 
 
+def count_columns(text: str) -> int:
+    """How wide a terminal shows a text."""
+    import unicodedata
+
+    widths = {"W": 2, "F": 2}
+    return sum(
+        widths.get(unicodedata.east_asian_width(c), 1) for c in text if not unicodedata.combining(c)
+    )
+
+
 def parse_cases(table: str) -> list[Any]:
     """Cases from text: `path = JSON` and `path gone` are changes; the lines after are what is told.
 
@@ -8854,72 +8865,33 @@ def parse_cases(table: str) -> list[Any]:
     return cases
 
 
-# As in the specification, which shows it without indentation.
+# As in the specification, though on fewer lines.
 RECORD_0_4 = """
 {
 "uuid": "51af8c51-0de5-48f5-a7da-9ec9688d56b6",
-"timing": {
-"start_time": "2023-01-16 22:38:54.484040",
-"end_time": "2023-01-16 22:38:54.534795",
-"run_time": "0:00:00.050755"
-},
-"environment": {
-"argv": [
-"thing.py"
-],
-"orig_argv": [
-"/Users/chris/.pyenv/versions/pycrumbs/bin/python",
-"thing.py"
-],
-"platform": "darwin",
-"platform_info": "macOS-12.3.1-arm64-arm-64bit",
-"python_version": "3.10.3 (main, Sep 26 2022, 17:17:59) [Clang 13.1.6 (clang-1316.0.21.2.5)]",
-"python_implementation": "cpython",
-"python_executable": "/Users/chris/.pyenv/versions/pycrumbs/bin/python",
-"cwd": "/Users/chris/Developer/project",
-"hostname": "hostname.example.com",
-"python_path": [
-"/Users/chris/Developer/project",
-"/Users/chris/.pyenv/versions/3.10.3/lib/python310.zip"
-],
-"cpu_count": 10,
-"user": "cpb28",
-"environment_variables": {
-"CUDA_VISIBLE_DEVICES": null,
-"VIRTUAL_ENV": "/Users/chris/.pyenv/versions/3.10.3/envs/pycrumbs",
-"PYENV_VIRTUAL_ENV": "/Users/chris/.pyenv/versions/3.10.3/envs/pycrumbs",
-"PYTHONPATH": null
-}
-},
-"package_inventory": {
-"setuptools": "65.6.3",
-"types-setuptools": "57.4.0",
-"Pillow": "9.0.0"
-},
-"called_function": {
-"name": "my_train_fun",
-"module": "__main__",
-"source_file": "/Users/chris/Developer/project/train.py",
-"parameters": {
-"model_name": "my_model",
-"seed": null
-},
-"altered_parameters": {
-"model_name": "my_model",
-"seed": 106543
-}
-},
-"tracked_module": {
-"module_path": "/Users/chris/Developer/project/train.py",
-"name": "__main__",
-"git_active_branch": "master",
-"git_commit_hash": "2a38ea37ee41466612f312d082445528df9f8d9d",
-"git_is_dirty": true,
-"git_remotes": {
-"origin": "ssh://git@github.com:/example/project.git"
-},
-"git_working_dir": "/Users/chris/Developer/project"
-},
+"timing": {"start_time": "2023-01-16 22:38:54.484040", "end_time": "2023-01-16 22:38:54.534795",
+    "run_time": "0:00:00.050755"},
+"environment": {"argv": ["thing.py"],
+    "orig_argv": ["/Users/chris/.pyenv/versions/pycrumbs/bin/python", "thing.py"],
+    "platform": "darwin", "platform_info": "macOS-12.3.1-arm64-arm-64bit",
+    "python_version": "3.10.3 (main, Sep 26 2022, 17:17:59) [Clang 13.1.6 (clang-1316.0.21.2.5)]",
+    "python_implementation": "cpython",
+    "python_executable": "/Users/chris/.pyenv/versions/pycrumbs/bin/python",
+    "cwd": "/Users/chris/Developer/project", "hostname": "hostname.example.com",
+    "python_path": ["/Users/chris/Developer/project",
+    "/Users/chris/.pyenv/versions/3.10.3/lib/python310.zip"], "cpu_count": 10, "user": "cpb28",
+    "environment_variables": {"CUDA_VISIBLE_DEVICES": null,
+    "VIRTUAL_ENV": "/Users/chris/.pyenv/versions/3.10.3/envs/pycrumbs",
+    "PYENV_VIRTUAL_ENV": "/Users/chris/.pyenv/versions/3.10.3/envs/pycrumbs", "PYTHONPATH": null}},
+"package_inventory": {"setuptools": "65.6.3", "types-setuptools": "57.4.0", "Pillow": "9.0.0"},
+"called_function": {"name": "my_train_fun", "module": "__main__",
+    "source_file": "/Users/chris/Developer/project/train.py",
+    "parameters": {"model_name": "my_model", "seed": null},
+    "altered_parameters": {"model_name": "my_model", "seed": 106543}},
+"tracked_module": {"module_path": "/Users/chris/Developer/project/train.py", "name": "__main__",
+    "git_active_branch": "master", "git_commit_hash": "2a38ea37ee41466612f312d082445528df9f8d9d",
+    "git_is_dirty": true, "git_remotes": {"origin": "ssh://git@github.com:/example/project.git"},
+    "git_working_dir": "/Users/chris/Developer/project"},
 "seed": 106543
 }
 """
@@ -9280,7 +9252,7 @@ def test_summary_fits_a_screen(
     )
     lines = command("show", tmp_path).splitlines()
     assert len(lines) == 24
-    assert max(map(pycrumbs.count_columns, lines)) <= width
+    assert max(map(count_columns, lines)) <= width
     assert "... and 996" in " ".join(lines)
 
 
@@ -9379,7 +9351,7 @@ ORIGINS: dict[
         "lib @ hg+https://example.org/lib@ab12",
     ),
     "vcs with a secret left out": (
-        {"url": f"https://{pycrumbs.REDACTED}@example.org/lib", "vcs": "git", "commit": COMMIT},
+        {"url": "https://<redacted>@example.org/lib", "vcs": "git", "commit": COMMIT},
         f"lib @ git+https://example.org/lib@{COMMIT}",
     ),
     "archive": (
@@ -9414,7 +9386,7 @@ ORIGINS: dict[
         )
         for remote, url in {
             "https://example.org/lib.git": "https://example.org/lib.git",
-            f"https://{pycrumbs.REDACTED}@example.org/lib": "https://example.org/lib",
+            "https://<redacted>@example.org/lib": "https://example.org/lib",
             "git@example.org:me/lib.git": "ssh://git@example.org/me/lib.git",
             "git@example.org:/me/lib.git": "ssh://git@example.org/me/lib.git",
             "/srv/git/my lib.git": "file:///srv/git/my%20lib.git",
@@ -9465,7 +9437,7 @@ def test_requirements_of_any_version(tmp_path: Path, command: Command) -> None:
         "c": "unavailable: it broke",
         "d": "",
     }
-    origins = {"e": {"url": "http://x\n--pre"}, "f": {"url": f"http://x?{pycrumbs.REDACTED}"}}
+    origins = {"e": {"url": "http://x\n--pre"}, "f": {"url": "http://x?<redacted>"}}
     leave_record(
         tmp_path / "x.json",
         package_inventory={**inventory, **evil, "e": "1", "f": "2"},
@@ -9684,7 +9656,7 @@ def test_log_fits_the_terminal(
             called_function__parameters={"text": f"{number} " * 50, "\u6f22": number},
         )
     lines = command("log", tmp_path).splitlines()
-    assert [pycrumbs.count_columns(line) for line in lines] == [width] * 3
+    assert [count_columns(line) for line in lines] == [width] * 3
 
 
 @pytest.mark.slow
@@ -9923,10 +9895,10 @@ def test_diff_of_archives(tmp_path: Path, command: Command) -> None:
 
 def test_diff_of_what_was_too_long(tmp_path: Path, command: Command) -> None:
     """It says that it can't know."""
-    given = {"texts": pycrumbs.SUPPRESSED, "x": pycrumbs.SUPPRESSED}
+    given = {"texts": SUPPRESSED, "x": SUPPRESSED}
     a, b = (
         leave_record(tmp_path / f"{x}.json", called_function__parameters={**given, "x": x})
-        for x in (pycrumbs.SUPPRESSED, "short")
+        for x in (SUPPRESSED, "short")
     )
     told = "too long for the records, so not compared: texts"
     assert command("diff", a, a) == f"no difference\n{told}, x\n"
@@ -12743,11 +12715,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "be given back"),
     "an object by its repr": ({f"{CALL}.parameters.x": "Model(3)",
         f"{CALL}.parameter_types": {"x": "lib.Model"}}, "cannot give back x (lib.Model)"),
-    "a long one": ({f"{CALL}.parameters.x": pycrumbs.SUPPRESSED, f"{CALL}.parameter_types": {"x": "list"}},
+    "a long one": ({f"{CALL}.parameters.x": SUPPRESSED, f"{CALL}.parameter_types": {"x": "list"}},
         "cannot give back x (list)"),
-    "a secret": ({f"{CALL}.parameters.x": ["a", {"b": f"c {pycrumbs.REDACTED}"}]},
+    "a secret": ({f"{CALL}.parameters.x": ["a", {"b": "c <redacted>"}]},
         "cannot give back x[1].b (c <redacted>)"),
-    "a secret as key": ({f"{CALL}.parameters.x": {pycrumbs.REDACTED: 1}}, "cannot give back x"),
+    "a secret as key": ({f"{CALL}.parameters.x": {"<redacted>": 1}}, "cannot give back x"),
     "numbers as keys": ({f"{CALL}.parameters.x": {"1": 2}, f"{CALL}.parameter_types": {"x{}": "int"}},
         "cannot give back x"),
     "two values of one name": ({f"{CALL}.parameters.x": {"a.b": [1], "a": {"b": [1]}},
@@ -13595,7 +13567,7 @@ NOTED: dict[str, tuple[dict[str, Any], str]] = {
         "lib is used as it is now, not as it was: /lib"),
     "outputs": ({"outputs_omitted": "7 of 9 files"}, "does not list all outputs: 7 of 9 files"),
     "inputs": ({"inputs_omitted": "7 of 9 files"}, "does not list all inputs: 7 of 9 files"),
-    "secret": ({"environment.argv": ["x", pycrumbs.REDACTED]}, "the command line held a secret"),
+    "secret": ({"environment.argv": ["x", "<redacted>"]}, "the command line held a secret"),
     "overwritten": ({"inputs": [{"path": "REPO/out/a.txt", "size": 1, "sha256": "0" * 64}]},
         "the run overwrote REPO/out/a.txt: what it read there is lost"),
     "unhashed": ({"inputs": [{"path": "REPO/main.py", "size": "SIZE", "sha256": None}]},
