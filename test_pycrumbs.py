@@ -11699,6 +11699,14 @@ def rerun(target: Path | str, *options: str, cwd: Path, **env: str) -> Rerun:
     return Rerun(done.returncode, done.stdout, done.stderr, made)
 
 
+def record_and_rerun(repo: Repo, text: str, **env: str) -> Rerun:
+    """Commit a script that writes into `out`, run it, and rerun the record beside the repository."""
+    repo.write("main.py", text)
+    repo.commit()
+    repo.run("main.py")
+    return rerun("repo/out", "--yes", cwd=repo.path.parent, **env)
+
+
 def temporary(folder: Path) -> Path:
     """A folder for temporary files, in which a rerun leaves nothing."""
     path = folder / "tmp"
@@ -12670,6 +12678,60 @@ def test_rerun_refuses_what_0_4_recorded(
     assert capsys.readouterr().err == message
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "size"), [(0, 4), (1, 4), (3, 4), (0, 1), (None, None)], ids=str)
+def test_rerun_of_one_process_of_many(repo: Repo, rank: int | None, size: int | None) -> None:
+    """It is refused, whichever it was; what ran alone is run again."""
+    repo.write("main.py", PLAIN_RERUN)
+    repo.commit()
+    job = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "MASTER_ADDR": "x"}
+    repo.run("main.py", env={} if rank is None else {name: str(job[name]) for name in job})
+    again = rerun("repo/out", "--yes", cwd=repo.path.parent)
+    if size != 4:
+        assert (again.status, "2 identical" in again.stdout) == (0, True), again.report
+        return
+    told = read(repo.path / "out")["environment"]["rank"]
+    assert (told["rank"], told["world_size"], told["local_rank"]) == (rank, 4, rank)
+    assert isinstance(told["launcher"], str)
+    assert (again.status, again.stdout, again.made.exists()) == (2, "", False)
+    assert re.fullmatch(r"pycrumbs: [^\n]*the run was one of 4 processes[^\n]*\n", again.stderr)
+
+
+# Types of arguments, with a text that each of them has; and texts that none of them has.
+TEXTS = {
+    "pathlib.PosixPath": "PosixPath('a')", "decimal.Decimal": "Decimal('1.5')",
+    "datetime.datetime": "datetime.datetime(2020, 1, 2, 3, 4)", "datetime.date": "datetime.date(2020, 1, 2)",
+    "datetime.timedelta": "datetime.timedelta(days=1)", "uuid.UUID": f"UUID('{uuid.UUID(int=5)}')",
+    "fractions.Fraction": "Fraction(1, 3)", "range": "range(0, 3)", "slice": "slice(1, None, None)",
+    "bytes": "b'x'", "complex": "(1+2j)", "pathlib.PurePosixPath": "PurePosixPath('a')",
+}  # fmt: skip
+NO_TEXTS = [
+    "UUID(int=-1)", "UUID('x')", "Decimal('x')", "Fraction(1, 0)", "Fraction('a')", "PosixPath('a', 1)",
+    "PosixPath(1)", "PosixPath(x='a')", "PosixPath(*'ab')", "PosixPath('a').parent", "slice()", "bytes(-1)",
+    "range('a')", "range(1, 2, 0)", "datetime.date(2020, 13, 1)", "datetime.timedelta(days=10**12)",
+    "datetime.datetime(2020, 1, 2, tzinfo=1)", "datetime.datetime()", "b'\\x'", "(1+2j", "(((", "", "\0", "None",
+    "x", "lambda: 1", "1 +", "PosixPath('\ud800", "9" * 5000, "__import__('os').system('touch canary')",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", TEXTS)
+def test_rerun_refuses_texts_of_another_type(
+    first: Repo, tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """What can't be evaluated, or is another type's, is told in a line, and the function isn't run."""
+    texts = [*NO_TEXTS, *(TEXTS[other] for other in TEXTS if other != kind)]
+    for text in texts if "Path" in kind else texts[[*TEXTS].index(kind) :: 8]:
+        changes = {f"{CALL}.parameters.data": text, f"{CALL}.parameter_types": {"data": kind}}
+        record = forge(first.path / "out/main_record.json", tmp_path / "r.json", changes)
+        arguments = ["rerun", "--yes", "-o", str(tmp_path / "again"), str(record)]
+        assert pycrumbs.main(arguments) == 2, text
+        told = capfd.readouterr().err
+        assert re.search(rf"(?:\A|\n)pycrumbs: [^\n]*data \({kind}\)[^\n]*\n\Z", told), text
+        assert "Traceback" not in told
+        assert not (tmp_path / "again").exists()
+
+
 def test_a_planted_repository_runs_nothing_before_consent(
     first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -12822,6 +12884,96 @@ def test_what_it_asks_cannot_be_forged(first: Repo, tmp_path: Path) -> None:
         again.stderr.split("\n")[1]
     ]
     assert not set(again.stderr) & set("\r\x1b\u202e\x9b")
+
+
+# The variables of a record that a rerun sets, of a run whose code is at stage 1, and the others.
+SET = {
+    "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": "1",
+    "PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "5", "MY_ROOT": "mine", "AT_1": "one",
+}  # fmt: skip
+NOT_SET = """
+    AT_0 AT_2 COMPUTED OTHERS UNNAMED PERL5OPT RUBYOPT NODE_OPTIONS HF_ENDPOINT MPLBACKEND JAVA_TOOL_OPTIONS
+    HTTPS_PROXY all_proxy LD_PRELOAD LD_AUDIT PYTHONSTARTUP PYTHONWARNINGS GIT_DIR GIT_SSH_COMMAND CLASSPATH
+    MYPATH SLURM_JOB_ID MASTER_ADDR BASH_ENV
+""".split()
+ASKS = script(
+    """
+    def main(out):
+        pathlib.Path(out, "seen.json").write_text(json.dumps(dict(os.environ)))
+    """,
+    'main("out")',
+    'directory_parameter="out", extra_environment_variables=["MY_ROOT", "AT_STAGE", NAME, "LD_AUDIT", '
+    '"PYTHONSTARTUP", "GIT_DIR", "HTTPS_PROXY", "all_proxy", "MYPATH", "BASH_ENV"]',
+    """
+    NAME = "COMPUTED"
+    @tracked(literal_directory="x", extra_environment_variables=["OTHERS"])
+    def other(extra_environment_variables=("UNNAMED",)):
+        pass
+    """,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packages", [0, 50])
+def test_consent_tells_every_variable(repo: Repo, tmp_path: Path, packages: int) -> None:
+    """Of a record's only those of a short list, and the literals in the function's decorator, are set."""
+    record_first_run(repo, {"main.py": ASKS})
+    changes = {
+        "environment.environment_variables": {**SET, **dict.fromkeys(NOT_SET, "evil")},
+        "package_inventory": {f"aaa{number}": "1" for number in range(packages)},
+    }
+    record = forge(repo.path / "out/main_record.json", tmp_path / "r.json", changes)
+    again = rerun(record, "--yes", cwd=tmp_path)
+    seen = json.loads((again.made / "seen.json").read_text())
+    assert {name: seen.get(name) for name in SET} == SET
+    assert [name for name in NOT_SET if seen.get(name) == "evil"] == []
+    for name, value in SET.items():
+        assert f"{name} is set to {value}\n" in again.stderr
+    assert re.search(r"\bCOMPUTED\b.*\bnot set", again.stderr)
+    assert "UNNAMED is set" not in again.stderr
+
+
+WRITES_AT_HOME = """
+    def main(out):
+        pathlib.Path(out, "a.txt").write_text("x")
+        if "PROFILE" in os.environ:
+            subprocess.run(["sh", "-c", 'echo evil > "$PROFILE"'])
+            pathlib.Path(os.environ["PROFILE"]).write_text("evil")
+"""
+WIDENING = [
+    "",
+    "XDG_CACHE_HOME=/",
+    "XDG_CACHE_HOME={home}",
+    "TMPDIR={home} TEMP={home} TMP={home}",
+    "HOME=/",
+]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home that isn't below the temporary folder, where a rerun may write, with a file in it."""
+    with tempfile.TemporaryDirectory(prefix=".pycrumbs-test-", dir=Path.home()) as folder:
+        Path(folder, "profile").write_text("mine")
+        yield Path(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variables", WIDENING)
+def test_no_variable_widens_where_a_rerun_may_write(
+    repo: Repo, tmp_path: Path, home: Path, variables: str
+) -> None:
+    """That is worked out before any is set, be it one that the decorator names."""
+    names = ["XDG_CACHE_HOME", "TMPDIR", "TEMP", "TMP", "HOME"]
+    options = f'directory_parameter="out", extra_environment_variables={names}'
+    repo.write("main.py", script(WRITES_AT_HOME, 'main("out")', options, "import subprocess"))
+    repo.commit()
+    repo.run("main.py")
+    chosen = dict(word.split("=") for word in variables.format(home=home).split())
+    changes = {"environment.environment_variables": chosen}
+    record = forge(repo.path / "out/main_record.json", tmp_path / "r.json", changes)
+    again = rerun(record, "--yes", cwd=tmp_path, HOME=str(home), PROFILE=str(home / "profile"))
+    assert again.made.exists(), again.report
+    assert (home / "profile").read_text() == "mine"
 
 
 # -- what a rerun leaves alone
@@ -13067,10 +13219,7 @@ def test_a_rerun_that_differs_says_where(drifted: list[str], line: str) -> None:
 @pytest.mark.slow
 def test_a_function_that_fails_now_is_said(repo: Repo, tmp_path: Path) -> None:
     """With a hint, where it found no file."""
-    repo.write("main.py", DRIFT)
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path, DRIFT="2")
+    again = record_and_rerun(repo, DRIFT, DRIFT="2")
     message = "[Errno 2] No such file or directory: 'data.txt'"
     error = json.dumps({"type": "FileNotFoundError", "message": message})
     hint = "what the code reads must be in git, or recorded: input_parameters, capture_files"
@@ -13106,10 +13255,7 @@ UNSEEDED = """
 @pytest.mark.slow
 def test_what_no_seed_fixes_differs(repo: Repo, tmp_path: Path) -> None:
     """A generator without a seed, and the clock."""
-    repo.write("main.py", script(UNSEEDED, 'main("out")', head="import numpy, time"))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    again = record_and_rerun(repo, script(UNSEEDED, 'main("out")', head="import numpy, time"))
     assert again.status == 1
     lines = again.stdout.splitlines()
     assert lines[0].startswith("differs  a.npy  (largest difference 0.")
@@ -13189,13 +13335,10 @@ def test_what_neither_git_nor_the_record_holds_is_used_and_said(repo: Repo, tmp_
             files = [*sorted(pathlib.Path(data).iterdir()), pathlib.Path(deep[0][0][0][0][0])]
             pathlib.Path(out, "a.txt").write_text("".join(p.read_text() for p in files))
     """
-    repo.write("data/.gitignore", "*.csv")
+    repo.write(".gitignore", "data")
     paths = [repo.path / "data", repo.write("../deep.csv").resolve()]
     repo.write("data/a.csv", "A")
-    repo.write("main.py", script(read_all, f'main("out", "data", [[[[["{paths[1]}"]]]]])'))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    again = record_and_rerun(repo, script(read_all, f'main("out", "data", [[[[["{paths[1]}"]]]]])'))
     notes = [
         f"note: neither git nor the record holds {path}: it is used as it is now" for path in paths
     ]
@@ -13243,10 +13386,9 @@ def test_a_source_that_git_ignores_is_used_and_said(repo: Repo, tmp_path: Path) 
     """A generated module, say."""
     repo.write(".gitignore", "_version.py")
     repo.write("_version.py", "VALUE = 7")
-    repo.write("main.py", script(BODY, 'main("out", VALUE)', head="from _version import VALUE"))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    again = record_and_rerun(
+        repo, script(BODY, 'main("out", VALUE)', head="from _version import VALUE")
+    )
     note = f"note: neither git nor the record holds {repo.path / '_version.py'}: it is used as"
     assert (again.status, note in again.stdout) == (0, True), again.report
 
@@ -13399,10 +13541,7 @@ def test_a_database_that_an_argument_names(repo: Repo, tmp_path: Path) -> None:
 def test_diff_tells_what_came_out_differently(repo: Repo, tmp_path: Path) -> None:
     """Of a run and its rerun."""
     body = 'def main(out):\n    pathlib.Path(out, "a.txt").write_text(os.environ.get("DRIFT", "0"))'
-    repo.write("main.py", script(body, 'main("out")'))
-    repo.commit()
-    repo.run("main.py")
-    rerun("repo/out", "--yes", cwd=tmp_path, DRIFT="1")
+    record_and_rerun(repo, script(body, 'main("out")'), DRIFT="1")
     done = run_python("-m", "pycrumbs", "diff", "repo/out", "again", cwd=tmp_path, status=1)
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["outputs", "  a.txt"]
 
@@ -13625,20 +13764,60 @@ FOLDERS = """
 @pytest.mark.parametrize("place", ["data", "ABSOLUTE"])
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "not declared"])
 def test_rerun_with_folders(repo: Repo, tmp_path: Path, declared: bool, place: str) -> None:
-    """A folder of which the record lists all is what it was; one that it doesn't list is noted."""
+    """One that git doesn't hold is used whole, which is said where the record doesn't list it."""
     outside = place == "ABSOLUTE"
-    folder = write_files(tmp_path / "ext" if outside else repo.path / "data", "x")
+    folder = write_files(tmp_path / "ext" if outside else repo.path / "data", "x", "deep/y")
     options = 'directory_parameter="out"' + ', input_parameters=["data"]' * declared
-    repo.write(
-        "main.py", script(FOLDERS, f'main("out", {str(folder if outside else "data")!r})', options)
-    )
     repo.write(".gitignore", "/data")
+    call = f'main("out", {str(folder if outside else "data")!r})'
+    again = record_and_rerun(repo, script(FOLDERS, call, options))
+    assert (again.status, "it is used as it is now" in again.stdout) == (0, not declared)
+    (folder / "later").touch()
+    if not declared:
+        again = rerun("repo/out", "--yes", "-o", str(tmp_path / "second"), cwd=tmp_path)
+        assert (again.status, "it is used as it is now" in again.stdout) == (1, True)
+
+
+# What code does to a folder that git ignores, and that an argument names, when it is run again.
+DEEDS_IN_DATA = {
+    "Python": "open(data + '/a.txt', 'w').write('evil')",
+    "a new file": "open(data + '/new.txt', 'w').write('evil')",
+    "a child process": "subprocess.run(['sh', '-c', 'echo evil > a.txt'], cwd=data)",
+    "a child's new file": "subprocess.run(['sh', '-c', 'echo evil > new; mkdir folder'], cwd=data)",
+    "a child that removes": "subprocess.run(['rm', '-rf', data, data + '/deep/b.txt'])",
+    "a child that renames": "subprocess.run(['mv', data + '/a.txt', data + '/b.txt'])",
+    "sqlite": "db = sqlite3.connect(data + '/db'); db.execute('insert into t values (2)'); db.commit()",
+    "a new database": "sqlite3.connect(data + '/new.db').execute('create table t (x)')",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outside", [False, True], ids=["ignored", "outside"])
+@pytest.mark.parametrize("deed", DEEDS_IN_DATA.values(), ids=DEEDS_IN_DATA)
+def test_rerun_leaves_ignored_folders_alone(
+    repo: Repo, tmp_path: Path, deed: str, outside: bool
+) -> None:
+    """Whatever writes into them, they are read, and stay as they were to the byte."""
+    body = """
+        def main(out, data):
+            rows = sqlite3.connect(data + "/db").execute("select * from t").fetchall()
+            pathlib.Path(out, "a.txt").write_text(open(data + "/a.txt").read() + str(rows))
+            exec(os.environ.get("DEED", ""), globals(), {"data": data})
+    """
+    folder = write_files(tmp_path / "ext" if outside else repo.path / "data", "a.txt", "deep/b.txt")
+    with contextlib.closing(sqlite3.connect(folder / "db")) as database:
+        database.executescript("create table t (x); insert into t values (1)")
+    repo.write(".gitignore", "/data")
+    call = f'main("out", {str(folder) if outside else "data"!r})'
+    repo.write("main.py", script(body, call, head="import sqlite3, subprocess"))
     repo.commit()
     repo.run("main.py")
-    (folder / "later").touch()
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
-    assert ("it is used as it is now" in again.stdout) is not declared
-    assert again.status == (0 if declared and not outside else 1)
+    before = fingerprint(folder)
+    again = rerun("repo/out", "--yes", cwd=tmp_path, DEED=deed)
+    assert fingerprint(folder) == before
+    assert (again.status, "identical  a.txt" in again.stdout) in ((0, True), (1, True)), (
+        again.report
+    )
 
 
 @pytest.mark.slow
@@ -13755,10 +13934,9 @@ def test_what_lies_in_a_read_only_folder_is_taken_from_there(repo: Repo, tmp_pat
 @pytest.mark.slow
 def test_what_was_not_hashed_is_not_called_identical(repo: Repo, tmp_path: Path) -> None:
     """The first run's record has nothing to compare with."""
-    repo.write("main.py", script(BODY, 'main("out")', 'directory_parameter="out", hash_limit=0'))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    again = record_and_rerun(
+        repo, script(BODY, 'main("out")', 'directory_parameter="out", hash_limit=0')
+    )
     message = "unhashed  a.txt  (the first run's record has no hash (hash_limit))"
     assert (again.status, again.stdout.splitlines()[0]) == (1, message)
 
@@ -13789,10 +13967,7 @@ def test_code_that_cannot_be_loaded_is_said(
 ) -> None:
     """In one line, after its own traceback."""
     guard = "if 'AGAIN' in os.environ:\n    " + head
-    repo.write("main.py", script(BODY, 'main("out")', head=guard))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path, AGAIN="1")
+    again = record_and_rerun(repo, script(BODY, 'main("out")', head=guard), AGAIN="1")
     line = f"pycrumbs: main() could not be called: {message}"
     assert (again.status, again.stderr.splitlines()[-1]) == (2, line)
 
