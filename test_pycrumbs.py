@@ -8737,13 +8737,14 @@ def test_rebuilding_a_real_project(repo: Repo, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------
 
 
-Command = Callable[..., str]
+Command, Feed = Callable[..., str], Callable[..., list[str]]
+Patch, Capture = pytest.MonkeyPatch, pytest.CaptureFixture[str]
 COMMAND_LINE = [sys.executable, pycrumbs.__file__]
 PLAIN_OUTPUT = {"COLUMNS": "", "NO_COLOR": "", "FORCE_COLOR": ""}  # as if nobody had set them
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(capsys: Capture, monkeypatch: Patch) -> Command:
     """The command line: takes arguments and the status to expect, returns what it prints."""
     for name, value in PLAIN_OUTPUT.items():
         monkeypatch.setenv(name, value)
@@ -8849,20 +8850,21 @@ def count_columns(text: str) -> int:
 def parse_cases(table: str) -> list[Any]:
     """Cases from text: `path = JSON` and `path gone` are changes; the lines after are what is told.
 
-    A line that begins with `|` begins in the column after that.
+    What is told begins in the column after `|`. Where nothing is told, blank lines are between cases.
     """
-    cases = []
-    for block in textwrap.dedent(table).strip().split("\n\n"):
-        changes, told = {}, []
-        for line in block.split("\n"):
-            found = re.fullmatch(r"([\w.]+) (?:= (.*)|gone)", line)
-            if found:
-                name = found[1].replace(".", "__")
-                changes[name] = DROP if found[2] is None else json.loads(found[2])
-            else:
-                told.append(line.lstrip()[1:])
-        cases.append(pytest.param(changes, told, id=block.split("\n")[0]))
-    return cases
+    cases: list[tuple[str, dict[str, Any], list[str]]] = []
+    last = ""
+    for line in textwrap.dedent(table).strip().split("\n"):
+        found = re.fullmatch(r"([\w.]+) (?:= (.*)|gone)", line)
+        if found and last[:1] in ("", "|"):
+            cases.append((line, {}, []))
+        if found:
+            value = DROP if found[2] is None else json.loads(found[2])
+            cases[-1][1][found[1].replace(".", "__")] = value
+        elif line:
+            cases[-1][2].append(line.lstrip()[1:])
+        last = line
+    return [pytest.param(changes, told, id=name) for name, changes, told in cases]
 
 
 # As in the specification, though on fewer lines.
@@ -8903,7 +8905,7 @@ RECORD_0_4 = """
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def made(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A folder in which a tracked function has made files, in folders of their own too."""
 
     @quick(directory_parameter="out", chain_records=True)
@@ -9061,7 +9063,7 @@ def test_says_in_a_line_why_there_is_no_record(
 
 
 def test_traps_in_a_folder_are_passed_over(
-    hostile_folder: Path, command: Command, capsys: pytest.CaptureFixture[str]
+    hostile_folder: Path, command: Command, capsys: Capture
 ) -> None:
     """Files that are no records don't hide those that are, nor do pipes hold anything up."""
     with pytest.warns(RuntimeWarning) as caught:
@@ -9124,7 +9126,7 @@ record   old_record.json
 """
 
 
-def test_summary(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
     """A summary says what ran, how it ended, where, on which code, with what, and what it made."""
     monkeypatch.chdir(tmp_path)
     leave_record(
@@ -9133,7 +9135,7 @@ def test_summary(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPat
     assert command("show", ".") == SUMMARY
 
 
-def test_summary_of_0_4(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary_of_0_4(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
     """A record that pycrumbs 0.4 made reads too, found from a file beside it."""
     monkeypatch.chdir(tmp_path)
     Path("old_record.json").write_text(RECORD_0_4)
@@ -9163,53 +9165,38 @@ SUMMARIES = """
     |error    ValueError: no
     |unusual  the run did not complete: failed
     |status   failed, took 41.0 s, started 2026-11-23 14:10:02
-
     timing = {}
     |status   completed, started at an unknown time
-
     timing.run_time = "1 day, 2:03:04.5"
     |status   completed, took 1 day, 2:03:04, started 2026-11-23 14:10:02
-
     tracked_module gone
     |code     not under git
-
     tracked_module.git_commit_hash gone
     |code     no commit on main, dirty, patch of 3 lines
-
     tracked_module.source_edited_after_import = true
     |unusual  the code had uncommitted changes
     |         the code was edited after it had been imported: what ran is not in git
-
     tracked_module.git_patch_omitted = "left out: big.bin"
     |         the code: left out: big.bin
-
     extra_tracked_modules = {"lib": {"git_is_dirty": true}}
     |         lib had uncommitted changes
-
     package_origins = {"lib": {"git_is_dirty": true}}
     |         lib had uncommitted changes
-
     outputs_omitted = "5 of 10,005 files"
     |         outputs left out: 5 of 10,005 files
-
     environment.gpus = "unavailable: broken"
     |         GPUs unavailable: broken
-
     capture = "partial: some"
     |files    partial: some
-
     seed = 8
     |seed     8 (drawn)
-
     called_function.altered_parameters = {"share": "0.8", "note": "", "text": "a b", "x": "2.1.0"}
     |argument share = "0.8"
     |         note = ""
     |         text = "a b"
     |         x = 2.1.0
-
     inputs = [{"path": "/x", "size": null, "sha256": null}]
     |input    /x  missing  not hashed
-
     outputs = [{"path": "x", "size": 0, "sha256": null}]
     |output   x  0 bytes  not hashed
 """
@@ -9227,7 +9214,7 @@ def test_summary_says(
 
 @pytest.mark.parametrize("width", [30, 80, 200])
 def test_summary_fits_a_screen(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, width: int
+    tmp_path: Path, command: Command, monkeypatch: Patch, width: int
 ) -> None:
     """However much there is to say, 24 lines and the terminal's width suffice."""
     monkeypatch.setenv("COLUMNS", str(width))
@@ -9472,7 +9459,7 @@ def test_unhashed_files_have_no_checksum(tmp_path: Path, command: Command) -> No
 # ------------------------------------------------------------------------------
 
 
-def test_log(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
     """Newest first: how each run ended, its target, and the arguments that vary."""
     monkeypatch.chdir(tmp_path)
     parameters = {"data": "clean.json", "out": "runs/a", "share": 0.8, "layers": [1, 2]}
@@ -9552,7 +9539,7 @@ def test_log_as_json(tmp_path: Path, command: Command) -> None:
 
 @pytest.mark.parametrize("width", [30, 50, 80, 120])
 def test_log_fits_the_terminal(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, width: int
+    tmp_path: Path, command: Command, monkeypatch: Patch, width: int
 ) -> None:
     """No line is wider than the terminal, whatever is long and whatever is wide in it."""
     monkeypatch.setenv("COLUMNS", str(width))
@@ -9599,11 +9586,9 @@ DIFFERENCES = """
     called_function.parameters.share = 0.9
     |arguments
     |  share: 0.8 -> 0.9
-
     called_function.parameters.share = "0.8"
     |arguments
     |  share: 0.8 -> "0.8"
-
     called_function.parameters.share gone
     called_function.parameters.layers = [64, {"drop": 0.2}]
     called_function.parameters.new = null
@@ -9611,50 +9596,40 @@ DIFFERENCES = """
     |  layers[1].drop: 0.1 -> 0.2
     |  new: only in the second: null
     |  share: only in the first: 0.8
-
     called_function.parameters.layers = [64]
     |arguments
     |  layers: [64, {"drop": 0.1}] -> [64]
-
     called_function.name = "fit"
     called_function.qualname = "Model.fit"
     called_function.module = "lib.train"
     |function
     |  module: __main__ -> lib.train
     |  name: train -> Model.fit
-
     tracked_module.git_commit_hash = "abababababababababababababababababababab"
     |code
     |  git_commit_hash: 2a38ea37ee41 -> abababababab
-
     tracked_module.git_patch = ["diff --git a/train.py b/train.py", "+x", "diff --git a/x b/x", "+"]
     |code
     |  git_patch.train.py: 3 lines -> 2 lines
     |  git_patch.x: only in the second: 2 lines
-
     tracked_module gone
     |code
     |  git_commit_hash: only in the first: 2a38ea37ee41
     |  git_is_dirty: only in the first: true
     |  git_patch: only in the first: {"train.py": "diff --git a/train.py b/train.py\\n\
 --- a/train.py\\n+++ b/train.py"}
-
     extra_tracked_modules = {"lib": {"git_commit_hash": "abababababababababababababababababababab"}}
     |code
     |  lib: only in the second: {"git_commit_hash": "abababababab", "git_patch": {}}
-
     package_origins = {"numpy": {"commit": "abababababababababababababababababababab"}}
     |code
     |  numpy: only in the second: {"commit": "abababababab", "git_patch": {}}
-
     called_function.parameter_types = {"layers{}": "int"}
     |arguments
     |  layers{} (type): plain -> int
-
     environment.orig_argv = ["python", "-O", "-X", "utf8", "-u", "-W", "error", "train.py", "-b"]
     |environment
     |  flags: [] -> ["-O", "-Xutf8", "-Werror"]
-
     package_inventory.numpy = "2.2.0"
     package_inventory.torch gone
     package_inventory.six = "1.16.0"
@@ -9662,45 +9637,36 @@ DIFFERENCES = """
     |  numpy: 2.1.0 -> 2.2.0
     |  six: only in the second: 1.16.0
     |  torch: only in the first: 2.13.0
-
     seed = 8
     called_function.parameters.seed = 8
     |arguments
     |  seed: 7 -> 8
     |seed
     |  seed: 7 -> 8
-
     inputs = [{"path": "/data/clean.json", "size": 8192, "sha256": "HASH"}]
     |inputs
     |  /data/clean.json: c1c1c1c1c1c1 -> HASH
-
     inputs = [{"path": "/data/clean.json", "size": 8, "sha256": null}]
     |inputs
     |  /data/clean.json: 8192 -> 8
-
     inputs = []
     |inputs
     |  /data/clean.json: only in the first: c1c1c1c1c1c1
-
     outputs = [{"path": "a.pt", "size": 4194304, "sha256": "HASH"}]
     |outputs
     |  a.pt: only in the second: HASH
     |  model.pt: only in the first: 5e5e5e5e5e5e
-
     result = {"loss": 0.5}
     |result
     |  loss: 0.25 -> 0.5
-
     result gone
     |result
     |  result: only in the first: {"loss": 0.25}
-
     status = "failed"
     error = {"message": "no"}
     |status
     |  error: only in the second: no
     |  status: completed -> failed
-
     environment.python_version = "3.12.0"
     environment.environment_variables.OMP_NUM_THREADS = "1"
     environment.environment_variables.SLURM_JOB_NAME = "x"
@@ -9880,10 +9846,7 @@ def test_diff_of_words_that_name_the_directory(
 def test_diff_of_a_file_elsewhere(tmp_path: Path, command: Command) -> None:
     """An input that another run read from another path, with the same content, is no difference."""
     inputs = [{**RUN["inputs"][0], "path": "/elsewhere/clean.json"}]
-    a, b = (
-        leave_record(tmp_path / "a.json"),
-        leave_record(tmp_path / "b.json", inputs=inputs),
-    )
+    a, b = (leave_record(tmp_path / "a.json"), leave_record(tmp_path / "b.json", inputs=inputs))
     assert command("diff", a, b) == "no difference\n"
 
 
@@ -10034,7 +9997,7 @@ def test_diff_of_real_runs(tmp_path: Path, command: Command, repo: Repo) -> None
 
 
 @pytest.fixture
-def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def verified(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A real run with an input and outputs, of which one is too large to be hashed."""
     (tmp_path / "data.csv").write_text("1,2\n")
 
@@ -10218,7 +10181,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(pipeline: Path, tmp_path: Path, monkeypatch: Patch) -> Path:
     """That folder as if the runs had been made in a place of this test's own."""
     project = tmp_path / "project"
     shutil.copytree(pipeline, project)
@@ -10280,9 +10243,7 @@ TRACES: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize("event", TRACES)
-def test_trace(
-    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch, event: str
-) -> None:
+def test_trace(project: Path, command: Command, monkeypatch: Patch, event: str) -> None:
     """A pipeline's report is traced back to its source, each run once, whatever happened since."""
     shell, tree = TRACES[event]
     shell = shell.replace("PYTHON", shlex.quote(sys.executable))
@@ -10396,9 +10357,7 @@ def test_graphviz_draws_the_graph(project: Path, command: Command) -> None:
     assert "a &quot;b&quot; \\N \\ {c|d} &lt;e&gt;\\n\\x1b[31m\\u202e\u00e9.txt" in drawn.stdout
 
 
-def test_trace_of_a_cycle(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trace_of_a_cycle(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
     """A file that was read and overwritten by the same run, and a ring of runs, come to an end."""
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
@@ -10426,9 +10385,7 @@ def test_trace_of_a_cycle(
 
 
 @pytest.mark.slow
-def test_trace_of_a_long_chain(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trace_of_a_long_chain(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
     """A state that each of 300 chained runs read and wrote is followed as far as 100 runs."""
     monkeypatch.chdir(tmp_path)
     states = [
@@ -10454,9 +10411,7 @@ def test_trace_of_a_long_chain(
     assert json.loads(command("trace", "--json", "end"))["inputs"][0]["run"]["record_number"] == 300
 
 
-def test_trace_of_many_sources(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trace_of_many_sources(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
     """Of a run's many sources the first few are shown in the tree, and how many more there are."""
     monkeypatch.chdir(tmp_path)
     Path("made").write_text("x")
@@ -10875,7 +10830,7 @@ def test_errors_of_ours_that_a_script_lets_out_are_its_own(
 
 
 def test_trace_takes_the_run_that_was_there_before(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, command: Command, monkeypatch: Patch
 ) -> None:
     """Of two runs that made the same bytes, the one that began before they were read."""
     monkeypatch.chdir(write_files(tmp_path, "model", "report", "one", "two"))
@@ -10906,7 +10861,7 @@ def test_trace_takes_the_run_that_was_there_before(
 
 
 def test_trace_of_what_a_nested_run_made(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, command: Command, monkeypatch: Patch
 ) -> None:
     """What the run around it had read goes on to it."""
     monkeypatch.chdir(tmp_path)
@@ -10928,7 +10883,7 @@ def test_trace_of_what_a_nested_run_made(
 
 
 def test_an_empty_file_comes_from_nobody_in_particular(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, command: Command, monkeypatch: Patch
 ) -> None:
     """All of them are the same."""
     monkeypatch.chdir(write_files(tmp_path))
@@ -10985,9 +10940,7 @@ def test_verify_of_runs_that_links_lead_to(tmp_path: Path, command: Command) -> 
     assert told.splitlines() == [f"changed   output  {tmp_path / 'runs/z/made'}", "1 changed"]
 
 
-def test_records_that_are_broken(
-    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_records_that_are_broken(tmp_path: Path, command: Command, capsys: Capture) -> None:
     """They are named, and don't pass for what isn't there."""
     path = leave_record(tmp_path / "runs/work_record.json")
     path.write_text(path.read_text()[:200])
@@ -11023,7 +10976,7 @@ def test_what_another_user_keeps_to_himself(tmp_path: Path) -> None:
 
 
 def test_verify_says_what_it_could_not_read(
-    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, command: Command, capsys: Capture
 ) -> None:
     """A record that is broken doesn't pass for one whose files are as they were."""
     path = write_files(tmp_path, "data") / "data"
@@ -11139,9 +11092,7 @@ def test_show_of_a_rerun_with_many_arguments(tmp_path: Path, command: Command) -
     assert " there was no input /none\n" in told
 
 
-def test_targets_in_a_log_are_whole(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_targets_in_a_log_are_whole(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
     """They are what the other commands take."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
@@ -11193,54 +11144,38 @@ def test_running_then_died(running: tuple[subprocess.Popen[bytes], Path], comman
 STATES = """
     environment.hostname = "elsewhere"
     |unknown (other host)
-
     environment.hostname gone
     |unknown (other host)
-
     environment.process.boot_id = "earlier"
     |died
-
     environment.process.boot_id = "earlier, and in another container"
     environment.process.pid_namespace = "pid:[1]"
     |died
-
     environment.process.pid_namespace = "pid:[1]"
     |unknown (other container)
-
     environment.process gone
     |unknown (no process identity)
-
     environment.process = "unavailable: it broke"
     |unknown (no process identity)
-
     environment.process.boot_id gone
     |unknown (no process identity)
-
     environment.process.start_time = 1
     |died
-
     environment.process.start_time = null
     |died
-
     environment.process.pid = 4194305
     |died
-
     environment.process.pid = "self"
     |died
-
     environment.process.pid = "\\u0000"
     |died
-
     status = "completed"
     |completed
-
     status gone
     |unknown (no end time)
-
     status gone
     timing.end_time = "2026"
     |completed
-
     seed = 7
     |running
 """
@@ -11263,9 +11198,7 @@ COMMANDS = ("run", "show", "log", "diff", "verify", "trace", "rerun")
 
 
 @pytest.mark.parametrize("columns", ["1", "40", "80"])
-def test_help(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
-) -> None:
+def test_help(capsys: Capture, monkeypatch: Patch, columns: str) -> None:
     """The help of each command has a summary, an example, all options and the exit status."""
     monkeypatch.setenv("COLUMNS", columns)
     assert pycrumbs.main(["--help"]) == 0
@@ -11282,7 +11215,7 @@ def test_help(
         assert not [line for line in text.splitlines() if len(line) > 80]
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version(capsys: Capture) -> None:
     """--version says which pycrumbs this is."""
     assert pycrumbs.main(["--version"]) == 0
     assert capsys.readouterr().out == f"pycrumbs {pycrumbs.__version__}\n"
@@ -11354,9 +11287,7 @@ def test_colors(
     assert text == (plain.replace("failed", f"{RED}failed{END}") if is_colored else plain)
 
 
-def test_colors_of_each_command(
-    made: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_colors_of_each_command(made: Path, command: Command, monkeypatch: Patch) -> None:
     """What is good and bad is coloured alike everywhere; nothing else is."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     (made / "runs/model.pt").unlink()
@@ -11410,11 +11341,7 @@ def test_nowhere_to_print_to(tmp_path: Path, line: str, target: str | None) -> N
     leave_record(tmp_path / "x.json")
     shell = shlex.join([*COMMAND_LINE, *line.split()]) + (f" > {target}" if target else " >&-")
     done = subprocess.run(
-        shell,
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        env=clean_environment(**PLAIN_OUTPUT),
+        shell, shell=True, cwd=tmp_path, capture_output=True, env=clean_environment(**PLAIN_OUTPUT)
     )
     told = b"pycrumbs: [Errno 28] No space left on device\n"
     assert (done.returncode, done.stderr) == ((2, told) if target else (0, b""))
@@ -11515,7 +11442,7 @@ def make_nasty(value: Any, in_keys: bool = False) -> Any:
 
 
 @pytest.fixture
-def nasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def nasty(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A folder with a record that is nasty throughout, and with a file of that kind of name."""
     record = {**make_nasty(FULL), "pycrumbs": "1"}
     name = NASTY.replace("\0", "").replace("\ud800", "\udcff")
@@ -11540,9 +11467,7 @@ DIFF_LINES = """
 
 
 @pytest.mark.parametrize("line", re.findall(r"[^|\s][^|\n]*", DIFF_LINES))
-def test_nothing_raw_reaches_the_terminal(
-    nasty: Path, capsys: pytest.CaptureFixture[str], line: str
-) -> None:
+def test_nothing_raw_reaches_the_terminal(nasty: Path, capsys: Capture, line: str) -> None:
     """Control characters, escape sequences and bidi marks of records and names come out escaped."""
     (name,) = (path.name for path in nasty.iterdir() if path.suffix != ".json")
     words = [word.replace("NAME", name).replace("NASTY", f"x{name}") for word in line.split()]
@@ -12652,9 +12577,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
-def test_rerun_refuses(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_rerun_refuses(first: Repo, tmp_path: Path, capsys: Capture, name: str) -> None:
     """A record that isn't enough, or can't be innocent, ends in one line before all else."""
     changes, message = REFUSED[name]
     record = forge(first.path / "out/main_record.json", tmp_path / "r.json", changes)
@@ -12664,9 +12587,7 @@ def test_rerun_refuses(
     assert message in line
 
 
-def test_rerun_refuses_what_0_4_recorded(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rerun_refuses_what_0_4_recorded(first: Repo, tmp_path: Path, capsys: Capture) -> None:
     """Its records don't tell the types of arguments."""
     content = read(first.path / "out/main_record.json")
     del content["pycrumbs"]
@@ -12716,7 +12637,7 @@ NO_TEXTS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", TEXTS)
 def test_rerun_refuses_texts_of_another_type(
-    first: Repo, tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
+    first: Repo, tmp_path: Path, capfd: Capture, kind: str
 ) -> None:
     """What can't be evaluated, or is another type's, is told in a line, and the function isn't run."""
     texts = [*NO_TEXTS, *(TEXTS[other] for other in TEXTS if other != kind)]
@@ -12732,7 +12653,7 @@ def test_rerun_refuses_texts_of_another_type(
 
 
 def test_a_planted_repository_runs_nothing_before_consent(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Repo, tmp_path: Path, capsys: Capture
 ) -> None:
     """A partial clone would fetch what it lacks, through a program of its own choice."""
     planted, canary = Repo(tmp_path / "planted"), tmp_path / "canary"
@@ -13436,7 +13357,7 @@ def test_a_rerun_is_recorded(repo: Repo, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rerun_can_be_compared_verified_and_rerun(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Repo, tmp_path: Path, capsys: Capture
 ) -> None:
     """It is a run like any other."""
     made = rerun(first.path / "out", "--yes", cwd=tmp_path).made
@@ -13626,7 +13547,7 @@ NOTED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", NOTED)
 def test_rerun_notes_what_could_make_a_difference(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    first: Repo, tmp_path: Path, capsys: Capture, name: str
 ) -> None:
     """Before it asks."""
     changes, note = NOTED[name]
@@ -14035,9 +13956,7 @@ def test_the_interpreter_s_options_that_count_are_restored(
     assert pycrumbs.read_flags(["python", *words.split()]) == (flags, main)
 
 
-def test_what_classes_are_made_is_said(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_classes_are_made_is_said(first: Repo, tmp_path: Path, capsys: Capture) -> None:
     """As making an object is executing code."""
     changes = {
         f"{CALL}.parameters.data": {"rate": 1},
@@ -15330,7 +15249,7 @@ def test_locks_that_are_refused(tmp_path: Path, code: str) -> None:
     assert said.count(f"no lock, so parallel runs can lose records: {reason}") == 2
 
 
-def test_a_lock_that_is_never_released(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_never_released(out: Path, monkeypatch: Patch) -> None:
     """After a while the run is refused, before the function is called."""
     fcntl = pytest.importorskip("fcntl")
     monkeypatch.setattr(pycrumbs, "LOCK_TIMEOUT", 0.1)
@@ -15366,7 +15285,7 @@ DIES = "kill -KILL $$"
 
 
 @pytest.fixture
-def odd_git(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Any:
+def odd_git(repo: Repo, monkeypatch: Patch) -> Any:
     """A repository with a dirty file; and a way to have git do odd things about one command."""
     programs = repo.path.parent / "programs"
     programs.mkdir()
@@ -15441,9 +15360,7 @@ def test_git_that_does_not_answer_in_the_end(
 
 
 @pytest.mark.slow
-def test_git_that_is_slow_each_time(
-    repo: Repo, odd_git: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_git_that_is_slow_each_time(repo: Repo, odd_git: Any, monkeypatch: Patch) -> None:
     """All that is asked of it has one limit, not each question one of its own."""
     odd_git("ls-tree", f"sleep 4 ;; diff) {SLEEPS}")
     monkeypatch.setattr(pycrumbs, "GIT_TIMEOUT", 5.0)
@@ -15455,7 +15372,7 @@ def test_git_that_is_slow_each_time(
 
 @pytest.mark.slow
 def test_git_that_hangs_in_every_repository(
-    odd_git: Any, repo: Repo, on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    odd_git: Any, repo: Repo, on_path: Path, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     """Those of editable packages wait together, and the record says of each that it isn't known."""
     for name in ("one", "two"):
@@ -15488,7 +15405,7 @@ def test_git_that_does_not_answer_before_the_first_commit(repo: Repo, odd_git: A
 
 @pytest.mark.slow
 def test_git_that_does_not_answer_where_a_clean_tree_is_asked_for(
-    repo: Repo, odd_git: Any, monkeypatch: pytest.MonkeyPatch
+    repo: Repo, odd_git: Any, monkeypatch: Patch
 ) -> None:
     """Then nothing runs."""
     odd_git("status", SLEEPS)
@@ -16508,9 +16425,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def feed(
-    recorded: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., list[str]]:
+def feed(recorded: dict[str, str], tmp_path: Path, monkeypatch: Patch) -> Feed:
     """A function that has commands read a record, and tells what they do wrong, execute or write."""
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "p.json").write_text(recorded["plain"])
@@ -16573,7 +16488,7 @@ def fill_with(value: Any, odd: Any, depth: int) -> Any:
 
 
 @pytest.mark.slow
-def test_any_value_of_any_type_can_be_read(feed: Callable[..., list[str]]) -> None:
+def test_any_value_of_any_type_can_be_read(feed: Feed) -> None:
     """Whatever stands anywhere in a record, every command reads it, or says why not."""
     number = itertools.count()
     for *parents, key in paths_into(FULL):
@@ -16586,9 +16501,7 @@ def test_any_value_of_any_type_can_be_read(feed: Callable[..., list[str]]) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(ODD)))
-def test_a_record_that_is_odd_throughout(
-    recorded: dict[str, str], feed: Callable[..., list[str]], number: int
-) -> None:
+def test_a_record_that_is_odd_throughout(recorded: dict[str, str], feed: Feed, number: int) -> None:
     """The same odd value in all places at once, or in all of one level."""
     for depth in (1, 2, 3, 99):
         record = fill_with(put(FULL, {}), ODD[number], depth)
@@ -16646,9 +16559,7 @@ CRAFTED: dict[str, dict[str, Any] | str | bytes] = {  # changes of a record, or 
 
 @pytest.mark.parametrize("name", CRAFTED)
 @pytest.mark.slow
-def test_a_crafted_record(
-    recorded: dict[str, str], feed: Callable[..., list[str]], name: str
-) -> None:
+def test_a_crafted_record(recorded: dict[str, str], feed: Feed, name: str) -> None:
     """Every command ends well, at once, and does nothing but tell."""
     os.mkfifo("d/pipe")
     os.symlink("loop", "d/loop")
@@ -16659,7 +16570,7 @@ def test_a_crafted_record(
 
 
 @pytest.mark.parametrize("path", ["/proc/self/pagemap", "/dev/zero", "pipe", "loop", "d", "sparse"])
-def test_a_record_file_that_is_none(feed: Callable[..., list[str]], path: str) -> None:
+def test_a_record_file_that_is_none(feed: Feed, path: str) -> None:
     """Where a link leads that bears a record's name is looked at before it is read."""
     os.mkfifo("pipe")
     os.symlink("loop", "loop")
@@ -16672,7 +16583,7 @@ def test_a_record_file_that_is_none(feed: Callable[..., list[str]], path: str) -
 
 @pytest.mark.slow
 def test_a_repository_that_never_answers(
-    recorded: dict[str, str], feed: Callable[..., list[str]], tmp_path: Path
+    recorded: dict[str, str], feed: Feed, tmp_path: Path
 ) -> None:
     """A git that hangs gets 4 seconds for a look at what a record names."""
     (tmp_path / "d" / ".git").mkdir()
@@ -16742,9 +16653,7 @@ def mutate(text: str, others: Sequence[str], dice: random.Random) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "dirty", "chained", "failed", "0.4"])
-def test_mutated_records(
-    recorded: dict[str, str], feed: Callable[..., list[str]], kind: str
-) -> None:
+def test_mutated_records(recorded: dict[str, str], feed: Feed, kind: str) -> None:
     """400 changed records of each kind, each read by 5 of the commands, drawn anew."""
     for seed in range(400):
         dice = random.Random(f"{kind} {seed}")
@@ -16756,7 +16665,7 @@ def test_mutated_records(
 @pytest.mark.slow
 @pytest.mark.parametrize("setup", [setup for setup, _ in SLOTS.values()], ids=SLOTS)
 def test_programs_of_a_repository_that_a_record_names(
-    repo: Repo, recorded: dict[str, str], feed: Callable[..., list[str]], tmp_path: Path, setup: str
+    repo: Repo, recorded: dict[str, str], feed: Feed, tmp_path: Path, setup: str
 ) -> None:
     """Reading a record runs no program of the repository that it says it is from."""
     (tmp_path / "hostile").mkdir()
