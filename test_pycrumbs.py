@@ -8766,6 +8766,13 @@ def command(capsys: Capture, monkeypatch: Patch) -> Command:
     return call
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: Patch) -> Path:
+    """A folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def start_command(*arguments: object, cwd: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Start the command line in a process of its own."""
     env = clean_environment(**{**PLAIN_OUTPUT, **options.pop("env", {})})
@@ -8921,33 +8928,21 @@ def made(tmp_path: Path, monkeypatch: Patch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("target", "number"),
-    [
-        pytest.param(target, number, id=f"{target or 'here'} {number}")
-        for target, number in [
-            ("runs/train_record.json", 2),
-            ("runs/train_record.json@1", 1),
-            ("runs/train_record.json@2", 2),
-            ("runs", 2),
-            ("runs/", 2),
-            ("runs@1", 1),
-            (".", 2),
-            ("runs/model.pt", 2),
-            ("runs/model.pt@1", 1),
-            ("runs/metrics.json", 2),
-            ("runs/deep", 2),
-            ("runs/deep/er/state.bin", 2),
-            ("runs/deep/../model.pt", 2),
-        ]
-    ],
-)
-def test_finds_the_record(made: Path, command: Command, target: str, number: int) -> None:
+TARGETS = """
+    runs/train_record.json 2|runs/train_record.json@1 1|runs/train_record.json@2 2|runs 2|runs/ 2|runs@1 1
+    . 2|runs/model.pt 2|runs/model.pt@1 1|runs/metrics.json 2|runs/deep 2|runs/deep/er/state.bin 2
+    runs/deep/../model.pt 2
+"""
+
+
+@pytest.mark.parametrize("line", re.findall(r"[^|\s][^|\n]*", TARGETS))
+def test_finds_the_record(made: Path, command: Command, line: str) -> None:
     """A record, a directory and any file that a run made lead to the record; @N to the N-th."""
+    target, number = line.split()
     record = json.loads(command("show", "--json", target))
     assert record == pycrumbs.find_record(target) == pycrumbs.find_record(Path(target))
-    assert record["record_number"] == number
-    assert record["called_function"]["parameters"]["share"] == {1: 0.8, 2: 0.9}[number]
+    assert record["record_number"] == int(number)
+    assert record["called_function"]["parameters"]["share"] == {"1": 0.8, "2": 0.9}[number]
     assert os.path.samefile(record["record_path"], made / "runs/train_record.json")
 
 
@@ -9126,18 +9121,14 @@ record   old_record.json
 """
 
 
-def test_summary(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
+def test_summary(here: Path, command: Command) -> None:
     """A summary says what ran, how it ended, where, on which code, with what, and what it made."""
-    monkeypatch.chdir(tmp_path)
-    leave_record(
-        tmp_path / "train_record.json", called_function__source_file=str(tmp_path / "train.py")
-    )
+    leave_record(here / "train_record.json", called_function__source_file=str(here / "train.py"))
     assert command("show", ".") == SUMMARY
 
 
-def test_summary_of_0_4(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
+def test_summary_of_0_4(here: Path, command: Command) -> None:
     """A record that pycrumbs 0.4 made reads too, found from a file beside it."""
-    monkeypatch.chdir(tmp_path)
     Path("old_record.json").write_text(RECORD_0_4)
     Path("model.pt").write_text("a model")
     assert command("show", "model.pt") == command("show", "old_record.json") == SUMMARY_0_4
@@ -9459,20 +9450,19 @@ def test_unhashed_files_have_no_checksum(tmp_path: Path, command: Command) -> No
 # ------------------------------------------------------------------------------
 
 
-def test_log(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
+def test_log(here: Path, command: Command) -> None:
     """Newest first: how each run ended, its target, and the arguments that vary."""
-    monkeypatch.chdir(tmp_path)
     parameters = {"data": "clean.json", "out": "runs/a", "share": 0.8, "layers": [1, 2]}
-    here = {
-        "called_function__directory": str(tmp_path / "runs/a"),
+    changes = {
+        "called_function__directory": str(here / "runs/a"),
         "called_function__parameters": parameters,
-        "environment__cwd": str(tmp_path),
+        "environment__cwd": str(here),
     }
-    leave_record(tmp_path / "runs/a/train_record.json", **here)
+    leave_record(here / "runs/a/train_record.json", **changes)
     leave_record(
-        tmp_path / "runs/b/train_record.json",
-        environment__cwd=str(tmp_path),
-        called_function__directory=str(tmp_path / "runs/b"),
+        here / "runs/b/train_record.json",
+        environment__cwd=str(here),
+        called_function__directory=str(here / "runs/b"),
         called_function__parameters={
             **parameters,
             "out": "runs/b",
@@ -9485,13 +9475,13 @@ def test_log(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
         environment__hostname=os.uname().nodename,
         environment__process={"boot_id": "long ago"},
     )
-    leave_record(tmp_path / "runs/c/clean_record.json", called_function__name="clean", timing={})
+    leave_record(here / "runs/c/clean_record.json", called_function__name="clean", timing={})
     assert command("log", "runs") == (
         '2026-11-24 09:00:00  died               train  runs/b  share="0.8" layers=[1] new=null\n'
         "2026-11-23 14:10:02  completed  41.0 s  train  runs/a  share=0.8 layers=[1, 2]\n"
         "                     completed          clean  runs/c\n"
     )
-    (tmp_path / "empty").mkdir()
+    (here / "empty").mkdir()
     assert command("log", "empty") == "no runs below this folder\n"
     assert "runs/b/train_record.json: cannot" not in command("log", "nothing", status=2)
 
@@ -9515,26 +9505,15 @@ def test_log_names_targets(made: Path, command: Command) -> None:
 def test_log_as_json(tmp_path: Path, command: Command) -> None:
     """A list of objects, with what the table leaves out; of one record, too."""
     path = leave_record(tmp_path / "a/train_record.json")
-    called = RUN["called_function"]
-    run = {
-        "start_time": "2026-11-23 14:10:02.123456+01:00",
-        "status": "completed",
-        "run_time": "0:00:41.002000",
-        "function": "train",
-        "arguments": called["parameters"],
-        "seed": 7,
-        "directory": called["directory"],
-        "directory_parameter": called.get("directory_parameter"),
-        "cwd": RUN["environment"]["cwd"],
-        "record_path": str(path),
-        "record_number": 1,
-        "uuid": RUN["uuid"],
-    }
-    assert (
-        json.loads(command("log", "--json", tmp_path))
-        == json.loads(command("log", "--json", path))
-        == [run]
-    )
+    (run,) = json.loads(command("log", "--json", tmp_path))
+    assert [run] == json.loads(command("log", "--json", path))
+    called, timing = RUN["called_function"], RUN["timing"]
+    assert run == {
+        "start_time": timing["start_time"], "status": "completed", "run_time": timing["run_time"],
+        "function": "train", "arguments": called["parameters"], "seed": 7, "uuid": RUN["uuid"],
+        "directory": called["directory"], "directory_parameter": None, "cwd": "/home/ada/project",
+        "record_path": str(path), "record_number": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("width", [30, 50, 80, 120])
@@ -9730,71 +9709,69 @@ def test_diff_passes_over(
     assert json.loads(command("diff", "--json", a, b)) == told == []
 
 
-def test_diff_of_what_was_not_hashed(tmp_path: Path, command: Command) -> None:
-    """It says that it can't know."""
-    entries = [{"path": f"{n}.bin", "size": 1000, "sha256": None} for n in range(9)]
-    a, b = (leave_record(tmp_path / name, outputs=entries) for name in ("a.json", "b.json"))
-    told = "not hashed, so only their sizes were compared: 0.bin, 1.bin, 2.bin, 3.bin, 4.bin, "
-    assert command("diff", a, b) == f"no difference\n{told}... and 4 more\n"
+LIB = {"url": "file:///srv/lib", "editable": True, "git_working_dir": "/srv/lib"}
+UNHASHED = [{"path": f"{n}.bin", "size": 1000, "sha256": None} for n in range(9)]
+PATCHES = [
+    [f"diff --git a/{name} b/{name}", "@@ -1 +1 @@", f"+{line}"]
+    for name, line in (("f.txt", "1"), ("x b/f.txt", "1"), ("f.txt", "2"))
+]
+TYPED = {"called_function__parameters": {"x": [1, 2], "y": {"z": 2}, "out": "runs/a"},
+         "called_function__directory_parameter": "out"}  # fmt: skip
+LONG = {"texts": SUPPRESSED, "x": SUPPRESSED}
+PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    # changes of the first record and of the second one; what is told
+    "an editable package that is a module": (
+        {"package_origins": {"lib": LIB}, "extra_tracked_modules": {"lib": {"git_commit_hash": "a" * 40}}},
+        {"package_origins": {"lib": LIB}, "extra_tracked_modules": {"lib": {"git_commit_hash": "b" * 40}}},
+        f"code\n  lib.git_commit_hash: {'a' * 12} -> {'b' * 12}\n"),
+    "another archive at the same address": (
+        {"package_origins": {"lib": {"url": "https://x/a.zip", "hash": f"sha256={'a' * 64}"}}},
+        {"package_origins": {"lib": {"url": "https://x/a.zip", "hash": f"sha256={'b' * 64}"}}},
+        f"code\n  lib.hash: sha256={'a' * 12} -> sha256={'b' * 12}\n"),
+    "types, but the directory's": (
+        {"called_function__parameter_types": {"x": "tuple", "out": "pathlib.PosixPath"}, **TYPED},
+        {"called_function__parameter_types": {"y.z": "numpy.int64"}, **TYPED},
+        "arguments\n  x (type): tuple -> plain\n  y.z (type): plain -> numpy.int64\n"),
+    "an input elsewhere, with the same content": (
+        {}, {"inputs": [{**RUN["inputs"][0], "path": "/elsewhere/clean.json"}]}, "no difference\n"),
+    "drawn seeds": (
+        {"seed": 1, "called_function__parameters__seed": None},
+        {"seed": 2, "called_function__parameters__seed": None}, "no difference\n"),
+    "drawn seeds, and what came out": (
+        {"seed": 1, "called_function__parameters__seed": None},
+        {"seed": 2, "called_function__parameters__seed": None, "result": 0},
+        'seed\n  seed: 1 -> 2\nresult\n  result: {"loss": 0.25} -> 0\n'),
+    "drawn seeds, and nobody knows what came out": (
+        {"seed": 10**9, "outputs": UNHASHED[:1], "result": DROP},
+        {"seed": 10**9 + 1, "outputs": UNHASHED[:1], "result": DROP},
+        "seed\n  seed: 1000000000 -> 1000000001\n"
+        "not hashed, so only their sizes were compared: 0.bin\n"),
+    "names of files that end alike": (
+        {"tracked_module__git_patch": PATCHES[0] + PATCHES[1]},
+        {"tracked_module__git_patch": PATCHES[2] + PATCHES[1]},
+        "code\n  git_patch.f.txt: 3 lines -> 3 lines\n"),
+    "what was not hashed": (
+        {"outputs": UNHASHED}, {"outputs": UNHASHED},
+        "no difference\nnot hashed, so only their sizes were compared: 0.bin, 1.bin, 2.bin, 3.bin, "
+        "4.bin, ... and 4 more\n"),
+    "what was too long": (
+        {"called_function__parameters": LONG}, {"called_function__parameters": LONG},
+        "no difference\ntoo long for the records, so not compared: texts, x\n"),
+    "what was too long, in one of them": (
+        {"called_function__parameters": LONG}, {"called_function__parameters": {**LONG, "x": "short"}},
+        f'arguments\n  x: "{SUPPRESSED}" -> short\ntoo long for the records, so not compared: texts\n'),
+}  # fmt: skip
 
 
-def test_diff_of_an_editable_module(tmp_path: Path, command: Command) -> None:
-    """A package that is one of the modules has that module's state, which its origin only names."""
-    origin = {"url": "file:///srv/lib", "editable": True, "git_working_dir": "/srv/lib"}
-    a, b = (
-        leave_record(
-            tmp_path / f"{digit}.json",
-            package_origins={"lib": origin},
-            extra_tracked_modules={"lib": {"git_commit_hash": digit * 40}},
-        )
-        for digit in "ab"
-    )
-    lines = ["code", f"  lib.git_commit_hash: {'a' * 12} -> {'b' * 12}"]
-    assert command("diff", a, b, status=1).splitlines() == lines
-
-
-def test_diff_of_archives(tmp_path: Path, command: Command) -> None:
-    """Another archive at the same address is other code."""
-    a, b = (
-        leave_record(
-            tmp_path / f"{digit}.json",
-            package_origins={"lib": {"url": "https://x/a.zip", "hash": f"sha256={digit * 64}"}},
-        )
-        for digit in "ab"
-    )
-    told = command("diff", a, b, status=1)
-    assert told == f"code\n  lib.hash: sha256={'a' * 12} -> sha256={'b' * 12}\n"
-
-
-def test_diff_of_what_was_too_long(tmp_path: Path, command: Command) -> None:
-    """It says that it can't know."""
-    given = {"texts": SUPPRESSED, "x": SUPPRESSED}
-    a, b = (
-        leave_record(tmp_path / f"{x}.json", called_function__parameters={**given, "x": x})
-        for x in (SUPPRESSED, "short")
-    )
-    told = "too long for the records, so not compared: texts"
-    assert command("diff", a, a) == f"no difference\n{told}, x\n"
-    assert command("diff", a, b, status=1).splitlines()[2:] == [told]
-    assert command("diff", "--json", a, a) == "[]\n"
-
-
-def test_diff_of_types(tmp_path: Path, command: Command) -> None:
-    """What looks the same in JSON may have been something else; and the directory's doesn't count."""
-    called = {
-        "called_function__parameters": {"x": [1, 2], "y": {"z": 2}, "out": "runs/a"},
-        "called_function__directory_parameter": "out",
-    }
-    kinds = ({"x": "tuple", "out": "pathlib.PosixPath"}, {"y.z": "numpy.int64"})
-    a, b = (
-        leave_record(tmp_path / f"{n}.json", called_function__parameter_types=kind, **called)
-        for n, kind in enumerate(kinds)
-    )
-    assert command("diff", a, b, status=1).splitlines() == [
-        "arguments",
-        "  x (type): tuple -> plain",
-        "  y.z (type): plain -> numpy.int64",
-    ]
+@pytest.mark.parametrize(("first", "second", "told"), PAIRS.values(), ids=PAIRS)
+def test_diff_of_two(
+    tmp_path: Path, command: Command, first: dict[str, Any], second: dict[str, Any], told: str
+) -> None:
+    """What is compared by its meaning, and what can't be known."""
+    a, b = leave_record(tmp_path / "a.json", **first), leave_record(tmp_path / "b.json", **second)
+    is_same = told.startswith("no difference")
+    assert command("diff", a, b, status=0 if is_same else 1) == told
+    assert (command("diff", "--json", a, b, status=0 if is_same else 1) == "[]\n") is is_same
 
 
 def test_diff_of_long_texts(tmp_path: Path, command: Command) -> None:
@@ -9841,24 +9818,6 @@ def test_diff_of_words_that_name_the_directory(
     assert found == [{"section": "arguments", "path": "model", "a": "resnet", "b": "vgg"}]
     log = command("log", repo.path)
     assert ("model=vgg" in log, "model=resnet" in log, "directory>" in log) == (True, True, False)
-
-
-def test_diff_of_a_file_elsewhere(tmp_path: Path, command: Command) -> None:
-    """An input that another run read from another path, with the same content, is no difference."""
-    inputs = [{**RUN["inputs"][0], "path": "/elsewhere/clean.json"}]
-    a, b = (leave_record(tmp_path / "a.json"), leave_record(tmp_path / "b.json", inputs=inputs))
-    assert command("diff", a, b) == "no difference\n"
-
-
-def test_diff_of_seeds_that_were_drawn(tmp_path: Path, command: Command) -> None:
-    """Seeds that nobody gave count only where what came out differs."""
-    drawn = {"called_function__parameters__seed": None}
-    a = leave_record(tmp_path / "a.json", seed=1, **drawn)
-    assert (
-        command("diff", a, leave_record(tmp_path / "b.json", seed=2, **drawn)) == "no difference\n"
-    )
-    b = leave_record(tmp_path / "b.json", seed=2, result=0, **drawn)
-    assert command("diff", a, b, status=1).startswith("seed\n  seed: 1 -> 2\nresult\n")
 
 
 OWN_DIRECTORIES = [
@@ -10296,32 +10255,15 @@ def test_trace_as_json(project: Path, command: Command) -> None:
     node = json.loads(command("trace", "--json", "runs/report/report.txt"))
     assert node == pycrumbs.trace_file("runs/report/report.txt")
     clean, model = node["inputs"]
-    (again,) = model["inputs"]
-    record = pycrumbs.find_record("runs/data")
-    assert clean == {
-        "path": str(project / "runs/data/clean.json"),
-        "sha256": entry(project / "runs/data/clean.json")["sha256"],
-        "state": "ok",
-        "run": {
-            "record_path": str(project / "runs/data/prepare_record.json"),
-            "record_number": 1,
-            "uuid": record["uuid"],
-            "function": "prepare",
-            "start_time": record["timing"]["start_time"],
-            "status": "completed",
-            "made_this": True,
-        },
-        "inputs": clean["inputs"],
-    }
-    assert clean["inputs"] == [
-        {
-            "path": str(project / "penguins.csv"),
-            "sha256": entry(project / "penguins.csv")["sha256"],
-            "state": "ok",
-            "run": None,
-            "inputs": [],
-        }
-    ]
+    (again,), (source,) = model["inputs"], clean["inputs"]
+    record = pycrumbs.find_record(project / "runs/data")
+    run = {key: record[key] for key in ("record_path", "record_number", "uuid", "status")}
+    run.update(function="prepare", start_time=record["timing"]["start_time"], made_this=True)
+    for told, name, maker in ((clean, "runs/data/clean.json", run), (source, "penguins.csv", None)):
+        path = project / name
+        expected = {"path": str(path), "sha256": entry(path)["sha256"], "state": "ok", "run": maker}
+        assert told == {**expected, "inputs": told["inputs"]}
+    assert source["inputs"] == []
     assert again == {**clean, "inputs": [], "repeated": True}
 
 
@@ -10357,9 +10299,8 @@ def test_graphviz_draws_the_graph(project: Path, command: Command) -> None:
     assert "a &quot;b&quot; \\N \\ {c|d} &lt;e&gt;\\n\\x1b[31m\\u202e\u00e9.txt" in drawn.stdout
 
 
-def test_trace_of_a_cycle(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
+def test_trace_of_a_cycle(here: Path, command: Command) -> None:
     """A file that was read and overwritten by the same run, and a ring of runs, come to an end."""
-    monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
         Path(name).write_text(name)
     for name, other in (("a", "b"), ("b", "a")):
@@ -10385,12 +10326,9 @@ def test_trace_of_a_cycle(tmp_path: Path, command: Command, monkeypatch: Patch) 
 
 
 @pytest.mark.slow
-def test_trace_of_a_long_chain(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
+def test_trace_of_a_long_chain(here: Path, command: Command) -> None:
     """A state that each of 300 chained runs read and wrote is followed as far as 100 runs."""
-    monkeypatch.chdir(tmp_path)
-    states = [
-        {"path": str(tmp_path / "state"), "size": 1, "sha256": f"{n:064x}"} for n in range(301)
-    ]
+    states = [{"path": str(here / "state"), "size": 1, "sha256": f"{n:064x}"} for n in range(301)]
     records = [
         change(
             RUN, inputs=[states[n]], outputs=[states[n + 1]], timing__start_time=f"{2000 + n}-01-01"
@@ -10398,7 +10336,7 @@ def test_trace_of_a_long_chain(tmp_path: Path, command: Command, monkeypatch: Pa
         for n in range(300)
     ]
     leave_record(
-        tmp_path / "chain.json",
+        here / "chain.json",
         *records,
         inputs=[states[300]],
         outputs=[{"path": "end", "size": 0, "sha256": "0"}],
@@ -10411,13 +10349,10 @@ def test_trace_of_a_long_chain(tmp_path: Path, command: Command, monkeypatch: Pa
     assert json.loads(command("trace", "--json", "end"))["inputs"][0]["run"]["record_number"] == 300
 
 
-def test_trace_of_many_sources(tmp_path: Path, command: Command, monkeypatch: Patch) -> None:
+def test_trace_of_many_sources(here: Path, command: Command) -> None:
     """Of a run's many sources the first few are shown in the tree, and how many more there are."""
-    monkeypatch.chdir(tmp_path)
     Path("made").write_text("x")
-    inputs = [
-        {"path": str(tmp_path / f"{n:03d}.png"), "size": 1, "sha256": None} for n in range(100)
-    ]
+    inputs = [{"path": str(here / f"{n:03d}.png"), "size": 1, "sha256": None} for n in range(100)]
     leave_record(Path("x.json"), inputs=inputs, outputs=[entry(Path("made"))])
     lines = command("trace", "made").splitlines()
     assert lines[1:3] == ["|-- 000.png  (no longer there)", "|-- 001.png  (no longer there)"]
@@ -10860,11 +10795,8 @@ def test_trace_takes_the_run_that_was_there_before(
     assert told == [line.format("elsewhere/model") for line in expected]
 
 
-def test_trace_of_what_a_nested_run_made(
-    tmp_path: Path, command: Command, monkeypatch: Patch
-) -> None:
+def test_trace_of_what_a_nested_run_made(here: Path, command: Command) -> None:
     """What the run around it had read goes on to it."""
-    monkeypatch.chdir(tmp_path)
     Path("data").write_text("1")
 
     @tracked(directory_parameter="out", create_parents=True, **QUIET_RUN)
@@ -11043,30 +10975,6 @@ def test_a_record_that_a_formatter_has_rewritten(
     after = pycrumbs.load_records(path)
     assert names_in(repo.path / "out") == ["a.txt", "main_record.json"]
     assert [record["uuid"] for record in after[1:]] == [r["uuid"] for r in before] * chained
-
-
-def test_drawn_seeds_where_nobody_knows_what_came_out(tmp_path: Path, command: Command) -> None:
-    """Without hashes the seeds are a difference."""
-    output = {"path": "model", "size": 1, "sha256": None}
-    a, b = (
-        leave_record(tmp_path / f"{seed}.json", seed=seed, outputs=[output], result=DROP)
-        for seed in (10**9, 10**9 + 1)
-    )
-    assert command("diff", a, b, status=1).splitlines()[0] == "seed"
-
-
-def test_diff_of_files_whose_names_end_alike(tmp_path: Path, command: Command) -> None:
-    """A file in a folder called 'x b' isn't the file of that name at the top."""
-    sections = [
-        [f"diff --git a/{name} b/{name}", "@@ -1 +1 @@", f"+{line}"]
-        for name, line in (("f.txt", "1"), ("x b/f.txt", "1"), ("f.txt", "2"))
-    ]
-    patches = [sections[0] + sections[1], sections[2] + sections[1]]
-    a, b = (
-        leave_record(tmp_path / f"{n}.json", tracked_module__git_patch=patch)
-        for n, patch in enumerate(patches)
-    )
-    assert "git_patch.f.txt" in command("diff", a, b, status=1)
 
 
 def test_paths_do_for_records(tmp_path: Path) -> None:
@@ -11623,11 +11531,16 @@ def rerun(target: Path | str, *options: str, cwd: Path, **env: str) -> Rerun:
     return Rerun(done.returncode, done.stdout, done.stderr, made)
 
 
-def record_and_rerun(repo: Repo, text: str, **env: str) -> Rerun:
-    """Commit a script that writes into `out`, run it, and rerun the record beside the repository."""
+def record_main(repo: Repo, text: str, **env: str) -> None:
+    """Commit and run a script."""
     repo.write("main.py", text)
     repo.commit()
-    repo.run("main.py")
+    repo.run("main.py", env=env)
+
+
+def record_and_rerun(repo: Repo, text: str, **env: str) -> Rerun:
+    """Do so with a script that writes into `out`, and rerun the record beside the repository."""
+    record_main(repo, text)
     return rerun("repo/out", "--yes", cwd=repo.path.parent, **env)
 
 
@@ -11794,51 +11707,39 @@ def main(out):
         pathlib.Path(out, "a.txt").write_text(str(pool.map(square, range(4))))
 == method of a dataclass
 needs: 0.5 [7] 3 1
-import dataclasses, pathlib, random
-from pycrumbs import tracked
-
 @dataclasses.dataclass
 class Trainer:
     rate: float
     out: pathlib.Path
     steps: list = dataclasses.field(default_factory=list, init=False)
 
-    @tracked(directory_parameter="out")
+    @tracked
     def fit(self, out, epochs=2):
         text = f"{self.rate} {self.steps} {epochs} STAGE {random.random()}"
         (self.out / "a.txt").write_text(text)
 
-trainer = Trainer(0.5, pathlib.Path("out"))
-trainer.steps.append(7)
-trainer.fit("out", epochs=3)
+if __name__ == "__main__":
+    trainer = Trainer(0.5, pathlib.Path("out"))
+    trainer.steps.append(7)
+    trainer.fit("out", epochs=3)
 == staticmethod
-import pathlib, random
-from pycrumbs import tracked
-
+call: Tools.make("out")
 class Tools:
     @staticmethod
-    @tracked(directory_parameter="out")
+    @tracked
     def make(out):
         pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
-
-if __name__ == "__main__":
-    Tools.make("out")
 == classmethod
+call: Other.make("out")
 needs: Other 1
-import pathlib, random
-from pycrumbs import tracked
-
 class Tools:
-    @tracked(directory_parameter="out")
+    @tracked
     @classmethod
     def make(cls, out):
         pathlib.Path(out, "a.txt").write_text(f"{cls.__name__} STAGE")
 
 class Other(Tools):
     pass
-
-if __name__ == "__main__":
-    Other.make("out")
 == async
 call: asyncio.run(main("out"))
 import asyncio
@@ -12387,7 +12288,7 @@ def complete(text: str, call: str) -> str:
         text = re.sub(rf"(?m)^{line}$", lambda _, whole=whole: whole, text)
     if not is_tracked:
         return text
-    text = re.sub(r"(?m)^@tracked$", '@tracked(directory_parameter="out")', text)
+    text = re.sub(r"(?m)^( *@tracked)$", r'\1(directory_parameter="out")', text)
     if not re.search(r"(?m)^(if __name__|main\()", text):
         text += f'\nif __name__ == "__main__":\n    {call}'
     return f"{IMPORTS}\n{text}"
@@ -12885,9 +12786,7 @@ def test_no_variable_widens_where_a_rerun_may_write(
     """That is worked out before any is set, be it one that the decorator names."""
     names = ["XDG_CACHE_HOME", "TMPDIR", "TEMP", "TMP", "HOME"]
     options = f'directory_parameter="out", extra_environment_variables={names}'
-    repo.write("main.py", script(WRITES_AT_HOME, 'main("out")', options, "import subprocess"))
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, script(WRITES_AT_HOME, 'main("out")', options, "import subprocess"))
     chosen = dict(word.split("=") for word in variables.format(home=home).split())
     changes = {"environment.environment_variables": chosen}
     record = forge(repo.path / "out/main_record.json", tmp_path / "r.json", changes)
@@ -13097,9 +12996,7 @@ def drifted(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What a rerun said of code whose output depends on a variable that no record holds."""
     folder = tmp_path_factory.mktemp("drifted")
     repo = Repo(folder / "repo")
-    repo.write("main.py", DRIFT)
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, DRIFT)
     again = rerun("repo/out", "--yes", cwd=folder, DRIFT="1")
     assert again.status == 1, again.report
     return again.stdout.splitlines()
@@ -13209,9 +13106,7 @@ def test_rerun_needs_the_inputs(
     """Nothing runs on another input than the recorded one."""
     data = repo.write(place, "data")
     repo.write(".gitignore", "data.csv\n")
-    repo.write("main.py", script(READER, f'main("out", "{place}")'))
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, script(READER, f'main("out", "{place}")'))
     data.unlink() if text is None else data.write_text(text)
     again = rerun("repo/out", "--yes", cwd=tmp_path)
     problem = f"pycrumbs: the input {os.path.relpath(data, tmp_path)} {message}"
@@ -13225,9 +13120,7 @@ def test_an_input_that_moved_with_the_record_is_found(tmp_path: Path) -> None:
     """So is the repository where --repo tells it."""
     repo = Repo(tmp_path / "old/repo")
     repo.write("../data/a.csv", "data")
-    repo.write("main.py", script(READER, 'main("../out", "../data/a.csv")'))
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, script(READER, 'main("../out", "../data/a.csv")'))
     (tmp_path / "old").rename(tmp_path / "new")
     lost = rerun("new/out", "--yes", cwd=tmp_path)
     assert "is not there any more; name a clone that has it with --repo" in lost.stderr
@@ -13731,9 +13624,7 @@ def test_rerun_leaves_ignored_folders_alone(
         database.executescript("create table t (x); insert into t values (1)")
     repo.write(".gitignore", "/data")
     call = f'main("out", {str(folder) if outside else "data"!r})'
-    repo.write("main.py", script(body, call, head="import sqlite3, subprocess"))
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, script(body, call, head="import sqlite3, subprocess"))
     before = fingerprint(folder)
     again = rerun("repo/out", "--yes", cwd=tmp_path, DEED=deed)
     assert fingerprint(folder) == before
@@ -13745,16 +13636,14 @@ def test_rerun_leaves_ignored_folders_alone(
 @pytest.mark.slow
 def test_why_a_function_could_not_be_called(repo: Repo, tmp_path: Path) -> None:
     """Also where it is the tracking that refuses."""
-    repo.write(
-        "main.py",
+    record_main(
+        repo,
         script(
             BODY,
             'main("out")',
             head="RECORD = pathlib.Path('out/main_record.json')\nif 'AGAIN' in os.environ: RECORD.mkdir(parents=True)",
         ),
     )
-    repo.commit()
-    repo.run("main.py")
     again = rerun("repo/out", "--yes", cwd=tmp_path, AGAIN="1")
     assert again.status == 2
     line = again.stderr.splitlines()[-1]
@@ -13840,9 +13729,7 @@ def test_what_lies_in_a_read_only_folder_is_taken_from_there(repo: Repo, tmp_pat
                 (folder / "a.txt").touch()
                 folder.chmod(0o555)
     """
-    repo.write("main.py", script(body, 'main("out")'))
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, script(body, 'main("out")'))
     # Root may write to all folders unless it does without CAP_DAC_OVERRIDE (1).
     command = [sys.executable, "-m", "pycrumbs", "rerun", "--yes", "-o", "again", "repo/out"]
     start = f"import ctypes, os\nctypes.CDLL(None).prctl(24, 1, 0, 0, 0)\nos.execv({command[0]!r}, "
@@ -14807,60 +14694,50 @@ def test_the_record_is_the_parents_alone(repo: Repo, name: str) -> None:
         assert read(repo.path / "inner")["parent"] == record["uuid"]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_tracked_functions_in_workers(tmp_path: Path, method: str) -> None:
-    """Every worker writes its own records, also where all warnings are errors."""
-    script = """
-        import multiprocessing
+POOLS = {  # how a function is called in workers of each kind
+    **{
+        method: f"multiprocessing.get_context({method!r}).Pool(2).map(work, places)"
+        for method in ("fork", "spawn", "forkserver")
+    },
+    **{
+        backend: f"joblib.Parallel(2, {backend!r})(joblib.delayed(work)(place) for place in places)"
+        for backend in ("loky", "multiprocessing", "threading")
+    },
+}
+HEAVY_POOLS = [
+    pytest.param(name, marks=[pytest.mark.integration] if "joblib" in pool else [])
+    for name, pool in POOLS.items()
+]
+
+
+@pytest.mark.parametrize("name", HEAVY_POOLS)
+def test_tracked_functions_in_workers(tmp_path: Path, name: str) -> None:
+    """Every worker writes its own records, without a warning."""
+    pool = POOLS[name]
+    script = f"""
+        import {pool.partition(".")[0]}
 
         @tracked(directory_parameter="out", create_parents=True, **QUIET)
         def work(out):
             return os.getpid()
 
         @tracked(literal_directory="all", **QUIET)
-        def work_together():
-            with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
-                return pool.map(work, [f"{sys.argv[1]}/{number}" for number in range(6)])
+        def work_together(places):
+            return {pool}
 
         if __name__ == "__main__":
-            work_together()
+            work_together([f"each/{{number}}" for number in range(6)])
     """
     (tmp_path / "work.py").write_text(PRELUDE + textwrap.dedent(script))
-    run_python("-W", "error", "work.py", method, cwd=tmp_path)
-    all_together = read(tmp_path / "all")
-    records = [read(tmp_path / method / str(number)) for number in range(6)]
-    assert {record["status"] for record in [*records, all_together]} == {"completed"}
-    assert [record["result"] for record in records] == all_together["result"]
+    options = [] if "joblib" in pool else ["-W", "error::RuntimeWarning"]
+    run_python(*options, "work.py", cwd=tmp_path)
+    together = read(tmp_path / "all")
+    records = [read(tmp_path / f"each/{number}") for number in range(6)]
+    assert {record["status"] for record in [*records, together]} == {"completed"}
     pids = [record["environment"]["process"]["pid"] for record in records]
-    assert pids == all_together["result"]
-    assert all_together["environment"]["process"]["pid"] not in pids
-    assert {record.get("parent") for record in records} <= {all_together["uuid"], None}
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
-def test_tracked_functions_in_joblib(tmp_path: Path, backend: str) -> None:
-    """Joblib's workers write their own records, whatever they are."""
-    script = """
-        import joblib
-
-        @tracked(directory_parameter="out", create_parents=True, **QUIET)
-        def work(out):
-            return os.getpid()
-
-        @tracked(literal_directory="all", **QUIET)
-        def work_together():
-            jobs = [joblib.delayed(work)(f"each/{number}") for number in range(6)]
-            return joblib.Parallel(2, sys.argv[1])(jobs)
-
-        if __name__ == "__main__":
-            work_together()
-    """
-    (tmp_path / "work.py").write_text(PRELUDE + textwrap.dedent(script))
-    run_python("work.py", backend, cwd=tmp_path)
-    records = [read(tmp_path / "each" / str(number)) for number in range(6)]
-    assert {record["status"] for record in records} == {"completed"}
-    assert [record["result"] for record in records] == read(tmp_path / "all")["result"]
+    assert pids == [record["result"] for record in records] == together["result"]
+    assert (together["environment"]["process"]["pid"] in pids) == (name == "threading")
+    assert {record.get("parent") for record in records} <= {together["uuid"], None}
 
 
 def test_a_lock_does_not_pass_to_children(tmp_path: Path) -> None:
