@@ -8962,12 +8962,8 @@ def test_content_decides_between_runs(tmp_path: Path, command: Command) -> None:
     made_it = [entry(model, "b/model.pt")]
     other = [{"path": "model.pt", "size": 5, "sha256": "0" * 64}]
     leave_record(tmp_path / "a/outer_record.json", seed=1, outputs=made_it)
-    leave_record(
-        tmp_path / "a/b/newer_record.json",
-        seed=2,
-        outputs=other,
-        timing__start_time="2027-01-01 00:00:00",
-    )
+    newer = {"seed": 2, "timing__start_time": "2027-01-01 00:00:00"}
+    leave_record(tmp_path / "a/b/newer_record.json", outputs=other, **newer)
     leave_record(tmp_path / "a/b/older_record.json", seed=3, outputs=other)
     assert "seed     1" in command("show", model)
     model.write_text("other")
@@ -9076,15 +9072,12 @@ def test_loads_newest_first(tmp_path: Path) -> None:
     times = {
         "a": "2026-11-23 14:00:00+01:00",
         "b": "2026-11-23 13:30:00+00:00",
-        "c/d": "2026-01-01 00:00:00",
+        "c/d": "2026-01-01",
     }
     for name, start in times.items():
         leave_record(tmp_path / name / "x.json", timing__start_time=start)
-    leave_record(
-        tmp_path / "e/y.json",
-        change(RUN, timing__start_time="2025-05-05 05:05:05"),
-        timing__start_time="2024",
-    )
+    older = change(RUN, timing__start_time="2025-05-05 05:05:05")
+    leave_record(tmp_path / "e/y.json", older, timing__start_time="2024")
     records = pycrumbs.load_records(str(tmp_path))
     places = [os.path.relpath(record["record_path"], tmp_path) for record in records]
     assert places == ["b/x.json", "a/x.json", "c/d/x.json", "e/y.json", "e/y.json"]
@@ -9414,29 +9407,19 @@ def test_unhashed_files_have_no_checksum(tmp_path: Path, command: Command) -> No
 
 def test_log(here: Path, command: Command) -> None:
     """Newest first: how each run ended, its target, and the arguments that vary."""
-    parameters = {"data": "clean.json", "out": "runs/a", "share": 0.8, "layers": [1, 2]}
-    changes = {
-        "called_function__directory": str(here / "runs/a"),
-        "called_function__parameters": parameters,
-        "environment__cwd": str(here),
-    }
-    leave_record(here / "runs/a/train_record.json", **changes)
-    leave_record(
-        here / "runs/b/train_record.json",
-        environment__cwd=str(here),
-        called_function__directory=str(here / "runs/b"),
-        called_function__parameters={
-            **parameters,
-            "out": "runs/b",
-            "share": "0.8",
-            "layers": [1],
-            "new": None,
-        },
-        timing={"start_time": "2026-11-24 09:00:00+01:00"},
-        status="running",
-        environment__hostname=os.uname().nodename,
-        environment__process={"boot_id": "long ago"},
-    )
+    first = {"data": "clean.json", "out": "runs/a", "share": 0.8, "layers": [1, 2]}
+    second = {**first, "out": "runs/b", "share": "0.8", "layers": [1], "new": None}
+    died = {
+        "status": "running", "timing": {"start_time": "2026-11-24 09:00:00+01:00"},
+        "environment__hostname": os.uname().nodename, "environment__process": {"boot_id": "long ago"},
+    }  # fmt: skip
+    for name, parameters, changes in (("a", first, {}), ("b", second, died)):
+        called = {
+            "called_function__directory": str(here / "runs" / name),
+            "called_function__parameters": parameters,
+        }
+        path = here / f"runs/{name}/train_record.json"
+        leave_record(path, **called, **changes, environment__cwd=str(here))
     leave_record(here / "runs/c/clean_record.json", called_function__name="clean", timing={})
     assert command("log", "runs") == (
         '2026-11-24 09:00:00  died               train  runs/b  share="0.8" layers=[1] new=null\n'
@@ -9837,43 +9820,30 @@ OWN_WORDS = [
     pytest.param("my DIR/o", True, id="after a word"),
     pytest.param("'my DIR/o'", False, id="another directory"),
 ]
+RESULTS = [("DIR/o.txt", True), (["x", {"at": "/p/DIR"}], True), ("NAME", False)]
 
 
-@pytest.mark.parametrize(("text", "is_same"), OWN_WORDS)
+@pytest.mark.parametrize(
+    ("place", "value", "is_same"),
+    [
+        *(
+            pytest.param("error__message", f"x {p.values[0]}", p.values[1], id=p.id)
+            for p in OWN_WORDS
+        ),
+        *(("result", value, is_same) for value, is_same in RESULTS),
+    ],
+)
 def test_diff_of_what_tells_where_each_run_went(
-    tmp_path: Path, command: Command, text: str, is_same: bool
+    tmp_path: Path, command: Command, place: str, value: Any, is_same: bool
 ) -> None:
-    """The run's own directory, in an error's message, is no difference."""
-    a, b = (
-        leave_record(
-            tmp_path / f"{name}.json",
-            called_function__directory=f"/p/runs/{name}",
-            environment__cwd="/p",
-            error={"type": "OSError", "message": message},
-        )
-        for name in ("a", "b")
-        for message in [f"x {text}".replace("DIR", f"runs/{name}").replace("NAME", name)]
-    )
-    assert (command("diff", a, b, status=0 if is_same else 1) == "no difference\n") == is_same
-
-
-@pytest.mark.parametrize("result", ["runs/NAME/o.txt", ["x", {"at": "/p/runs/NAME"}]])
-def test_diff_of_results_that_tell_where_each_run_went(
-    tmp_path: Path, command: Command, result: Any
-) -> None:
-    """Nor is it in a result; what only is called the same is one."""
-    for told in (json.dumps(result), '"NAME"'):
-        a, b = (
-            leave_record(
-                tmp_path / f"{name}.json",
-                called_function__directory=f"/p/runs/{name}",
-                environment__cwd="/p",
-                result=json.loads(told.replace("NAME", name)),
-            )
-            for name in ("a", "b")
-        )
-        is_same = told != '"NAME"'
-        assert (command("diff", a, b, status=0 if is_same else 1) == "no difference\n") == is_same
+    """The run's own directory, in an error's message or a result, is no difference."""
+    records = []
+    for name in ("a", "b"):
+        said = json.dumps(value).replace("DIR", f"runs/{name}").replace("NAME", name)
+        changes = {"called_function__directory": f"/p/runs/{name}", "environment__cwd": "/p"}
+        path = tmp_path / f"{name}.json"
+        records.append(leave_record(path, **changes, **{place: json.loads(said)}))
+    assert (command("diff", *records, status=0 if is_same else 1) == "no difference\n") == is_same
 
 
 @pytest.mark.slow
@@ -10725,32 +10695,24 @@ def test_errors_of_ours_that_a_script_lets_out_are_its_own(
     assert b"Traceback" in process.communicate()[1]
 
 
-def test_trace_takes_the_run_that_was_there_before(
-    tmp_path: Path, command: Command, monkeypatch: Patch
-) -> None:
+def test_trace_takes_the_run_that_was_there_before(here: Path, command: Command) -> None:
     """Of two runs that made the same bytes, the one that began before they were read."""
-    monkeypatch.chdir(write_files(tmp_path, "model", "report", "one", "two"))
+    write_files(here, "model", "report", "one", "two")
     Path("model").write_text("the same")
-    times = {"one": "09", "two": "11"}
-    for name, hour in times.items():
+    for name, hour, read_one, made_one in (
+        ("one", "09", "one", "model"), ("report", "10", "model", "report"), ("two", "11", "two", "model"),
+    ):  # fmt: skip
         leave_record(
             Path(f"{name}.json"),
             called_function__name=f"train_on_{name}",
             timing__start_time=f"2026-11-23 {hour}:00:00+01:00",
-            inputs=[entry(Path(name))],
-            outputs=[entry(Path("model"))],
+            inputs=[entry(Path(read_one))],
+            outputs=[entry(Path(made_one))],
         )
-    leave_record(
-        Path("report.json"),
-        called_function__name="report",
-        timing__start_time="2026-11-23 10:00:00+01:00",
-        inputs=[entry(Path("model"))],
-        outputs=[entry(Path("report"))],
-    )
     expected = ["`-- {}  <- made by train_on_one", "    `-- one"]
     told = without_times(command("trace", "report"))[1:]
     assert told == [line.format("model") for line in expected]
-    (tmp_path / "elsewhere").mkdir()
+    (here / "elsewhere").mkdir()
     shutil.move("model", "elsewhere/model")
     told = without_times(command("trace", "--root", ".", "report"))[1:]
     assert told == [line.format("elsewhere/model") for line in expected]
@@ -11075,28 +11037,22 @@ def test_wrong_command_lines(command: Command, line: str) -> None:
 RED, GREEN, END = "\033[31m", "\033[32m", "\033[0m"
 
 
-@pytest.mark.parametrize(
-    ("environ", "is_terminal", "is_colored"),
-    [
-        ({}, True, True),
-        ({}, False, False),
-        ({"NO_COLOR": "1"}, True, False),
-        ({"TERM": "dumb"}, True, False),
-        ({"FORCE_COLOR": "1"}, False, True),
-        ({"FORCE_COLOR": "1", "TERM": "dumb"}, True, True),
-        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
-    ],
-)
+COLORS = [  # variables, whether it is a terminal, whether there are colours
+    ({}, True, True), ({}, False, False), ({"NO_COLOR": "1"}, True, False), ({"TERM": "dumb"}, True, False),
+    ({"FORCE_COLOR": "1"}, False, True), ({"FORCE_COLOR": "1", "TERM": "dumb"}, True, True),
+    ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("environ", "is_terminal", "is_colored"), COLORS)
 @pytest.mark.slow
 def test_colors(
     tmp_path: Path, environ: dict[str, str], is_terminal: bool, is_colored: bool
 ) -> None:
     """Colours come on a terminal, unless NO_COLOR; elsewhere where FORCE_COLOR asks for them."""
     leave_record(tmp_path / "x.json", status="failed")
-    terminal = Terminal()
-    shown = terminal.run(
-        "log", cwd=tmp_path, stream="stdout" if is_terminal else "stderr", **environ
-    )
+    terminal, stream = Terminal(), "stdout" if is_terminal else "stderr"
+    shown = terminal.run("log", cwd=tmp_path, stream=stream, **environ)
     text = shown if is_terminal else terminal.other.decode()
     plain = "2026-11-23 14:10:02  failed  41.0 s  train  .\n"
     assert text == (plain.replace("failed", f"{RED}failed{END}") if is_colored else plain)
@@ -11232,15 +11188,9 @@ def make_nasty(value: Any, in_keys: bool = False) -> Any:
     """A value with traps for a terminal in every text, and in every name that isn't ours."""
     if isinstance(value, dict):
         theirs = (
-            "parameters",
-            "altered_parameters",
-            "package_inventory",
-            "environment_variables",
-            "result",
+            "parameters altered_parameters package_inventory environment_variables result".split()
         )
-        return {
-            name + NASTY * in_keys: make_nasty(item, name in theirs) for name, item in value.items()
-        }
+        return {k + NASTY * in_keys: make_nasty(v, k in theirs) for k, v in value.items()}
     if isinstance(value, list):
         return [make_nasty(item, in_keys) for item in value]
     return value + NASTY if isinstance(value, str) else value
@@ -12955,7 +12905,7 @@ def main(out, state):
 == the tracking refuses
 again: {"AGAIN": "1"}
 status: 2
-says: pycrumbs: main() could not be called: main():
+says: pycrumbs: main() could not be called:
 if "AGAIN" in os.environ:
     os.makedirs("out/main_record.json")
 @tracked
@@ -12993,7 +12943,7 @@ def test_how_else_reruns_end(repo: Repo, tmp_path: Path, name: str) -> None:
     said = (again.stderr + again.stdout).splitlines()
     assert again.status == int(case.status), again.report
     for start in case.says.replace("REPO", str(repo.path)).split("\n"):
-        assert [line for line in said if line.startswith(start)], (start, said)
+        assert [line for line in said if line.startswith(start)], (start, said[-1])
     assert [path.read_text() for path in tmp_path.glob("work/state/*")] == before
 
 
@@ -14913,7 +14863,7 @@ def test_git_that_is_slow_each_time(repo: Repo, odd_git: Any, monkeypatch: Patch
 
 @pytest.mark.slow
 def test_git_that_hangs_in_every_repository(
-    odd_git: Any, repo: Repo, on_path: Path, tmp_path: Path, monkeypatch: Patch
+    odd_git: Any, repo: Repo, on_path: Path, tmp_path: Path
 ) -> None:
     """Those of editable packages wait together, and the record says of each that it isn't known."""
     for name in ("one", "two"):
@@ -14924,13 +14874,12 @@ def test_git_that_hangs_in_every_repository(
     odd_git("rev-parse", SLEEPS)
     run_here(repo)
     record = read(repo.path / "out")
+    told = r"unavailable: git did not answer within \d\.\d s"
     for state in (
         record["tracked_module"],
         *(record["package_origins"][n] for n in ("one", "two")),
     ):
-        assert re.fullmatch(
-            r"unavailable: git did not answer within \d\.\d s", state["git_commit_hash"]
-        )
+        assert re.fullmatch(told, state["git_commit_hash"])
         assert "git_working_dir" not in state
 
 
