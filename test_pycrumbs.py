@@ -13885,21 +13885,16 @@ SIGNAL_ENDINGS = {
     "ignored": ("on(signal.SIGTERM, signal.SIG_IGN); work(signal.SIGTERM)", 0, "completed", None),
     "exits": ("on(signal.SIGTERM, leave); work(signal.SIGTERM)", 3, "terminated", "Signal"),
     "exits on SIGINT": ("on(signal.SIGINT, leave); work(signal.SIGINT)", 3, "interrupted", "Signal"),
-    "leaves at once": (
-        "on(signal.SIGTERM, lambda *_: os._exit(4)); work(signal.SIGTERM)", 4, "terminated", "Signal",
-    ),
+    "leaves at once": ("on(signal.SIGTERM, lambda *_: os._exit(4)); work(signal.SIGTERM)", 4, "terminated",
+        "Signal"),
     "is told": ("on(signal.SIGTERM, note); work(signal.SIGTERM)", 0, "completed", None),
     "is told of USR1": ("on(signal.SIGUSR1, note); work(signal.SIGUSR1)", 0, "completed", None),
-    "raises later": (
-        "on(signal.SIGTERM, note); work(signal.SIGTERM, error=True)", 1, "failed", "ValueError",
-    ),
+    "raises later": ("on(signal.SIGTERM, note); work(signal.SIGTERM, error=True)", 1, "failed",
+        "ValueError"),
     "handled within": ("work(signal.SIGTERM, within=leave)", 3, "failed", "SystemExit"),
-    "handled within, and passed on": (
-        "work(signal.SIGTERM, within=pass_on)", -15, "terminated", "Signal",
-    ),
-    "handled within, and the one before called": (
-        "work(signal.SIGTERM, within=call_before)", 0, "completed", None,
-    ),
+    "handled within, and passed on": ("work(signal.SIGTERM, within=pass_on)", -15, "terminated", "Signal"),
+    "handled within, and the one before called": ("work(signal.SIGTERM, within=call_before)", 0,
+        "completed", None),
     "nested": ("outer(signal.SIGTERM)", -15, "terminated", "Signal"),
     "in a generator": ("list(steps(signal.SIGTERM))", -15, "terminated", "Signal"),
     "in a coroutine": ("asyncio.run(wait_for(signal.SIGTERM))", -15, "terminated", "Signal"),
@@ -14098,9 +14093,7 @@ def test_timeouts_at_any_moment(tmp_path: Path, error: str) -> None:
 INIT = {
     "SIGTERM": ("", "SIGTERM", 0, "completed"),
     "SIGINT": ("", "SIGINT", 130, "interrupted"),
-    "with a handler": (
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(6))", "SIGTERM", 6, "terminated",
-    ),
+    "with a handler": ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(6))", "SIGTERM", 6, "terminated"),
 }  # fmt: skip
 
 
@@ -14434,17 +14427,12 @@ def test_a_lock_does_not_pass_to_children(tmp_path: Path) -> None:
 # What is mounted on ./disk, what has writing fail there, and how it fails.
 STARVING = {
     "file size": ("", "lower(resource.RLIMIT_FSIZE, 100)", "File too large"),
-    "open files": (
-        "", "lower(resource.RLIMIT_NOFILE, len(os.listdir('/proc/self/fd')) - 1)", "Too many open files",
-    ),
-    "a full disk": (
-        "mount -t tmpfs -o size=64k tmpfs disk", "open('disk/filler', 'wb', 0).write(bytes(2**17))",
-        "No space left on device",
-    ),
-    "a read-only disk": (
-        "mkdir other && mount --bind other disk",
-        "os.system('mount -o remount,bind,ro disk') and sys.exit(9)", "Read-only file system",
-    ),
+    "open files": ("", "lower(resource.RLIMIT_NOFILE, len(os.listdir('/proc/self/fd')) - 1)",
+        "Too many open files"),
+    "a full disk": ("mount -t tmpfs -o size=64k tmpfs disk",
+        "open('disk/filler', 'wb', 0).write(bytes(2**17))", "No space left on device"),
+    "a read-only disk": ("mkdir other && mount --bind other disk",
+        "os.system('mount -o remount,bind,ro disk') and sys.exit(9)", "Read-only file system"),
 }  # fmt: skip
 STARVING_CASES = [
     pytest.param(*case, id=name, marks=[pytest.mark.integration] * bool(case[0]))
@@ -14981,29 +14969,20 @@ threading.Thread.start = start
 ROOT = "unshare --user --map-root-user --uts "
 SURROUNDINGS: dict[str, dict[str, Any]] = {
     "nothing set": {"start": "env -i {python} {script}"},
-    "no user": {
-        "start": "env -i unshare --user --map-user=54321 {python} {script}",
-        "missing": {"environment.user": r"\w+Error: "},
-    },
+    "no user": {"start": "env -i unshare --user --map-user=54321 {python} {script}",
+        "missing": {"environment.user": r"\w+Error: "}},
     "no home to write in": {"start": "env HOME=/proc TMPDIR=/none XDG_CACHE_HOME=/none {python} {script}"},
-    "no working directory": {
-        "start": "mkdir gone; cd gone; rmdir ../gone; exec {python} {script}",
-        "missing": {"environment.cwd": "FileNotFoundError: "},
-    },
-    "no name of the host": {
-        "start": ROOT + "{python} {script}", "before": "import socket; socket.sethostname('')",
-    },
+    "no working directory": {"start": "mkdir gone; cd gone; rmdir ../gone; exec {python} {script}",
+        "missing": {"environment.cwd": "FileNotFoundError: "}},
+    "no name of the host": {"start": ROOT + "{python} {script}",
+        "before": "import socket; socket.sethostname('')"},
     "closed descriptors": {"start": "exec {python} {script} <&- >&- 2>&-"},
     "no streams": {"before": NO_STREAMS + "None"},
     "closed streams": {"before": NO_STREAMS + "open(0, closefd=False)\nsys.stdin.close()"},
-    "no argv": {
-        "before": "import sys; del sys.argv", "missing": {"environment.argv": "AttributeError: "},
-    },
+    "no argv": {"before": "import sys; del sys.argv", "missing": {"environment.argv": "AttributeError: "}},
     "argv of anything": {"before": "import sys; sys.argv = [None, 3, b'x', chr(0xdc80)]"},
-    **{
-        flags: {"start": "exec {python} " + flags + " {script}"}
-        for flags in ("-I", "-S", "-I -S", "-O", "-OO", "-E -B", "-bb -W error -X dev")
-    },
+    **{flags: {"start": "exec {python} " + flags + " {script}"}
+       for flags in ("-I", "-S", "-I -S", "-O", "-OO", "-E -B", "-bb -W error -X dev")},
     "a safe path": {"start": "env PYTHONSAFEPATH=1 {python} {script}"},
     "warnings are errors": {"start": "env PYTHONWARNINGS=error {python} {script}"},
     "ASCII": {"start": ASCII},
@@ -15011,56 +14990,38 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
     "no such zone": {"start": "env TZ=Atlantis/Poseidonis:1 {python} {script}"},
     "a zone of more than a day": {"start": "env TZ=XXX+25:61 {python} {script}"},
     "time goes backwards": {"after": BACKWARDS},
-    "nobody counts processors": {
-        "after": "os.cpu_count = lambda: None", "missing": {"environment.cpu_count": "Python can't"},
-    },
-    "no executable": {
-        "before": "import sys; sys.executable = None",
-        "missing": {"environment.python_executable": "Python can't"},
-    },
-    "a finder that breaks": {
-        "before": BAD_FINDER, "after": "sys.meta_path.append(Finder())",
-        "missing": {"package_inventory": "OSError: not mounted"},
-    },
+    "nobody counts processors": {"after": "os.cpu_count = lambda: None",
+        "missing": {"environment.cpu_count": "Python can't"}},
+    "no executable": {"before": "import sys; sys.executable = None",
+        "missing": {"environment.python_executable": "Python can't"}},
+    "a finder that breaks": {"before": BAD_FINDER, "after": "sys.meta_path.append(Finder())",
+        "missing": {"package_inventory": "OSError: not mounted"}},
     "odd entries of sys.path": {
-        "before": "import pathlib, sys; sys.path[:0] = [None, b'/x', pathlib.Path('/y'), 3, '']",
-    },
+        "before": "import pathlib, sys; sys.path[:0] = [None, b'/x', pathlib.Path('/y'), 3, '']"},
     "odd entries of sys.modules": {
         "before": "import sys; sys.modules.update(dict.fromkeys(['platform', 'getpass', 'zlib']), odd=3)",
-        "missing": {
-            "environment.platform_info": NOT_IMPORTED, "environment.hostname": NOT_IMPORTED,
-            "environment.user": NOT_IMPORTED,
-        },
-    },
-    "modules named like Python's": {
-        "files": ["platform.py", "getpass.py", "stat.py", "http.py", "secrets.py"],
-        "missing": {
-            "environment.platform_info": "AttributeError: ", "environment.user": "AttributeError: ",
-            "environment.hostname": "AttributeError: ",
-        },
-    },
-    "a module named like one that importlib.metadata needs": {
-        "files": ["email.py"], "missing": {"package_inventory": r"\w+Error: "},
-    },
+        "missing": {"environment.platform_info": NOT_IMPORTED, "environment.hostname": NOT_IMPORTED,
+        "environment.user": NOT_IMPORTED}},
+    "modules named like Python's": {"files": ["platform.py", "getpass.py", "stat.py", "http.py",
+        "secrets.py"], "missing": {"environment.platform_info": "AttributeError: ",
+        "environment.user": "AttributeError: ", "environment.hostname": "AttributeError: "}},
+    "a module named like one that importlib.metadata needs": {"files": ["email.py"],
+        "missing": {"package_inventory": r"\w+Error: "}},
     "no file of the main module": {"after": "del sys.modules['__main__'].__file__"},
     "no main module": {"after": "del sys.modules['__main__']"},
     "a small stack": {"call": IN_THREAD + "\nthread.start()\nthread.join()"},
-    "no more threads": {"after": FULL_OF_THREADS, "within": "os.truncate(os.open(file.name + '2', 65), 2**25)"},
-    "little memory": {
-        "after": "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))",
-    },
+    "no more threads": {"after": FULL_OF_THREADS,
+        "within": "os.truncate(os.open(file.name + '2', 65), 2**25)"},
+    "little memory": {"after": "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))"},
     "imports that break meanwhile": {
         "within": "sys.path.clear(); sys.meta_path.clear(); sys.modules['hashlib'] = None",
-        "missing": {"outputs_omitted": NOT_IMPORTED, "resources.max_rss_bytes": "ModuleNotFoundError: "},
-    },
+        "missing": {"outputs_omitted": NOT_IMPORTED, "resources.max_rss_bytes": "ModuleNotFoundError: "}},
     "as a module": {"start": "exec {python} -m work"},
     "as a command": {"start": 'exec {python} -c "$(cat {script})"', "options": NO_GIT},
     "from standard input": {"start": "exec {python} - <{script}", "options": NO_GIT},
-    "in a notebook": {
-        "start": "exec {python} -c 'import sys; "
+    "in a notebook": {"start": "exec {python} -c 'import sys; "
         'exec(compile(open(sys.argv[1]).read(), "/tmp/ipykernel_7/8.py", "exec"))\' {script}',
-        "options": NO_GIT,
-    },
+        "options": NO_GIT},
 }  # fmt: skip
 
 
@@ -15263,15 +15224,11 @@ def test_subinterpreter(repo: Repo, out: Path) -> None:
 UNFINISHED = {
     "a generator": ("def", "yield", "unfinished = work(); next(unfinished)"),
     "a generator of a module": ("def", "yield", "sys.left = work(); next(sys.left)"),
-    "an async generator": (
-        "async def", "yield", "left = work(); step = left.__anext__().send\n"
-        "try: step(None)\nexcept StopIteration: pass",
-    ),
+    "an async generator": ("async def", "yield", "left = work(); step = left.__anext__().send\n"
+        "try: step(None)\nexcept StopIteration: pass"),
     "a coroutine": ("async def", "await Pause()", "left = work(); left.send(None)"),
-    "a daemon's thread": (
-        "def", "begun.set(), time.sleep(60)",
-        "threading.Thread(target=work, daemon=True).start(); begun.wait()",
-    ),
+    "a daemon's thread": ("def", "begun.set(), time.sleep(60)",
+        "threading.Thread(target=work, daemon=True).start(); begun.wait()"),
 }  # fmt: skip
 
 
@@ -15330,47 +15287,37 @@ def test_end_of_the_program_while_a_thread_ends_a_run(tmp_path: Path) -> None:
 SLOTS = {
     "core.fsmonitor": ("config core.fsmonitor PROGRAM", "status"),
     "core.fsmonitor in an included file": (
-        "config include.path ../evil; config --file evil core.fsmonitor PROGRAM", "status",
-    ),
+        "config include.path ../evil; config --file evil core.fsmonitor PROGRAM", "status"),
     "core.fsmonitor in a worktree's settings": (
-        "config extensions.worktreeConfig true; config --worktree core.fsmonitor PROGRAM", "status",
-    ),
+        "config extensions.worktreeConfig true; config --worktree core.fsmonitor PROGRAM", "status"),
     "hook": ("link .git/hooks/post-index-change", "status"),
     "core.hooksPath": ("link evil/post-index-change; config core.hooksPath evil", "status"),
     "diff.external": ("config diff.external PROGRAM", "diff"),
     "diff driver": ("attribute diff=x; config diff.x.command PROGRAM", "diff"),
     "textconv": ("attribute diff=x; config diff.x.textconv PROGRAM", "diff"),
     "clean filter": ("attribute filter=x; config filter.x.clean PROGRAM", "status"),
-    "clean filter of new files": (
-        "attribute filter=x; config filter.x.clean PROGRAM", "diff --no-index /dev/null new.py",
-    ),
-    "required filter": (
-        "attribute filter=x; config filter.x.clean PROGRAM; config filter.x.required true", "status",
-    ),
+    "clean filter of new files": ("attribute filter=x; config filter.x.clean PROGRAM",
+        "diff --no-index /dev/null new.py"),
+    "required filter": ("attribute filter=x; config filter.x.clean PROGRAM; config filter.x.required true",
+        "status"),
     "process filter": ("attribute filter=x; config filter.x.process PROGRAM", "status"),
     "smudge filter": ("attribute filter=x; config filter.x.smudge PROGRAM", "checkout -- data.txt"),
     "submodule's core.fsmonitor": ("-C sub config core.fsmonitor PROGRAM", "status"),
     "submodule's hook": ("link .git/modules/sub/hooks/post-index-change", "status"),
     "submodule's filter": (
         "-C sub config filter.x.clean PROGRAM; -C sub config core.attributesFile REPOSITORY/.all",
-        "status",
-    ),
+        "status"),
     "core.sshCommand": ("config core.sshCommand PROGRAM; lose", "diff HEAD"),
     "remote helper": ("config remote.origin.url ext::PROGRAM; lose", "diff HEAD"),
-    "upload pack": (
-        "config remote.origin.url .; config remote.origin.uploadpack PROGRAM; lose", "diff HEAD",
-    ),
+    "upload pack": ("config remote.origin.url .; config remote.origin.uploadpack PROGRAM; lose",
+        "diff HEAD"),
     "core.pager": ("config core.pager PROGRAM", "-p status"),
     "alias": ("config alias.stat !PROGRAM", "stat"),
     "core.editor": ("config core.editor PROGRAM", "commit --allow-empty"),
     "GIT_EXTERNAL_DIFF": ("environment GIT_EXTERNAL_DIFF PROGRAM", "diff"),
-    "GIT_CONFIG_COUNT": (
-        "environment GIT_CONFIG_COUNT 1; environment GIT_CONFIG_KEY_0 core.fsmonitor; "
-        "environment GIT_CONFIG_VALUE_0 PROGRAM", "status",
-    ),
-    "GIT_CONFIG_PARAMETERS": (
-        "environment GIT_CONFIG_PARAMETERS 'core.fsmonitor=PROGRAM'", "status",
-    ),
+    "GIT_CONFIG_COUNT": ("environment GIT_CONFIG_COUNT 1; environment GIT_CONFIG_KEY_0 core.fsmonitor; "
+        "environment GIT_CONFIG_VALUE_0 PROGRAM", "status"),
+    "GIT_CONFIG_PARAMETERS": ("environment GIT_CONFIG_PARAMETERS 'core.fsmonitor=PROGRAM'", "status"),
     "GIT_SSH_COMMAND": ("environment GIT_SSH_COMMAND PROGRAM; lose", "diff HEAD"),
     "GIT_PAGER": ("environment GIT_PAGER PROGRAM", "-p status"),
 }  # fmt: skip
