@@ -8737,8 +8737,10 @@ def test_rebuilding_a_real_project(repo: Repo, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------
 
 
-Command, Feed = Callable[..., str], Callable[..., list[str]]
-Patch, Capture = pytest.MonkeyPatch, pytest.CaptureFixture[str]
+Command = Callable[..., str]
+Feed = Callable[..., list[str]]
+Patch = pytest.MonkeyPatch
+Capture = pytest.CaptureFixture[str]
 COMMAND_LINE = [sys.executable, pycrumbs.__file__]
 PLAIN_OUTPUT = {"COLUMNS": "", "NO_COLOR": "", "FORCE_COLOR": ""}  # as if nobody had set them
 
@@ -9366,10 +9368,8 @@ def test_checksums_are_what_sha256sum_takes(tmp_path: Path, locale: dict[str, st
     )
     assert told.stdout.count(b": OK\n") == sums.count(b"\n") == 2 * len(ODD_NAMES)
     (tmp_path / "out/new\nline").write_text("changed")
-    assert (
-        subprocess.run(["sha256sum", "-c", "--quiet"], input=sums, capture_output=True).returncode
-        == 1
-    )
+    told = subprocess.run(["sha256sum", "-c", "--quiet"], input=sums, capture_output=True)
+    assert told.returncode == 1
 
 
 def test_checksums_of_a_folder_that_was_moved(tmp_path: Path, command: Command) -> None:
@@ -12003,7 +12003,7 @@ def complete(text: str, call: str) -> str:
     """A file of a project, from what the text of all of them has of it."""
     is_tracked = "@tracked" in text and "import tracked" not in text
     for line, whole in {"BODY": textwrap.dedent(BODY).strip("\n"), "PYCRUMBS": SOURCE}.items():
-        text = re.sub(rf"(?m)^{line}$", lambda _, whole=whole: whole, text)
+        text = re.sub(rf"(?m)^{line}$", whole.replace("\\", r"\\"), text)
     if not is_tracked:
         return text
     text = re.sub(r"(?m)^( *@tracked)$", r'\1(directory_parameter="out")', text)
@@ -14173,14 +14173,12 @@ def test_the_record_is_the_parents_alone(repo: Repo, name: str) -> None:
 
 
 POOLS = {  # how a function is called in workers of each kind
-    **{
-        method: f"multiprocessing.get_context({method!r}).Pool(2).map(work, places)"
-        for method in ("fork", "spawn", "forkserver")
-    },
-    **{
-        backend: f"joblib.Parallel(2, {backend!r})(joblib.delayed(work)(place) for place in places)"
-        for backend in ("loky", "multiprocessing", "threading")
-    },
+    name: f"multiprocessing.get_context({name!r}).Pool(2).map(work, places)"
+    for name in ("fork", "spawn", "forkserver")
+}
+POOLS |= {
+    name: f"joblib.Parallel(2, {name!r})(joblib.delayed(work)(place) for place in places)"
+    for name in ("loky", "multiprocessing", "threading")
 }
 HEAVY_POOLS = [
     pytest.param(name, marks=[pytest.mark.integration] if "joblib" in pool else [])
@@ -14498,8 +14496,8 @@ def test_a_record_that_is_no_file(out: Path, kind: str, chained: bool) -> None:
     out.mkdir()
     path, elsewhere = out / "work_record.json", out / "elsewhere"
     elsewhere.write_text(CHAIN if chained else RECORD)
-    make = {"pipe": os.mkfifo, "folder": os.mkdir, "link": lambda p: p.symlink_to(elsewhere)}
-    make[kind](path)
+    make: dict[str, Any] = {"pipe": os.mkfifo, "folder": os.mkdir}
+    make.get(kind, lambda path: path.symlink_to(elsewhere))(path)
 
     @quick(literal_directory=out, chain_records=chained)
     def work() -> None:
@@ -14636,7 +14634,7 @@ def test_git_that_does_not_answer_in_the_end(
 ) -> None:
     """If all but the patch is known, it is told; so is what can be before the first commit."""
     odd_git(command, act)
-    commit = repo.git("rev-parse", "HEAD")
+    commit: str | None = repo.git("rev-parse", "HEAD")
     if command == "hash-object":
         commit = repo.git("update-ref", "-d", "HEAD") or None
     state = run_here(repo)
@@ -15822,8 +15820,10 @@ def mutate(text: str, others: Sequence[str], dice: random.Random) -> bytes:
     """A record file's text with a few things changed: values, names, places; or some of its bytes."""
     if dice.random() < 0.3:
         data, at, to = text.encode(), dice.randrange(len(text)), dice.randrange(99)
-        patch = dice.choice([*'"\\[{,\0\x1b]', "1e999", "null", dice.choice(others)[at : at + 99]])
-        return data[:at] + dice.choice([b"", patch.encode() + data[at + to * dice.randrange(2) :]])
+        new: str = dice.choice(
+            [*'"\\[{,\0\x1b]', "1e999", "null", dice.choice(others)[at : at + 99]]
+        )
+        return data[:at] + dice.choice([b"", new.encode() + data[at + to * dice.randrange(2) :]])
     record = json.loads(text)
     for _ in range(dice.randrange(1, 4)):
         found = [*paths_into(record)]
