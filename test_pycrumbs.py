@@ -7103,12 +7103,15 @@ def test_processor_time(out: Path) -> None:
 
 
 Command = Callable[..., str]
+Feed = Callable[..., list[str]]
+Patch = pytest.MonkeyPatch
+Capture = pytest.CaptureFixture[str]
 COMMAND_LINE = [sys.executable, pycrumbs.__file__]
 PLAIN_OUTPUT = {"COLUMNS": "", "NO_COLOR": "", "FORCE_COLOR": ""}  # as if nobody had set them
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(capsys: Capture, monkeypatch: Patch) -> Command:
     """The command line: takes arguments and the status to expect, returns what it prints."""
     for name, value in PLAIN_OUTPUT.items():
         monkeypatch.setenv(name, value)
@@ -7130,6 +7133,13 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return call
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: Patch) -> Path:
+    """A folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def start_command(*arguments: object, cwd: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Start the command line in a process of its own."""
     env = clean_environment(**{**PLAIN_OUTPUT, **options.pop("env", {})})
@@ -7137,71 +7147,37 @@ def start_command(*arguments: object, cwd: Path, **options: Any) -> subprocess.P
     return subprocess.Popen([*COMMAND_LINE, *map(str, arguments)], cwd=cwd, env=env, **pipes)
 
 
-RUN: dict[str, Any] = {  # a record as a run leaves it, with something in most of its places
+RUN: dict[str, Any] = {
+    # a record as a run leaves it, with something in most of its places
     "pycrumbs": pycrumbs.__version__,
     "uuid": "51af8c51-0de5-48f5-a7da-9ec9688d56b6",
     "status": "completed",
-    "timing": {
-        "start_time": "2026-11-23 14:10:02.123456+01:00",
-        "end_time": "2026-11-23 14:10:43.125456+01:00",
-        "run_time": "0:00:41.002000",
-    },
-    "environment": {
-        "argv": ["train.py", "--share", "0.8"],
-        "platform": "linux",
-        "python_version": "3.11.7 (main, Nov 1 2026, 10:00:00) [GCC 12.2.0]",
-        "cwd": "/home/ada/project",
-        "hostname": "node7",
-        "cpu_count": 64,
-        "user": "ada",
-        "process": {"pid": 17, "start_time": 99, "boot_id": "b", "pid_namespace": "pid:[1]"},
-        "gpus": [{"index": 0, "name": "NVIDIA H200", "memory_mib": 143771}] * 2,
-        "environment_variables": {"CUDA_VISIBLE_DEVICES": "0,1", "OMP_NUM_THREADS": "8"},
-    },
+    "timing": {"start_time": "2026-11-23 14:10:02.123456+01:00",
+        "end_time": "2026-11-23 14:10:43.125456+01:00", "run_time": "0:00:41.002000"},
+    "environment": {"argv": ["train.py", "--share", "0.8"], "platform": "linux",
+        "python_version": "3.11.7 (main, Nov 1 2026, 10:00:00) [GCC 12.2.0]", "cwd": "/home/ada/project",
+        "hostname": "node7", "cpu_count": 64, "user": "ada", "process": {"pid": 17, "start_time": 99,
+        "boot_id": "b", "pid_namespace": "pid:[1]"}, "gpus": [{"index": 0, "name": "NVIDIA H200",
+        "memory_mib": 143771}] * 2, "environment_variables": {"CUDA_VISIBLE_DEVICES": "0,1",
+        "OMP_NUM_THREADS": "8"}},
     "package_inventory": {"numpy": "2.1.0", "torch": "2.13.0"},
-    "called_function": {
-        "name": "train",
-        "qualname": "train",
-        "module": "__main__",
-        "source_file": "/home/ada/project/train.py",
-        "parameters": {
-            "data": "clean.json",
-            "share": 0.8,
-            "layers": [64, {"drop": 0.1}],
-            "seed": 7,
-        },
-        "altered_parameters": {
-            "data": "clean.json",
-            "share": 0.8,
-            "layers": [64, {"drop": 0.1}],
-            "seed": 7,
-        },
-        "directory": "/home/ada/project/runs/first",
-    },
-    "tracked_module": {
-        "module_path": "/home/ada/project/train.py",
-        "name": "__main__",
-        "git_active_branch": "main",
-        "git_commit_hash": "2a38ea37ee41466612f312d082445528df9f8d9d",
-        "git_is_dirty": True,
-        "git_remotes": {"origin": "ssh://git@github.com:/example/project.git"},
-        "git_working_dir": "/home/ada/project",
-        "git_patch": ["diff --git a/train.py b/train.py", "--- a/train.py", "+++ b/train.py"],
-    },
+    "called_function": {"name": "train", "qualname": "train", "module": "__main__",
+        "source_file": "/home/ada/project/train.py", "parameters": {"data": "clean.json", "share": 0.8,
+        "layers": [64, {"drop": 0.1}], "seed": 7}, "altered_parameters": {"data": "clean.json",
+        "share": 0.8, "layers": [64, {"drop": 0.1}], "seed": 7},
+        "directory": "/home/ada/project/runs/first"},
+    "tracked_module": {"module_path": "/home/ada/project/train.py", "name": "__main__",
+        "git_active_branch": "main", "git_commit_hash": "2a38ea37ee41466612f312d082445528df9f8d9d",
+        "git_is_dirty": True, "git_remotes": {"origin": "ssh://git@github.com:/example/project.git"},
+        "git_working_dir": "/home/ada/project", "git_patch": ["diff --git a/train.py b/train.py",
+        "--- a/train.py", "+++ b/train.py"]},
     "seed": 7,
-    "inputs": [
-        {
-            "path": "/data/clean.json",
-            "size": 8192,
-            "mtime": "2026",
-            "sha256": "c1" * 32,
-            "found": "parameter",
-        }
-    ],
+    "inputs": [{"path": "/data/clean.json", "size": 8192, "mtime": "2026", "sha256": "c1" * 32,
+        "found": "parameter"}],
     "result": {"loss": 0.25},
     "outputs": [{"path": "model.pt", "size": 4194304, "sha256": "5e" * 32}],
     "resources": {"cpu_seconds": 40.1},
-}
+}  # fmt: skip
 DROP = object()
 
 
@@ -7234,91 +7210,63 @@ def entry(path: Path, name: str = "", **more: Any) -> dict[str, Any]:
     return {"path": name or str(path), "size": len(content), "sha256": sha256, **more}
 
 
+def count_columns(text: str) -> int:
+    """How wide a terminal shows a text."""
+    import unicodedata
+
+    widths = {"W": 2, "F": 2}
+    return sum(
+        widths.get(unicodedata.east_asian_width(c), 1) for c in text if not unicodedata.combining(c)
+    )
+
+
 def parse_cases(table: str) -> list[Any]:
     """Cases from text: `path = JSON` and `path gone` are changes; the lines after are what is told.
 
-    A line that begins with `|` begins in the column after that.
+    What is told begins in the column after `|`. Where nothing is, a blank line is between cases.
     """
-    cases = []
-    for block in textwrap.dedent(table).strip().split("\n\n"):
-        changes, told = {}, []
-        for line in block.split("\n"):
-            found = re.fullmatch(r"([\w.]+) (?:= (.*)|gone)", line)
-            if found:
-                name = found[1].replace(".", "__")
-                changes[name] = DROP if found[2] is None else json.loads(found[2])
-            else:
-                told.append(line.lstrip()[1:])
-        cases.append(pytest.param(changes, told, id=block.split("\n")[0]))
-    return cases
+    cases: list[tuple[str, dict[str, Any], list[str]]] = []
+    last = ""
+    for line in textwrap.dedent(table).strip().split("\n"):
+        found = re.fullmatch(r"([\w.]+) (?:= (.*)|gone)", line)
+        if found and last[:1] in ("", "|"):
+            cases.append((line, {}, []))
+        if found:
+            value = DROP if found[2] is None else json.loads(found[2])
+            cases[-1][1][found[1].replace(".", "__")] = value
+        elif line:
+            cases[-1][2].append(line.lstrip()[1:])
+        last = line
+    return [pytest.param(changes, told, id=name) for name, changes, told in cases]
 
 
-# As in the specification, which shows it without indentation.
+# As in the specification, though on fewer lines.
 RECORD_0_4 = """
 {
 "uuid": "51af8c51-0de5-48f5-a7da-9ec9688d56b6",
-"timing": {
-"start_time": "2023-01-16 22:38:54.484040",
-"end_time": "2023-01-16 22:38:54.534795",
-"run_time": "0:00:00.050755"
-},
-"environment": {
-"argv": [
-"thing.py"
-],
-"orig_argv": [
-"/Users/chris/.pyenv/versions/pycrumbs/bin/python",
-"thing.py"
-],
-"platform": "darwin",
-"platform_info": "macOS-12.3.1-arm64-arm-64bit",
-"python_version": "3.10.3 (main, Sep 26 2022, 17:17:59) [Clang 13.1.6 (clang-1316.0.21.2.5)]",
-"python_implementation": "cpython",
-"python_executable": "/Users/chris/.pyenv/versions/pycrumbs/bin/python",
-"cwd": "/Users/chris/Developer/project",
-"hostname": "hostname.example.com",
-"python_path": [
-"/Users/chris/Developer/project",
-"/Users/chris/.pyenv/versions/3.10.3/lib/python310.zip"
-],
-"cpu_count": 10,
-"user": "cpb28",
-"environment_variables": {
-"CUDA_VISIBLE_DEVICES": null,
-"VIRTUAL_ENV": "/Users/chris/.pyenv/versions/3.10.3/envs/pycrumbs",
-"PYENV_VIRTUAL_ENV": "/Users/chris/.pyenv/versions/3.10.3/envs/pycrumbs",
-"PYTHONPATH": null
-}
-},
-"package_inventory": {
-"setuptools": "65.6.3",
-"types-setuptools": "57.4.0",
-"Pillow": "9.0.0"
-},
-"called_function": {
-"name": "my_train_fun",
-"module": "__main__",
-"source_file": "/Users/chris/Developer/project/train.py",
-"parameters": {
-"model_name": "my_model",
-"seed": null
-},
-"altered_parameters": {
-"model_name": "my_model",
-"seed": 106543
-}
-},
-"tracked_module": {
-"module_path": "/Users/chris/Developer/project/train.py",
-"name": "__main__",
-"git_active_branch": "master",
-"git_commit_hash": "2a38ea37ee41466612f312d082445528df9f8d9d",
-"git_is_dirty": true,
-"git_remotes": {
-"origin": "ssh://git@github.com:/example/project.git"
-},
-"git_working_dir": "/Users/chris/Developer/project"
-},
+"timing": {"start_time": "2023-01-16 22:38:54.484040", "end_time": "2023-01-16 22:38:54.534795",
+    "run_time": "0:00:00.050755"},
+"environment": {"argv": ["thing.py"],
+    "orig_argv": ["/Users/chris/.pyenv/versions/pycrumbs/bin/python", "thing.py"],
+    "platform": "darwin", "platform_info": "macOS-12.3.1-arm64-arm-64bit",
+    "python_version": "3.10.3 (main, Sep 26 2022, 17:17:59) [Clang 13.1.6 (clang-1316.0.21.2.5)]",
+    "python_implementation": "cpython",
+    "python_executable": "/Users/chris/.pyenv/versions/pycrumbs/bin/python",
+    "cwd": "/Users/chris/Developer/project", "hostname": "hostname.example.com",
+    "python_path": ["/Users/chris/Developer/project",
+    "/Users/chris/.pyenv/versions/3.10.3/lib/python310.zip"], "cpu_count": 10, "user": "cpb28",
+    "environment_variables": {"CUDA_VISIBLE_DEVICES": null,
+    "VIRTUAL_ENV": "/Users/chris/.pyenv/versions/3.10.3/envs/pycrumbs",
+    "PYENV_VIRTUAL_ENV": "/Users/chris/.pyenv/versions/3.10.3/envs/pycrumbs", "PYTHONPATH": null}},
+"package_inventory": {"setuptools": "65.6.3", "types-setuptools": "57.4.0", "Pillow": "9.0.0"},
+"called_function": {"name": "my_train_fun", "module": "__main__",
+    "source_file": "/Users/chris/Developer/project/train.py",
+    "parameters": {"model_name": "my_model", "seed": null},
+    "altered_parameters": {"model_name": "my_model", "seed": 106543}},
+"tracked_module": {"module_path": "/Users/chris/Developer/project/train.py", "name": "__main__",
+    "git_active_branch": "master", "git_commit_hash": "2a38ea37ee41466612f312d082445528df9f8d9d",
+    "git_is_dirty": true, "git_remotes": {"origin": "ssh://git@github.com:/example/project.git"},
+    "git_working_dir": "/Users/chris/Developer/project"},
 "seed": 106543
 }
 """
@@ -7330,7 +7278,7 @@ RECORD_0_4 = """
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def made(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A folder in which a tracked function has made files, in folders of their own too."""
 
     @quick(directory_parameter="out", chain_records=True)
@@ -7346,33 +7294,21 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("target", "number"),
-    [
-        pytest.param(target, number, id=f"{target or 'here'} {number}")
-        for target, number in [
-            ("runs/train_record.json", 2),
-            ("runs/train_record.json@1", 1),
-            ("runs/train_record.json@2", 2),
-            ("runs", 2),
-            ("runs/", 2),
-            ("runs@1", 1),
-            (".", 2),
-            ("runs/model.pt", 2),
-            ("runs/model.pt@1", 1),
-            ("runs/metrics.json", 2),
-            ("runs/deep", 2),
-            ("runs/deep/er/state.bin", 2),
-            ("runs/deep/../model.pt", 2),
-        ]
-    ],
-)
-def test_finds_the_record(made: Path, command: Command, target: str, number: int) -> None:
+TARGETS = """
+    runs/train_record.json 2|runs/train_record.json@1 1|runs/train_record.json@2 2|runs 2|runs/ 2|runs@1 1
+    . 2|runs/model.pt 2|runs/model.pt@1 1|runs/metrics.json 2|runs/deep 2|runs/deep/er/state.bin 2
+    runs/deep/../model.pt 2
+"""
+
+
+@pytest.mark.parametrize("line", re.findall(r"[^|\s][^|\n]*", TARGETS))
+def test_finds_the_record(made: Path, command: Command, line: str) -> None:
     """A record, a directory and any file that a run made lead to the record; @N to the N-th."""
+    target, number = line.split()
     record = json.loads(command("show", "--json", target))
     assert record == pycrumbs.find_record(target) == pycrumbs.find_record(Path(target))
-    assert record["record_number"] == number
-    assert record["called_function"]["parameters"]["share"] == {1: 0.8, 2: 0.9}[number]
+    assert record["record_number"] == int(number)
+    assert record["called_function"]["parameters"]["share"] == {"1": 0.8, "2": 0.9}[number]
     assert os.path.samefile(record["record_path"], made / "runs/train_record.json")
 
 
@@ -7392,12 +7328,8 @@ def test_content_decides_between_runs(tmp_path: Path, command: Command) -> None:
     made_it = [entry(model, "b/model.pt")]
     other = [{"path": "model.pt", "size": 5, "sha256": "0" * 64}]
     leave_record(tmp_path / "a/outer_record.json", seed=1, outputs=made_it)
-    leave_record(
-        tmp_path / "a/b/newer_record.json",
-        seed=2,
-        outputs=other,
-        timing__start_time="2027-01-01 00:00:00",
-    )
+    newer = {"seed": 2, "timing__start_time": "2027-01-01 00:00:00"}
+    leave_record(tmp_path / "a/b/newer_record.json", outputs=other, **newer)
     leave_record(tmp_path / "a/b/older_record.json", seed=3, outputs=other)
     assert "seed     1" in command("show", model)
     model.write_text("other")
@@ -7431,7 +7363,6 @@ NOT_FOUND = {
     "number.json": "number.json: is JSON, but not a record of pycrumbs",
     "list.json": "list.json: is JSON, but not a record of pycrumbs",
     "null.json": "null.json: is JSON, but not a record of pycrumbs",
-    "deep.json": "deep.json: is nested too deeply to be a record",
     "deeper.json": "deeper.json: is nested too deeply to be a record",
     "huge.json": "huge.json: is larger than 32.0 MiB",
     "digits.json": NOT_JSON,
@@ -7455,7 +7386,6 @@ def hostile_folder(made: Path) -> Path:
         "number": "7",
         "list": "[]",
         "null": "null",
-        "deep": nested % ("[" * 100 + "]" * 100),
         "deeper": nested % ("[" * 100_000 + "]" * 100_000),
         "digits": nested % ("9" * 100_000) if sys.version_info >= (3, 11) else "9x",
     }
@@ -7488,17 +7418,22 @@ def test_says_in_a_line_why_there_is_no_record(
 
 
 def test_traps_in_a_folder_are_passed_over(
-    hostile_folder: Path, command: Command, capsys: pytest.CaptureFixture[str]
+    hostile_folder: Path, command: Command, capsys: Capture
 ) -> None:
     """Files that are no records don't hide those that are, nor do pipes hold anything up."""
     with pytest.warns(RuntimeWarning) as caught:
         assert len(pycrumbs.load_records(hostile_folder)) == 2
     told = "\n".join(str(warning.message) for warning in caught)
-    assert re.search(r"deep.json: is nested too deeply .*; left out", told)
+    assert re.search(r"deeper.json: is nested too deeply .*; left out", told)
     assert len(command("log").splitlines()) == 2
     assert pycrumbs.main(["verify", "."]) == 2
     assert capsys.readouterr().out == "3 ok, 3 replaced\n"
     assert "runs/model.pt  <- made by train" in command("trace", "--root", ".", "runs/model.pt")
+    (hostile_folder / "runs/torn.json").write_text('{"pycrumbs": "0.5.0", "uuid"')
+    assert pycrumbs.main(["show", "runs"]) == 0
+    assert re.fullmatch(
+        r"pycrumbs: .*torn.json: is not JSON.*; left out\n", capsys.readouterr().err
+    )
 
 
 def test_loads_newest_first(tmp_path: Path) -> None:
@@ -7506,15 +7441,12 @@ def test_loads_newest_first(tmp_path: Path) -> None:
     times = {
         "a": "2026-11-23 14:00:00+01:00",
         "b": "2026-11-23 13:30:00+00:00",
-        "c/d": "2026-01-01 00:00:00",
+        "c/d": "2026-01-01",
     }
     for name, start in times.items():
         leave_record(tmp_path / name / "x.json", timing__start_time=start)
-    leave_record(
-        tmp_path / "e/y.json",
-        change(RUN, timing__start_time="2025-05-05 05:05:05"),
-        timing__start_time="2024",
-    )
+    older = change(RUN, timing__start_time="2025-05-05 05:05:05")
+    leave_record(tmp_path / "e/y.json", older, timing__start_time="2024")
     records = pycrumbs.load_records(str(tmp_path))
     places = [os.path.relpath(record["record_path"], tmp_path) for record in records]
     assert places == ["b/x.json", "a/x.json", "c/d/x.json", "e/y.json", "e/y.json"]
@@ -7551,36 +7483,27 @@ record   old_record.json
 """
 
 
-def test_summary(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary(here: Path, command: Command) -> None:
     """A summary says what ran, how it ended, where, on which code, with what, and what it made."""
-    monkeypatch.chdir(tmp_path)
-    leave_record(
-        tmp_path / "train_record.json", called_function__source_file=str(tmp_path / "train.py")
-    )
+    leave_record(here / "train_record.json", called_function__source_file=str(here / "train.py"))
     assert command("show", ".") == SUMMARY
 
 
-def test_summary_of_0_4(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary_of_0_4(here: Path, command: Command) -> None:
     """A record that pycrumbs 0.4 made reads too, found from a file beside it."""
-    monkeypatch.chdir(tmp_path)
     Path("old_record.json").write_text(RECORD_0_4)
     Path("model.pt").write_text("a model")
     assert command("show", "model.pt") == command("show", "old_record.json") == SUMMARY_0_4
-    assert (
-        command("show", "--requirements", ".")
-        == "setuptools==65.6.3\ntypes-setuptools==57.4.0\nPillow==9.0.0\n"
-    )
+    pins = "setuptools==65.6.3\ntypes-setuptools==57.4.0\nPillow==9.0.0\n"
+    assert command("show", "--requirements", ".") == pins
     assert command("show", "--patch", ".") == command("show", "--checksums", ".") == ""
     assert command("log") == "2023-01-16 22:38:54  completed  0.05 s  my_train_fun  .\n"
     assert command("diff", ".", "model.pt") == "no difference\n"
     assert command("verify", ".") == "no files recorded\n"
-    assert (
-        command("trace", "model.pt") == "model.pt  <- made by my_train_fun, 2023-01-16 22:38:54\n"
-    )
+    assert without_times(command("trace", "model.pt")) == ["model.pt  <- made by my_train_fun"]
     Path("made").write_text("from it")
-    leave_record(
-        Path("x.json"), inputs=[entry(Path("model.pt").absolute())], outputs=[entry(Path("made"))]
-    )
+    inputs = [entry(Path("model.pt").absolute())]
+    leave_record(Path("x.json"), inputs=inputs, outputs=[entry(Path("made"))])
     assert command("trace", "made").splitlines()[1] == "`-- model.pt"
 
 
@@ -7590,53 +7513,43 @@ SUMMARIES = """
     |error    ValueError: no
     |unusual  the run did not complete: failed
     |status   failed, took 41.0 s, started 2026-11-23 14:10:02
-
     timing = {}
     |status   completed, started at an unknown time
-
     timing.run_time = "1 day, 2:03:04.5"
     |status   completed, took 1 day, 2:03:04, started 2026-11-23 14:10:02
-
     tracked_module gone
     |code     not under git
-
     tracked_module.git_commit_hash gone
     |code     no commit on main, dirty, patch of 3 lines
-
     tracked_module.source_edited_after_import = true
     |unusual  the code had uncommitted changes
     |         the code was edited after it had been imported: what ran is not in git
-
     tracked_module.git_patch_omitted = "left out: big.bin"
     |         the code: left out: big.bin
-
     extra_tracked_modules = {"lib": {"git_is_dirty": true}}
     |         lib had uncommitted changes
-
     package_origins = {"lib": {"git_is_dirty": true}}
     |         lib had uncommitted changes
-
     outputs_omitted = "5 of 10,005 files"
     |         outputs left out: 5 of 10,005 files
-
     environment.gpus = "unavailable: broken"
     |         GPUs unavailable: broken
-
     capture = "partial: some"
     |files    partial: some
-
     seed = 8
     |seed     8 (drawn)
-
+    rerun_of = "the-first"
+    |rerun    of the-first
+    called_function.altered_parameters = {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 5, "g": 6, "h": 7}
+    |         h = 7
     called_function.altered_parameters = {"share": "0.8", "note": "", "text": "a b", "x": "2.1.0"}
     |argument share = "0.8"
     |         note = ""
     |         text = "a b"
     |         x = 2.1.0
-
     inputs = [{"path": "/x", "size": null, "sha256": null}]
     |input    /x  missing  not hashed
-
+    |         there was no input /x
     outputs = [{"path": "x", "size": 0, "sha256": null}]
     |output   x  0 bytes  not hashed
 """
@@ -7654,67 +7567,24 @@ def test_summary_says(
 
 @pytest.mark.parametrize("width", [30, 80, 200])
 def test_summary_fits_a_screen(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, width: int
+    tmp_path: Path, command: Command, monkeypatch: Patch, width: int
 ) -> None:
     """However much there is to say, 24 lines and the terminal's width suffice."""
     monkeypatch.setenv("COLUMNS", str(width))
     files = [{"path": f"/{'x' * 100}/{n}", "size": n, "sha256": "ab" * 32} for n in range(1000)]
-    module = {
-        "git_is_dirty": True,
-        "git_patch_omitted": "\u6f22" * 300,
-        "source_edited_after_import": True,
-    }
-    leave_record(
-        tmp_path / "train_record.json",
-        status="failed",
-        error={"type": "ValueError", "message": "line\n" * 100},
-        called_function__altered_parameters={
-            f"argument_{n}": "\u6f22\u5b57" * 40 for n in range(1000)
-        },
-        extra_tracked_modules={f"module_{n}": module for n in range(100)},
-        capture="partial: whatever",
-        result=DROP,
-        inputs=files,
-        outputs=files,
-    )
+    module = {"git_is_dirty": True, "source_edited_after_import": True}
+    module["git_patch_omitted"] = "\u6f22" * 300  # type: ignore[assignment]
+    changes = {
+        "status": "failed", "error": {"type": "ValueError", "message": "line\n" * 100},
+        "called_function__altered_parameters": {f"a_{n}": "\u6f22\u5b57" * 40 for n in range(1000)},
+        "extra_tracked_modules": {f"module_{n}": module for n in range(100)},
+        "capture": "partial: whatever", "result": DROP, "inputs": files, "outputs": files,
+    }  # fmt: skip
+    leave_record(tmp_path / "train_record.json", **changes)
     lines = command("show", tmp_path).splitlines()
     assert len(lines) == 24
-    assert max(map(pycrumbs.count_columns, lines)) <= width
+    assert max(map(count_columns, lines)) <= width
     assert "... and 996" in " ".join(lines)
-
-
-def test_summary_of_a_real_run(repo: Repo, out: Path) -> None:
-    """A run on a dirty branch, on which everything is real, is summed up as it was."""
-    repo.write("data.csv", "a,b\n")
-    repo.write(
-        "train.py",
-        f"""
-        from pycrumbs import tracked
-        @tracked(literal_directory={str(out)!r})
-        def train(data, share=0.8):
-            open({str(out / "model.pt")!r}, "w").write("model")
-            raise SystemExit("out of patience")
-        train("data.csv")
-        """,
-    )
-    commit = repo.commit()
-    repo.write("data.csv", "a,b\n1,2\n")
-    run_python("train.py", cwd=repo.path, status=1)
-    shown = run_python(
-        COMMAND_LINE[1], "show", str(out / "model.pt"), cwd=repo.path, env=PLAIN_OUTPUT
-    ).stdout
-    for line in (
-        "run      train (train.py)",
-        "error    SystemExit: out of patience",
-        f"code     {commit[:12]} on main, dirty, patch of 7 lines",
-        "argument data = data.csv",
-        "input    data.csv  8 bytes  " + entry(repo.path / "data.csv")["sha256"][:12],
-        "output   model.pt  5 bytes  " + entry(out / "model.pt")["sha256"][:12],
-        "unusual  the run did not complete: failed",
-        "         the code had uncommitted changes",
-    ):
-        assert line in shown.splitlines()
-    assert re.search(r"(?m)^status   failed, took 0\.\d\d s, started 20\d\d-", shown)
 
 
 # ------------------------------------------------------------------------------
@@ -7739,7 +7609,6 @@ def test_patch_is_what_git_apply_takes(repo: Repo, out: Path, locale: dict[str, 
     )
     files = {
         "bin": b"\0\xff\x80",
-        "latin": b"\xe9t\xe9\n",
         "eol": b"a\r\nb\x0cc",
         "\u00fc \u6f22": "\u00fc\u2028\u202e\n".encode(),
     }
@@ -7756,186 +7625,80 @@ def test_patch_is_what_git_apply_takes(repo: Repo, out: Path, locale: dict[str, 
 
 
 COMMIT = "2a38ea37ee41466612f312d082445528df9f8d9d"
-ORIGINS: dict[
-    str, tuple[dict[str, Any], str]
-] = {  # an origin as a record tells it: its line in a file of requirements
+ORIGINS: dict[str, tuple[dict[str, Any], str]] = {
+    # an origin as a record tells it: its line in a file of requirements; "#" where pip needs more
     "index": ({}, "lib==1.0"),
-    "vcs": (
-        {"url": "https://example.org/lib.git", "vcs": "git", "commit": COMMIT},
-        f"lib @ git+https://example.org/lib.git@{COMMIT}",
-    ),
-    "vcs, subdirectory": (
-        {
-            "url": "ssh://git@example.org/a.git",
-            "vcs": "git",
-            "commit": COMMIT,
-            "subdirectory": "sub/lib",
-        },
-        f"lib @ git+ssh://git@example.org/a.git@{COMMIT}#subdirectory=sub/lib",
-    ),
-    "vcs of another kind": (
-        {"url": "https://example.org/lib", "vcs": "hg", "commit": "ab12"},
-        "lib @ hg+https://example.org/lib@ab12",
-    ),
-    "vcs with a secret left out": (
-        {"url": f"https://{pycrumbs.REDACTED}@example.org/lib", "vcs": "git", "commit": COMMIT},
-        f"lib @ git+https://example.org/lib@{COMMIT}",
-    ),
-    "archive": (
-        {"url": "https://example.org/lib-1.0.tar.gz", "hash": f"sha256={'ab' * 32}"},
-        f"lib @ https://example.org/lib-1.0.tar.gz#sha256={'ab' * 32}",
-    ),
+    "vcs": ({"url": "https://example.org/lib.git", "vcs": "git", "commit": COMMIT},
+        f"lib @ git+https://example.org/lib.git@{COMMIT}"),
+    "vcs, subdirectory": ({"url": "ssh://git@example.org/a.git", "vcs": "git", "commit": COMMIT,
+        "subdirectory": "sub/lib"}, f"lib @ git+ssh://git@example.org/a.git@{COMMIT}#subdirectory=sub/lib"),
+    "vcs of another kind": ({"url": "https://example.org/lib", "vcs": "hg", "commit": "ab12"},
+        "lib @ hg+https://example.org/lib@ab12"),
+    "vcs with a secret left out": ({"url": "https://<redacted>@example.org/lib", "vcs": "git",
+        "commit": COMMIT}, f"lib @ git+https://example.org/lib@{COMMIT}"),
+    "archive": ({"url": "https://example.org/lib-1.0.tar.gz", "hash": f"sha256={'ab' * 32}"},
+        f"lib @ https://example.org/lib-1.0.tar.gz#sha256={'ab' * 32}"),
     "folder": ({"url": "file:///srv/a%20b/lib"}, "lib @ file:///srv/a%20b/lib"),
-    "editable folder": ({"url": "file:///srv/lib", "editable": True}, "-e file:///srv/lib"),
-    "editable, without a remote": (
-        {"url": "file:///srv/lib", "editable": True, "git_commit_hash": COMMIT, "git_remotes": {}},
-        "-e file:///srv/lib",
-    ),
-    "editable, git unavailable": (
-        {
-            "url": "file:///srv/lib",
-            "editable": True,
-            "git_commit_hash": "unavailable: no",
-            "git_remotes": {"origin": "https://e.org/a"},
-        },
-        "-e file:///srv/lib",
-    ),
-    **{
-        f"editable, remote {remote}": (
-            {
-                "url": "file:///srv/lib",
-                "editable": True,
-                "git_commit_hash": COMMIT,
-                "git_remotes": {"fork": "https://fork.org/x", "origin": remote},
-                "git_working_dir": "/srv/lib",
-            },
-            f"-e git+{url}@{COMMIT}#egg=lib",
-        )
-        for remote, url in {
-            "https://example.org/lib.git": "https://example.org/lib.git",
-            f"https://{pycrumbs.REDACTED}@example.org/lib": "https://example.org/lib",
-            "git@example.org:me/lib.git": "ssh://git@example.org/me/lib.git",
-            "git@example.org:/me/lib.git": "ssh://git@example.org/me/lib.git",
-            "/srv/git/my lib.git": "file:///srv/git/my%20lib.git",
-        }.items()
-    },
-    "editable, below the top": (
-        {
-            "url": "file:///srv/mono/packages/lib",
-            "editable": True,
-            "git_commit_hash": COMMIT,
-            "git_remotes": {"up": "https://example.org/mono"},
-            "git_working_dir": "/srv/mono",
-        },
-        f"-e git+https://example.org/mono@{COMMIT}#egg=lib&subdirectory=packages/lib",
-    ),
-}
+    "editable": ({"url": "file:///srv/lib", "editable": True}, "#"),
+    "editable, with a remote": ({"url": "file:///srv/lib", "editable": True, "git_commit_hash": COMMIT,
+        "git_remotes": {"origin": "https://e.org/a"}, "git_working_dir": "/srv/lib"}, "#"),
+    "an option": ({"url": "--index-url=http://x"}, "#"),
+    "an option, editable": ({"url": "-r", "editable": True}, "#"),
+    "two lines": ({"url": "http://x\n--pre"}, "#"),
+    "a secret within": ({"url": "http://x?<redacted>"}, "#"),
+}  # fmt: skip
 
 
-def check_requirement(line: str) -> None:
-    """Fail unless pip could read a line; what follows -e is a URL, the rest as PEP 508 has it."""
-    if line.startswith("-e "):
-        assert re.fullmatch(r"-e (git\+)?[a-z]+://[^\s<>]*", line)
+@pytest.mark.parametrize(("origin", "line"), ORIGINS.values(), ids=ORIGINS)
+def test_requirements_of_each_origin(
+    tmp_path: Path, command: Command, origin: dict[str, Any], line: str
+) -> None:
+    """A package is required from where it came; what pip can't be told of is a comment."""
+    changes = {"package_inventory": {"lib": "1.0"}, "package_origins": {"lib": origin}}
+    told = command("show", "--requirements", leave_record(tmp_path / "x.json", **changes))
+    if line == "#":
+        assert re.fullmatch(r"# [^\n]*\blib\b[^\n]*\n", told)
     else:
+        assert told == f"{line}\n"
         Requirement(line)
 
 
-@pytest.mark.parametrize("name", ORIGINS)
-def test_requirements_of_each_origin(tmp_path: Path, command: Command, name: str) -> None:
-    """A package is required from where it came: an index, a commit, an archive, a folder."""
-    origin, line = ORIGINS[name]
-    record = leave_record(
-        tmp_path / "x.json", package_inventory={"lib": "1.0"}, package_origins={"lib": origin}
-    )
-    assert command("show", "--requirements", record) == f"{line}\n"
-    check_requirement(line)
-
-
-@pytest.mark.parametrize("kind", ["tracked_module", "extra_tracked_modules__lib"])
-def test_requirements_of_a_module_that_is_installed(
-    tmp_path: Path, command: Command, kind: str
-) -> None:
-    """An editable package in the repository of a module of the run has its state from there."""
-    origin, line = ORIGINS["editable, below the top"]
-    state = {key: origin[key] for key in origin if key.startswith("git_")}
-    for top, told in ((origin["git_working_dir"], line), ("/srv", f"-e {origin['url']}")):
-        lib = {"url": origin["url"], "editable": True, "git_working_dir": top}
-        changes = {"package_inventory": {"lib": "1.0"}, "package_origins": {"lib": lib}}
-        record = leave_record(tmp_path / "x.json", **changes, **{kind: state})
-        assert command("show", "--requirements", record) == f"{told}\n"
-
-
 def test_requirements_of_any_version(tmp_path: Path, command: Command) -> None:
-    """Versions of PEP 440 are required by ==, others to the letter; no line is an option."""
-    versions = (
-        "1 1.0 2!1.0 1.0a1 1.0.post2 1.0-3 1.0.dev4 1.0+cu118 v1.0 2004d 0.1-alpha-x 2.0_b".split()
-    )
-    inventory = {f"p{number}": version for number, version in enumerate(versions)}
-    evil = {
-        "--index-url http://x": "1",
-        "a\n-r /etc/passwd": "1",
-        "b": "1\n-r x",
-        "c": "unavailable: it broke",
-        "d": "",
-    }
-    origins = {"e": {"url": "http://x\n--pre"}, "f": {"url": f"http://x?{pycrumbs.REDACTED}"}}
-    leave_record(
-        tmp_path / "x.json",
-        package_inventory={**inventory, **evil, "e": "1", "f": "2"},
-        package_origins=origins,
-    )
+    """Versions are pinned; what is none is a comment, so that no line is an option of pip."""
+    versions = "1 1.0 2!1.0 1.0a1 1.0.post2 1.0.dev4 1.0+cu118".split()
+    plain = {f"p{number}": version for number, version in enumerate(versions)}
+    odd = {"--index-url http://x": "1", "a\n-r /etc/passwd": "1", "b": "1\n-r x", "d": ""}
+    odd |= {"c": "unavailable: it broke", "tz": "2004d", "old": "0.1-alpha-x"}
+    leave_record(tmp_path / "x.json", package_inventory={**plain, **odd})
     lines = command("show", "--requirements", tmp_path).splitlines()
-    assert len(lines) == len(versions) + len(evil) + len(origins)
-    kept = [line for line in lines if not line.startswith("# left out: ")]
-    for line in kept:
-        check_requirement(line)
-    signs = ["===" if version in ("2004d", "0.1-alpha-x") else "==" for version in versions]
-    assert kept == [
-        f"{name}{sign}{version}" for (name, version), sign in zip(inventory.items(), signs)
-    ]
-    assert "# left out: b 1\\n-r x" in lines
+    assert len(lines) == len(plain) + len(odd)
+    kept = [line for line in lines if not line.startswith("# ")]
+    assert kept == [f"{name}=={version}" for name, version in plain.items()]
+    assert [str(Requirement(line)) for line in kept] == kept
 
 
 @pytest.mark.integration
 def test_pip_takes_the_requirements(repo: Repo, tmp_path: Path, command: Command) -> None:
-    """What each kind of origin leads to, pip finds: VCS, editable, in a subdirectory, archive."""
+    """What each kind of origin leads to, pip finds: VCS, in a subdirectory, folder, archive."""
     project = (
         '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
         '[project]\nname = "NAME"\nversion = "1"\n[tool.setuptools]\npy-modules = []\n'
     )
     for name, folder in {"top": ".", "sub": "packages/sub"}.items():
         repo.write(f"{folder}/pyproject.toml", project.replace("NAME", name))
-    state = {"git_commit_hash": repo.commit(), "git_working_dir": str(repo.path)}
-    state["git_remotes"] = {"origin": str(repo.path)}  # type: ignore[assignment]
     archive, url = tmp_path / "top.zip", repo.path.as_uri()
+    vcs = {"url": url, "vcs": "git", "commit": repo.commit()}
     repo.git("archive", "-o", str(archive), "HEAD")
-    vcs = {"url": url, "vcs": "git", "commit": state["git_commit_hash"]}
-    kinds: dict[str, list[dict[str, Any]]] = {
-        "top": [
-            vcs,
-            {"url": url},
-            {"url": url, "editable": True},
-            {"url": url, "editable": True, **state},
-            {"url": archive.as_uri(), "hash": f"sha256={entry(archive)['sha256']}"},
-        ],
-        "sub": [
-            {**vcs, "subdirectory": "packages/sub"},
-            {"url": f"{url}/packages/sub", "editable": True, **state},
-        ],
-    }
+    zipped = {"url": archive.as_uri(), "hash": f"sha256={entry(archive)['sha256']}"}
     pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-index"]
-    pip += ["--src", str(tmp_path / "src")]  # or it would clone into the environment
-    for number, (name, origin) in enumerate(
-        (n, o) for n, origins in kinds.items() for o in origins
-    ):
-        place = tmp_path / f"pip/{number}"
-        record = leave_record(
-            place / "x.json", package_inventory={name: "1"}, package_origins={name: origin}
-        )
-        (place / "requirements.txt").write_text(command("show", "--requirements", record))
+    below = {**vcs, "subdirectory": "packages/sub"}
+    for name, origin in (("top", vcs), ("top", {"url": url}), ("top", zipped), ("sub", below)):
+        changes = {"package_inventory": {name: "1"}, "package_origins": {name: origin}}
+        record = leave_record(tmp_path / "x.json", **changes)
+        (tmp_path / "requirements.txt").write_text(command("show", "--requirements", record))
         done = subprocess.run(
             [*pip, "--no-build-isolation", "-r", "requirements.txt"],
-            cwd=place,
+            cwd=tmp_path,
             capture_output=True,
         )
         assert done.returncode == 0, done.stderr.decode()
@@ -7943,19 +7706,9 @@ def test_pip_takes_the_requirements(repo: Repo, tmp_path: Path, command: Command
 
 
 ODD_NAMES = [
-    b"a b",
-    b"new\nline",
-    b"back\\slash",
-    b"\\n",
-    b"cr\rx",
-    b"tab\t",
-    b"quote'\"",
-    b"\xff\xfe",
-    "\u6f22".encode(),
-    b" x ",
-    b"-c",
-    b"*",
-]
+    b"a b", b"new\nline", b"back\\slash", b"\\n", b"cr\rx", b"tab\t", b"quote'\"", b"\xff\xfe",
+    "\u6f22".encode(), b" x ", b"-c", b"*",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -7978,10 +7731,8 @@ def test_checksums_are_what_sha256sum_takes(tmp_path: Path, locale: dict[str, st
     )
     assert told.stdout.count(b": OK\n") == sums.count(b"\n") == 2 * len(ODD_NAMES)
     (tmp_path / "out/new\nline").write_text("changed")
-    assert (
-        subprocess.run(["sha256sum", "-c", "--quiet"], input=sums, capture_output=True).returncode
-        == 1
-    )
+    told = subprocess.run(["sha256sum", "-c", "--quiet"], input=sums, capture_output=True)
+    assert told.returncode == 1
 
 
 def test_checksums_of_a_folder_that_was_moved(tmp_path: Path, command: Command) -> None:
@@ -8016,39 +7767,28 @@ def test_unhashed_files_have_no_checksum(tmp_path: Path, command: Command) -> No
 # ------------------------------------------------------------------------------
 
 
-def test_log(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log(here: Path, command: Command) -> None:
     """Newest first: how each run ended, its target, and the arguments that vary."""
-    monkeypatch.chdir(tmp_path)
-    parameters = {"data": "clean.json", "out": "runs/a", "share": 0.8, "layers": [1, 2]}
-    here = {
-        "called_function__directory": str(tmp_path / "runs/a"),
-        "called_function__parameters": parameters,
-        "environment__cwd": str(tmp_path),
-    }
-    leave_record(tmp_path / "runs/a/train_record.json", **here)
-    leave_record(
-        tmp_path / "runs/b/train_record.json",
-        environment__cwd=str(tmp_path),
-        called_function__directory=str(tmp_path / "runs/b"),
-        called_function__parameters={
-            **parameters,
-            "out": "runs/b",
-            "share": "0.8",
-            "layers": [1],
-            "new": None,
-        },
-        timing={"start_time": "2026-11-24 09:00:00+01:00"},
-        status="running",
-        environment__hostname=os.uname().nodename,
-        environment__process={"boot_id": "long ago"},
-    )
-    leave_record(tmp_path / "runs/c/clean_record.json", called_function__name="clean", timing={})
+    first = {"data": "clean.json", "out": "runs/a", "share": 0.8, "layers": [1, 2]}
+    second = {**first, "out": "runs/b", "share": "0.8", "layers": [1], "new": None}
+    died = {
+        "status": "running", "timing": {"start_time": "2026-11-24 09:00:00+01:00"},
+        "environment__hostname": os.uname().nodename, "environment__process": {"boot_id": "long ago"},
+    }  # fmt: skip
+    for name, parameters, changes in (("a", first, {}), ("b", second, died)):
+        called = {
+            "called_function__directory": str(here / "runs" / name),
+            "called_function__parameters": parameters,
+        }
+        path = here / f"runs/{name}/train_record.json"
+        leave_record(path, **called, **changes, environment__cwd=str(here))
+    leave_record(here / "runs/c/clean_record.json", called_function__name="clean", timing={})
     assert command("log", "runs") == (
         '2026-11-24 09:00:00  died               train  runs/b  share="0.8" layers=[1] new=null\n'
         "2026-11-23 14:10:02  completed  41.0 s  train  runs/a  share=0.8 layers=[1, 2]\n"
         "                     completed          clean  runs/c\n"
     )
-    (tmp_path / "empty").mkdir()
+    (here / "empty").mkdir()
     assert command("log", "empty") == "no runs below this folder\n"
     assert "runs/b/train_record.json: cannot" not in command("log", "nothing", status=2)
 
@@ -8069,34 +7809,31 @@ def test_log_names_targets(made: Path, command: Command) -> None:
     assert [pycrumbs.find_record(target)["seed"] for target in targets[2:]] == [1, 2]
 
 
+def test_targets_in_a_log_are_whole(here: Path, command: Command, monkeypatch: Patch) -> None:
+    """They are what the other commands take."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in (long := f"model_{uuid.UUID(int=0)}", "-odd"):
+        leave_record(here / name / "r.json", timing={})
+    assert {long, "./-odd"} <= set(command("log").split())
+
+
 def test_log_as_json(tmp_path: Path, command: Command) -> None:
     """A list of objects, with what the table leaves out; of one record, too."""
     path = leave_record(tmp_path / "a/train_record.json")
-    called = RUN["called_function"]
-    run = {
-        "start_time": "2026-11-23 14:10:02.123456+01:00",
-        "status": "completed",
-        "run_time": "0:00:41.002000",
-        "function": "train",
-        "arguments": called["parameters"],
-        "seed": 7,
-        "directory": called["directory"],
-        "directory_parameter": called.get("directory_parameter"),
-        "cwd": RUN["environment"]["cwd"],
-        "record_path": str(path),
-        "record_number": 1,
-        "uuid": RUN["uuid"],
-    }
-    assert (
-        json.loads(command("log", "--json", tmp_path))
-        == json.loads(command("log", "--json", path))
-        == [run]
-    )
+    (run,) = json.loads(command("log", "--json", tmp_path))
+    assert [run] == json.loads(command("log", "--json", path))
+    called, timing = RUN["called_function"], RUN["timing"]
+    assert run == {
+        "start_time": timing["start_time"], "status": "completed", "run_time": timing["run_time"],
+        "function": "train", "arguments": called["parameters"], "seed": 7, "uuid": RUN["uuid"],
+        "directory": called["directory"], "directory_parameter": None, "cwd": "/home/ada/project",
+        "record_path": str(path), "record_number": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("width", [30, 50, 80, 120])
 def test_log_fits_the_terminal(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, width: int
+    tmp_path: Path, command: Command, monkeypatch: Patch, width: int
 ) -> None:
     """No line is wider than the terminal, whatever is long and whatever is wide in it."""
     monkeypatch.setenv("COLUMNS", str(width))
@@ -8107,7 +7844,7 @@ def test_log_fits_the_terminal(
             called_function__parameters={"text": f"{number} " * 50, "\u6f22": number},
         )
     lines = command("log", tmp_path).splitlines()
-    assert [pycrumbs.count_columns(line) for line in lines] == [width] * 3
+    assert [count_columns(line) for line in lines] == [width] * 3
 
 
 @pytest.mark.slow
@@ -8124,8 +7861,8 @@ def test_log_of_ten_thousand(tmp_path: Path) -> None:
         run = text.replace('"SHARE"', str(number)).replace(RUN["timing"]["start_time"], start)
         (folder / "r.json").write_text(run)
     code = (
-        "import pycrumbs; pycrumbs.main(['log', '.']); "
-        "print(pycrumbs.read_resources(0)['max_rss_bytes'] / 1e6)"
+        "import pycrumbs, re; pycrumbs.main(['log', '.']); "
+        "print(int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1e3)"
     )
     *lines, peak = run_python("-c", code, cwd=tmp_path, env=PLAIN_OUTPUT).stdout.splitlines()
     starts = [line[:19] for line in lines]
@@ -8143,11 +7880,9 @@ DIFFERENCES = """
     called_function.parameters.share = 0.9
     |arguments
     |  share: 0.8 -> 0.9
-
     called_function.parameters.share = "0.8"
     |arguments
     |  share: 0.8 -> "0.8"
-
     called_function.parameters.share gone
     called_function.parameters.layers = [64, {"drop": 0.2}]
     called_function.parameters.new = null
@@ -8155,50 +7890,40 @@ DIFFERENCES = """
     |  layers[1].drop: 0.1 -> 0.2
     |  new: only in the second: null
     |  share: only in the first: 0.8
-
     called_function.parameters.layers = [64]
     |arguments
     |  layers: [64, {"drop": 0.1}] -> [64]
-
     called_function.name = "fit"
     called_function.qualname = "Model.fit"
     called_function.module = "lib.train"
     |function
     |  module: __main__ -> lib.train
     |  name: train -> Model.fit
-
     tracked_module.git_commit_hash = "abababababababababababababababababababab"
     |code
     |  git_commit_hash: 2a38ea37ee41 -> abababababab
-
     tracked_module.git_patch = ["diff --git a/train.py b/train.py", "+x", "diff --git a/x b/x", "+"]
     |code
     |  git_patch.train.py: 3 lines -> 2 lines
     |  git_patch.x: only in the second: 2 lines
-
     tracked_module gone
     |code
     |  git_commit_hash: only in the first: 2a38ea37ee41
     |  git_is_dirty: only in the first: true
     |  git_patch: only in the first: {"train.py": "diff --git a/train.py b/train.py\\n\
 --- a/train.py\\n+++ b/train.py"}
-
     extra_tracked_modules = {"lib": {"git_commit_hash": "abababababababababababababababababababab"}}
     |code
     |  lib: only in the second: {"git_commit_hash": "abababababab", "git_patch": {}}
-
     package_origins = {"numpy": {"commit": "abababababababababababababababababababab"}}
     |code
     |  numpy: only in the second: {"commit": "abababababab", "git_patch": {}}
-
     called_function.parameter_types = {"layers{}": "int"}
     |arguments
     |  layers{} (type): plain -> int
-
     environment.orig_argv = ["python", "-O", "-X", "utf8", "-u", "-W", "error", "train.py", "-b"]
     |environment
     |  flags: [] -> ["-O", "-Xutf8", "-Werror"]
-
     package_inventory.numpy = "2.2.0"
     package_inventory.torch gone
     package_inventory.six = "1.16.0"
@@ -8206,45 +7931,36 @@ DIFFERENCES = """
     |  numpy: 2.1.0 -> 2.2.0
     |  six: only in the second: 1.16.0
     |  torch: only in the first: 2.13.0
-
     seed = 8
     called_function.parameters.seed = 8
     |arguments
     |  seed: 7 -> 8
     |seed
     |  seed: 7 -> 8
-
     inputs = [{"path": "/data/clean.json", "size": 8192, "sha256": "HASH"}]
     |inputs
     |  /data/clean.json: c1c1c1c1c1c1 -> HASH
-
     inputs = [{"path": "/data/clean.json", "size": 8, "sha256": null}]
     |inputs
     |  /data/clean.json: 8192 -> 8
-
     inputs = []
     |inputs
     |  /data/clean.json: only in the first: c1c1c1c1c1c1
-
     outputs = [{"path": "a.pt", "size": 4194304, "sha256": "HASH"}]
     |outputs
     |  a.pt: only in the second: HASH
     |  model.pt: only in the first: 5e5e5e5e5e5e
-
     result = {"loss": 0.5}
     |result
     |  loss: 0.25 -> 0.5
-
     result gone
     |result
     |  result: only in the first: {"loss": 0.25}
-
     status = "failed"
     error = {"message": "no"}
     |status
     |  error: only in the second: no
     |  status: completed -> failed
-
     environment.python_version = "3.12.0"
     environment.environment_variables.OMP_NUM_THREADS = "1"
     environment.environment_variables.SLURM_JOB_NAME = "x"
@@ -8281,23 +7997,19 @@ NO_DIFFERENCES = """
     timing = {"start_time": "2020"}
     resources = {}
     pycrumbs = "9"
-
     environment.process = {"pid": 1}
     environment.orig_argv = ["python3"]
     environment.environment_variables.SLURM_JOB_ID = "5"
     environment.environment_variables.MASTER_PORT = "1"
     environment.rank = {"job": "x"}
-
     tracked_module.git_active_branch = "detached"
     tracked_module.git_working_dir = "/x"
-
     inputs = [{"path": "/data/clean.json", "size": 8192, "sha256": null}]
-
     package_inventory = {"NumPy": "2.1.0", "Torch": "2.13.0"}
 """
 
 
-@pytest.mark.parametrize(("changes", "told"), parse_cases(NO_DIFFERENCES))
+@pytest.mark.parametrize(("changes", "told"), parse_cases(NO_DIFFERENCES.replace("\n", "\n\n")))
 def test_diff_passes_over(
     tmp_path: Path, command: Command, changes: dict[str, Any], told: list[str]
 ) -> None:
@@ -8308,71 +8020,69 @@ def test_diff_passes_over(
     assert json.loads(command("diff", "--json", a, b)) == told == []
 
 
-def test_diff_of_what_was_not_hashed(tmp_path: Path, command: Command) -> None:
-    """It says that it can't know."""
-    entries = [{"path": f"{n}.bin", "size": 1000, "sha256": None} for n in range(9)]
-    a, b = (leave_record(tmp_path / name, outputs=entries) for name in ("a.json", "b.json"))
-    told = "not hashed, so only their sizes were compared: 0.bin, 1.bin, 2.bin, 3.bin, 4.bin, "
-    assert command("diff", a, b) == f"no difference\n{told}... and 4 more\n"
+LIB = {"url": "file:///srv/lib", "editable": True, "git_working_dir": "/srv/lib"}
+UNHASHED = [{"path": f"{n}.bin", "size": 1000, "sha256": None} for n in range(9)]
+PATCHES = [
+    [f"diff --git a/{name} b/{name}", "@@ -1 +1 @@", f"+{line}"]
+    for name, line in (("f.txt", "1"), ("x b/f.txt", "1"), ("f.txt", "2"))
+]
+TYPED = {"called_function__parameters": {"x": [1, 2], "y": {"z": 2}, "out": "runs/a"},
+         "called_function__directory_parameter": "out"}  # fmt: skip
+TOO_LONG = {"texts": SUPPRESSED, "x": SUPPRESSED}
+PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    # changes of the first record and of the second one; what is told
+    "an editable package that is a module": (
+        {"package_origins": {"lib": LIB}, "extra_tracked_modules": {"lib": {"git_commit_hash": "a" * 40}}},
+        {"package_origins": {"lib": LIB}, "extra_tracked_modules": {"lib": {"git_commit_hash": "b" * 40}}},
+        f"code\n  lib.git_commit_hash: {'a' * 12} -> {'b' * 12}\n"),
+    "another archive at the same address": (
+        {"package_origins": {"lib": {"url": "https://x/a.zip", "hash": f"sha256={'a' * 64}"}}},
+        {"package_origins": {"lib": {"url": "https://x/a.zip", "hash": f"sha256={'b' * 64}"}}},
+        f"code\n  lib.hash: sha256={'a' * 12} -> sha256={'b' * 12}\n"),
+    "types, but the directory's": (
+        {"called_function__parameter_types": {"x": "tuple", "out": "pathlib.PosixPath"}, **TYPED},
+        {"called_function__parameter_types": {"y.z": "numpy.int64"}, **TYPED},
+        "arguments\n  x (type): tuple -> plain\n  y.z (type): plain -> numpy.int64\n"),
+    "an input elsewhere, with the same content": (
+        {}, {"inputs": [{**RUN["inputs"][0], "path": "/elsewhere/clean.json"}]}, "no difference\n"),
+    "drawn seeds": (
+        {"seed": 1, "called_function__parameters__seed": None},
+        {"seed": 2, "called_function__parameters__seed": None}, "no difference\n"),
+    "drawn seeds, and what came out": (
+        {"seed": 1, "called_function__parameters__seed": None},
+        {"seed": 2, "called_function__parameters__seed": None, "result": 0},
+        'seed\n  seed: 1 -> 2\nresult\n  result: {"loss": 0.25} -> 0\n'),
+    "drawn seeds, and nobody knows what came out": (
+        {"seed": 10**9, "outputs": UNHASHED[:1], "result": DROP},
+        {"seed": 10**9 + 1, "outputs": UNHASHED[:1], "result": DROP},
+        "seed\n  seed: 1000000000 -> 1000000001\n"
+        "not hashed, so only their sizes were compared: 0.bin\n"),
+    "names of files that end alike": (
+        {"tracked_module__git_patch": PATCHES[0] + PATCHES[1]},
+        {"tracked_module__git_patch": PATCHES[2] + PATCHES[1]},
+        "code\n  git_patch.f.txt: 3 lines -> 3 lines\n"),
+    "what was not hashed": (
+        {"outputs": UNHASHED}, {"outputs": UNHASHED},
+        "no difference\nnot hashed, so only their sizes were compared: 0.bin, 1.bin, 2.bin, 3.bin, "
+        "4.bin, ... and 4 more\n"),
+    "what was too long": (
+        {"called_function__parameters": TOO_LONG}, {"called_function__parameters": TOO_LONG},
+        "no difference\ntoo long for the records, so not compared: texts, x\n"),
+    "what was too long, in one of them": (
+        {"called_function__parameters": TOO_LONG}, {"called_function__parameters": {**TOO_LONG, "x": "short"}},
+        f'arguments\n  x: "{SUPPRESSED}" -> short\ntoo long for the records, so not compared: texts\n'),
+}  # fmt: skip
 
 
-def test_diff_of_an_editable_module(tmp_path: Path, command: Command) -> None:
-    """A package that is one of the modules has that module's state, which its origin only names."""
-    origin = {"url": "file:///srv/lib", "editable": True, "git_working_dir": "/srv/lib"}
-    a, b = (
-        leave_record(
-            tmp_path / f"{digit}.json",
-            package_origins={"lib": origin},
-            extra_tracked_modules={"lib": {"git_commit_hash": digit * 40}},
-        )
-        for digit in "ab"
-    )
-    lines = ["code", f"  lib.git_commit_hash: {'a' * 12} -> {'b' * 12}"]
-    assert command("diff", a, b, status=1).splitlines() == lines
-
-
-def test_diff_of_archives(tmp_path: Path, command: Command) -> None:
-    """Another archive at the same address is other code."""
-    a, b = (
-        leave_record(
-            tmp_path / f"{digit}.json",
-            package_origins={"lib": {"url": "https://x/a.zip", "hash": f"sha256={digit * 64}"}},
-        )
-        for digit in "ab"
-    )
-    told = command("diff", a, b, status=1)
-    assert told == f"code\n  lib.hash: sha256={'a' * 12} -> sha256={'b' * 12}\n"
-
-
-def test_diff_of_what_was_too_long(tmp_path: Path, command: Command) -> None:
-    """It says that it can't know."""
-    given = {"texts": pycrumbs.SUPPRESSED, "x": pycrumbs.SUPPRESSED}
-    a, b = (
-        leave_record(tmp_path / f"{x}.json", called_function__parameters={**given, "x": x})
-        for x in (pycrumbs.SUPPRESSED, "short")
-    )
-    told = "too long for the records, so not compared: texts"
-    assert command("diff", a, a) == f"no difference\n{told}, x\n"
-    assert command("diff", a, b, status=1).splitlines()[2:] == [told]
-    assert command("diff", "--json", a, a) == "[]\n"
-
-
-def test_diff_of_types(tmp_path: Path, command: Command) -> None:
-    """What looks the same in JSON may have been something else; and the directory's doesn't count."""
-    called = {
-        "called_function__parameters": {"x": [1, 2], "y": {"z": 2}, "out": "runs/a"},
-        "called_function__directory_parameter": "out",
-    }
-    kinds = ({"x": "tuple", "out": "pathlib.PosixPath"}, {"y.z": "numpy.int64"})
-    a, b = (
-        leave_record(tmp_path / f"{n}.json", called_function__parameter_types=kind, **called)
-        for n, kind in enumerate(kinds)
-    )
-    assert command("diff", a, b, status=1).splitlines() == [
-        "arguments",
-        "  x (type): tuple -> plain",
-        "  y.z (type): plain -> numpy.int64",
-    ]
+@pytest.mark.parametrize(("first", "second", "told"), PAIRS.values(), ids=PAIRS)
+def test_diff_of_two(
+    tmp_path: Path, command: Command, first: dict[str, Any], second: dict[str, Any], told: str
+) -> None:
+    """What is compared by its meaning, and what can't be known."""
+    a, b = leave_record(tmp_path / "a.json", **first), leave_record(tmp_path / "b.json", **second)
+    is_same = told.startswith("no difference")
+    assert command("diff", a, b, status=0 if is_same else 1) == told
+    assert (command("diff", "--json", a, b, status=0 if is_same else 1) == "[]\n") is is_same
 
 
 def test_diff_of_long_texts(tmp_path: Path, command: Command) -> None:
@@ -8419,27 +8129,6 @@ def test_diff_of_words_that_name_the_directory(
     assert found == [{"section": "arguments", "path": "model", "a": "resnet", "b": "vgg"}]
     log = command("log", repo.path)
     assert ("model=vgg" in log, "model=resnet" in log, "directory>" in log) == (True, True, False)
-
-
-def test_diff_of_a_file_elsewhere(tmp_path: Path, command: Command) -> None:
-    """An input that another run read from another path, with the same content, is no difference."""
-    inputs = [{**RUN["inputs"][0], "path": "/elsewhere/clean.json"}]
-    a, b = (
-        leave_record(tmp_path / "a.json"),
-        leave_record(tmp_path / "b.json", inputs=inputs),
-    )
-    assert command("diff", a, b) == "no difference\n"
-
-
-def test_diff_of_seeds_that_were_drawn(tmp_path: Path, command: Command) -> None:
-    """Seeds that nobody gave count only where what came out differs."""
-    drawn = {"called_function__parameters__seed": None}
-    a = leave_record(tmp_path / "a.json", seed=1, **drawn)
-    assert (
-        command("diff", a, leave_record(tmp_path / "b.json", seed=2, **drawn)) == "no difference\n"
-    )
-    b = leave_record(tmp_path / "b.json", seed=2, result=0, **drawn)
-    assert command("diff", a, b, status=1).startswith("seed\n  seed: 1 -> 2\nresult\n")
 
 
 OWN_DIRECTORIES = [
@@ -8489,43 +8178,30 @@ OWN_WORDS = [
     pytest.param("my DIR/o", True, id="after a word"),
     pytest.param("'my DIR/o'", False, id="another directory"),
 ]
+SAID_IN_RESULTS = [("DIR/o.txt", True), (["x", {"at": "/p/DIR"}], True), ("NAME", False)]
 
 
-@pytest.mark.parametrize(("text", "is_same"), OWN_WORDS)
+@pytest.mark.parametrize(
+    ("place", "value", "is_same"),
+    [
+        *(
+            pytest.param("error__message", f"x {p.values[0]}", p.values[1], id=p.id)
+            for p in OWN_WORDS
+        ),
+        *(("result", value, is_same) for value, is_same in SAID_IN_RESULTS),
+    ],
+)
 def test_diff_of_what_tells_where_each_run_went(
-    tmp_path: Path, command: Command, text: str, is_same: bool
+    tmp_path: Path, command: Command, place: str, value: Any, is_same: bool
 ) -> None:
-    """The run's own directory, in an error's message, is no difference."""
-    a, b = (
-        leave_record(
-            tmp_path / f"{name}.json",
-            called_function__directory=f"/p/runs/{name}",
-            environment__cwd="/p",
-            error={"type": "OSError", "message": message},
-        )
-        for name in ("a", "b")
-        for message in [f"x {text}".replace("DIR", f"runs/{name}").replace("NAME", name)]
-    )
-    assert (command("diff", a, b, status=0 if is_same else 1) == "no difference\n") == is_same
-
-
-@pytest.mark.parametrize("result", ["runs/NAME/o.txt", ["x", {"at": "/p/runs/NAME"}]])
-def test_diff_of_results_that_tell_where_each_run_went(
-    tmp_path: Path, command: Command, result: Any
-) -> None:
-    """Nor is it in a result; what only is called the same is one."""
-    for told in (json.dumps(result), '"NAME"'):
-        a, b = (
-            leave_record(
-                tmp_path / f"{name}.json",
-                called_function__directory=f"/p/runs/{name}",
-                environment__cwd="/p",
-                result=json.loads(told.replace("NAME", name)),
-            )
-            for name in ("a", "b")
-        )
-        is_same = told != '"NAME"'
-        assert (command("diff", a, b, status=0 if is_same else 1) == "no difference\n") == is_same
+    """The run's own directory, in an error's message or a result, is no difference."""
+    records = []
+    for name in ("a", "b"):
+        said = json.dumps(value).replace("DIR", f"runs/{name}").replace("NAME", name)
+        changes = {"called_function__directory": f"/p/runs/{name}", "environment__cwd": "/p"}
+        path = tmp_path / f"{name}.json"
+        records.append(leave_record(path, **changes, **{place: json.loads(said)}))
+    assert (command("diff", *records, status=0 if is_same else 1) == "no difference\n") == is_same
 
 
 @pytest.mark.slow
@@ -8555,16 +8231,8 @@ def test_diff_of_real_runs(tmp_path: Path, command: Command, repo: Repo) -> None
     script.write_text(script.read_text() + "# changed\n")
     repo.run("train.py", "runs/c", "1")
     told = command("diff", a, repo.path / "runs/c", status=1).splitlines()
-    sections = [
-        "arguments",
-        "code (0 and 2 commits apart)",
-        "seed",
-        "inputs",
-        "outputs",
-        "result",
-        "environment",
-    ]
-    assert [line for line in told if line[0] != " "] == sections
+    sections = "arguments|code (0 and 2 commits apart)|seed|inputs|outputs|result|environment"
+    assert [line for line in told if line[0] != " "] == sections.split("|")
     assert "  noise: 0 -> 1" in told
     assert f"  git_commit_hash: {first[:12]} -> {repo.git('rev-parse', 'HEAD')[:12]}" in told
     assert "  git_patch.train.py: only in the second: 9 lines" in told
@@ -8578,7 +8246,7 @@ def test_diff_of_real_runs(tmp_path: Path, command: Command, repo: Repo) -> None
 
 
 @pytest.fixture
-def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def verified(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A real run with an input and outputs, of which one is too large to be hashed."""
     (tmp_path / "data.csv").write_text("1,2\n")
 
@@ -8593,44 +8261,37 @@ def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 DAMAGES = """
-    true
+    $ true
     unhashed  output  runs/a/large
     3 ok, 1 unhashed
-
-    echo y > runs/a/small; truncate -s 2 runs/a/small
+    $ echo y > runs/a/small; truncate -s 2 runs/a/small
     changed   output  runs/a/small
     unhashed  output  runs/a/large
     1 changed, 2 ok, 1 unhashed
-
-    echo x > runs/a/large
+    $ echo x > runs/a/large
     changed   output  runs/a/large
     1 changed, 3 ok
-
-    echo 1,3 > data.csv
+    $ echo 1,3 > data.csv
     changed   input   data.csv
     unhashed  output  runs/a/large
     1 changed, 2 ok, 1 unhashed
-
-    rm data.csv
+    $ rm data.csv
     missing   input   data.csv
     unhashed  output  runs/a/large
     1 missing, 2 ok, 1 unhashed
-
-    rm runs/a/large; mkdir runs/a/large
+    $ rm runs/a/large; mkdir runs/a/large
     missing   output  runs/a/large
     1 missing, 3 ok
-
-    touch -d 2001-01-01 runs/a/*
+    $ touch -d 2001-01-01 runs/a/*
     unhashed  output  runs/a/large
     3 ok, 1 unhashed
-
-    mv runs moved
+    $ mv runs moved
     unhashed  output  moved/a/large
     3 ok, 1 unhashed
 """
 
 
-@pytest.mark.parametrize("damage", textwrap.dedent(DAMAGES).strip().split("\n\n"))
+@pytest.mark.parametrize("damage", textwrap.dedent(DAMAGES).strip()[2:].split("\n$ "))
 def test_verify_tells(verified: Path, command: Command, damage: str) -> None:
     """Changed, missing and unhashed files are told apart; the first two are status 1."""
     shell, *told = damage.split("\n")
@@ -8663,27 +8324,6 @@ def test_verify_of_many(made: Path, command: Command) -> None:
         verdict["state"] for verdict in json.loads(command("verify", "--json", ".", status=1))
     ]
     assert sorted(states) == ["changed", "ok", "ok", *["replaced"] * 3]
-
-
-def test_verify_hashes_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of many runs are hashed by as many threads as there are cores."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    for number in range(8):
-        path = tmp_path / f"{number}/data.bin"
-        path.parent.mkdir()
-        path.write_bytes(bytes([number]) * 2**21)
-        leave_record(tmp_path / f"{number}/x.json", inputs=[], outputs=[entry(path, "data.bin")])
-    sizes: dict[str, int] = {}
-
-    def note(size: int) -> None:
-        name = threading.current_thread().name
-        sizes[name] = sizes.get(name, 0) + size
-        time.sleep(0.01)
-
-    verdicts = pycrumbs.verify_records(pycrumbs.load_records(tmp_path), note)
-    assert [verdict["state"] for verdict in verdicts] == ["ok"] * 8
-    assert len(sizes) == 4
-    assert sum(sizes.values()) == 8 * 2**21
 
 
 class Terminal:
@@ -8740,27 +8380,22 @@ PIPELINE = """
     import csv, json, statistics, sys
     from pathlib import Path
     from pycrumbs import tracked
-
     lightly = {"create_parents": True, "include_package_inventory": False}
-
     @tracked(directory_parameter="out", **lightly)
     def prepare(source, out):
         with open(source, newline="") as file:
             rows = [row for row in csv.DictReader(file) if all(row.values())]
         Path(out, "clean.json").write_text(json.dumps(rows))
-
     @tracked(directory_parameter="out", **lightly)
     def train(data, out):
         rows = json.loads(Path(data).read_text())
         mean = statistics.mean(float(row["mass"]) for row in rows)
         Path(out, "model.json").write_text(json.dumps(mean))
-
     @tracked(directory_parameter="out", **lightly)
     def evaluate(model, data, out):
         mean, rows = json.loads(Path(model).read_text()), json.loads(Path(data).read_text())
         errors = [abs(float(row["mass"]) - mean) for row in rows]
         Path(out, "report.txt").write_text(f"mean error {statistics.mean(errors):.1f} g")
-
     globals()[sys.argv[1]](*sys.argv[2:])
 """
 
@@ -8783,7 +8418,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(pipeline: Path, tmp_path: Path, monkeypatch: Patch) -> Path:
     """That folder as if the runs had been made in a place of this test's own."""
     project = tmp_path / "project"
     shutil.copytree(pipeline, project)
@@ -8812,67 +8447,40 @@ def amend(changes: dict[int, tuple[str, str]]) -> list[str]:
     return [line.replace(*changes.get(number, ("", ""))) for number, line in enumerate(TREE)]
 
 
-TRACES: dict[str, tuple[str, list[str]]] = {  # what happens in a shell; the trace afterwards
+TRACES: dict[str, tuple[str, list[str]]] = {
+    # what happens in a shell; the trace afterwards
     "nothing": ("", TREE),
     "moved": ("mv ../project ../moved", TREE),
-    "moved, and another folder between": (
-        "mkdir x; mv runs x",
-        [line.replace("runs/", "x/runs/") for line in TREE],
-    ),
-    "copied, and the first changed": (
-        "cp -r . ../moved; echo x | tee penguins.csv runs/*/*.json",
-        TREE,
-    ),
+    "moved, and another folder between": ("mkdir x; mv runs x", [line.replace("runs/",
+        "x/runs/") for line in TREE]),
+    "copied, and the first changed": ("cp -r . ../moved; echo x | tee penguins.csv runs/*/*.json", TREE),
     "a source changed": ("echo x > penguins.csv", amend({2: ("csv", "csv  (changed since)")})),
     "a source gone": ("rm penguins.csv", amend({2: ("csv", "csv  (no longer there)")})),
-    "a product gone": (
-        "rm runs/model/model.json",
-        amend({3: ("train", "train  (no longer there)")}),
-    ),
-    "a product changed": (
-        "echo x > runs/data/clean.json",
-        amend({1: ("prepare", "prepare  (changed since)"), 4: ("(as", "(changed since, as")}),
-    ),
-    "a product made anew, the same": (
-        "PYTHON pipeline.py prepare penguins.csv runs/data",
-        amend(dict.fromkeys((1, 4), ("made by", "made again by"))),
-    ),
+    "a product gone": ("rm runs/model/model.json", amend({3: ("train", "train  (no longer there)")})),
+    "a product changed": ("echo x > runs/data/clean.json", amend({1: ("prepare",
+        "prepare  (changed since)"), 4: ("(as", "(changed since, as")})),
+    "a product made anew, the same": ("PYTHON pipeline.py prepare penguins.csv runs/data",
+        amend(dict.fromkeys((1, 4), ("made by", "made again by")))),
     "a product made anew, another": (
-        "echo 'mass\n1' > penguins.csv; PYTHON pipeline.py prepare penguins.csv runs/data",
-        [
-            TREE[0],
-            "|-- runs/data/clean.json  <- overwritten by prepare  (changed since)",
-            TREE[3],
-            "    `-- runs/data/clean.json  <- overwritten by prepare  (changed since)",
-        ],
-    ),
-    "edited between two runs": (
-        """sed -i s/3750/3751/ runs/data/clean.json
+        "echo 'mass\n1' > penguins.csv; PYTHON pipeline.py prepare penguins.csv runs/data", [TREE[0],
+        "|-- runs/data/clean.json  <- overwritten by prepare  (changed since)", TREE[3],
+        "    `-- runs/data/clean.json  <- overwritten by prepare  (changed since)"]),
+    "edited between two runs": ("""sed -i s/3750/3751/ runs/data/clean.json
         PYTHON pipeline.py train runs/data/clean.json runs/model
         PYTHON pipeline.py evaluate runs/model/model.json runs/data/clean.json runs/report""",
-        amend({1: ("prepare", "prepare  (changed since)"), 4: ("(as", "(changed since, as")}),
-    ),
-    "the file changed": (
-        "echo x > runs/report/report.txt",
-        amend({0: ("evaluate", "evaluate  (changed since)")}),
-    ),
-    "the file gone": (
-        "rm runs/report/report.txt",
-        amend({0: ("evaluate", "evaluate  (no longer there)")}),
-    ),
+        amend({1: ("prepare", "prepare  (changed since)"), 4: ("(as", "(changed since, as")})),
+    "the file changed": ("echo x > runs/report/report.txt", amend({0: ("evaluate",
+        "evaluate  (changed since)")})),
+    "the file gone": ("rm runs/report/report.txt", amend({0: ("evaluate", "evaluate  (no longer there)")})),
     "a record gone": ("rm runs/model/*_record.json", [*TREE[:3], "`-- runs/model/model.json"]),
     "all records gone": ("rm runs/*/*_record.json", ["runs/report/report.txt"]),
-    "a run failed": (
-        """sed -i 's/"completed"/"failed"/' runs/data/*_record.json""",
-        amend({1: ("prepare", "prepare  (failed)"), 4: ("(as", "(failed, as")}),
-    ),
-}
+    "a run failed": ("""sed -i 's/"completed"/"failed"/' runs/data/*_record.json""", amend({1: ("prepare",
+        "prepare  (failed)"), 4: ("(as", "(failed, as")})),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("event", TRACES)
-def test_trace(
-    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch, event: str
-) -> None:
+def test_trace(project: Path, command: Command, monkeypatch: Patch, event: str) -> None:
     """A pipeline's report is traced back to its source, each run once, whatever happened since."""
     shell, tree = TRACES[event]
     shell = shell.replace("PYTHON", shlex.quote(sys.executable))
@@ -8903,21 +8511,17 @@ def test_trace_of_a_file_moved_alone(project: Path, command: Command, root: str)
     assert pycrumbs.trace_file(alone, project)["run"]["made_this"] is True
 
 
-def test_trace_of_a_source_moved_alone(project: Path, command: Command) -> None:
-    """--root finds an input that has no record, by its content."""
-    (project.parent / "archive").mkdir()
-    (project / "penguins.csv").rename(project.parent / "archive/2026.csv")
+@pytest.mark.parametrize(
+    ("path", "lines"), [("penguins.csv", [2]), ("runs/data/clean.json", [1, 4])]
+)
+def test_trace_of_another_file_moved_alone(
+    project: Path, command: Command, path: str, lines: list[int]
+) -> None:
+    """--root finds an input by its content, be it a source or what a run made."""
+    (moved := project.parent / "archive/2026").parent.mkdir()
+    (project / path).rename(moved)
     traced = without_times(command("trace", "--root", "../archive", "runs/report/report.txt"))
-    assert traced == amend({2: ("penguins.csv", f"{project.parent}/archive/2026.csv")})
-
-
-def test_trace_of_a_product_moved_alone(project: Path, command: Command) -> None:
-    """What --root finds elsewhere was made where the record says, if by nobody beside it."""
-    (project.parent / "archive").mkdir()
-    (project / "runs/data/clean.json").rename(project.parent / "archive/clean.json")
-    traced = without_times(command("trace", "--root", "../archive", "runs/report/report.txt"))
-    moved = ("runs/data/clean.json", f"{project.parent}/archive/clean.json")
-    assert traced == amend({1: moved, 4: moved})
+    assert traced == amend(dict.fromkeys(lines, (path, str(moved))))
 
 
 def test_trace_as_json(project: Path, command: Command) -> None:
@@ -8925,32 +8529,15 @@ def test_trace_as_json(project: Path, command: Command) -> None:
     node = json.loads(command("trace", "--json", "runs/report/report.txt"))
     assert node == pycrumbs.trace_file("runs/report/report.txt")
     clean, model = node["inputs"]
-    (again,) = model["inputs"]
-    record = pycrumbs.find_record("runs/data")
-    assert clean == {
-        "path": str(project / "runs/data/clean.json"),
-        "sha256": entry(project / "runs/data/clean.json")["sha256"],
-        "state": "ok",
-        "run": {
-            "record_path": str(project / "runs/data/prepare_record.json"),
-            "record_number": 1,
-            "uuid": record["uuid"],
-            "function": "prepare",
-            "start_time": record["timing"]["start_time"],
-            "status": "completed",
-            "made_this": True,
-        },
-        "inputs": clean["inputs"],
-    }
-    assert clean["inputs"] == [
-        {
-            "path": str(project / "penguins.csv"),
-            "sha256": entry(project / "penguins.csv")["sha256"],
-            "state": "ok",
-            "run": None,
-            "inputs": [],
-        }
-    ]
+    (again,), (source,) = model["inputs"], clean["inputs"]
+    record = pycrumbs.find_record(project / "runs/data")
+    run = {key: record[key] for key in ("record_path", "record_number", "uuid", "status")}
+    run.update(function="prepare", start_time=record["timing"]["start_time"], made_this=True)
+    for told, name, maker in ((clean, "runs/data/clean.json", run), (source, "penguins.csv", None)):
+        path = project / name
+        expected = {"path": str(path), "sha256": entry(path)["sha256"], "state": "ok", "run": maker}
+        assert told == {**expected, "inputs": told["inputs"]}
+    assert source["inputs"] == []
     assert again == {**clean, "inputs": [], "repeated": True}
 
 
@@ -8986,11 +8573,8 @@ def test_graphviz_draws_the_graph(project: Path, command: Command) -> None:
     assert "a &quot;b&quot; \\N \\ {c|d} &lt;e&gt;\\n\\x1b[31m\\u202e\u00e9.txt" in drawn.stdout
 
 
-def test_trace_of_a_cycle(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trace_of_a_cycle(here: Path, command: Command) -> None:
     """A file that was read and overwritten by the same run, and a ring of runs, come to an end."""
-    monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
         Path(name).write_text(name)
     for name, other in (("a", "b"), ("b", "a")):
@@ -9006,53 +8590,33 @@ def test_trace_of_a_cycle(
         "    `-- a  <- made by make_a  (as above)",
     ]
     Path("state").write_text("new")
-    was = {"path": "state", "size": 3, "sha256": "0d" * 32}
-    leave_record(
-        Path("x.json"), called_function__name="step", inputs=[was], outputs=[entry(Path("state"))]
-    )
-    assert without_times(command("trace", "state"))[1:] == [
-        "`-- state  <- overwritten by step  (changed since)"
-    ]
+    files = {"inputs": [{"path": "state", "size": 3, "sha256": "0d" * 32}]}
+    files["outputs"] = [entry(Path("state"))]
+    leave_record(Path("x.json"), called_function__name="step", **files)
+    told = without_times(command("trace", "state"))[1:]
+    assert told == ["`-- state  <- overwritten by step  (changed since)"]
 
 
 @pytest.mark.slow
-def test_trace_of_a_long_chain(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trace_of_a_long_chain(here: Path, command: Command) -> None:
     """A state that each of 300 chained runs read and wrote is followed as far as 100 runs."""
-    monkeypatch.chdir(tmp_path)
-    states = [
-        {"path": str(tmp_path / "state"), "size": 1, "sha256": f"{n:064x}"} for n in range(301)
-    ]
+    states = [{"path": str(here / "state"), "size": 1, "sha256": f"{n:064x}"} for n in range(301)]
+    files = [{"inputs": [states[n]], "outputs": [states[n + 1]]} for n in range(300)]
     records = [
-        change(
-            RUN, inputs=[states[n]], outputs=[states[n + 1]], timing__start_time=f"{2000 + n}-01-01"
-        )
-        for n in range(300)
+        change(RUN, **f, timing__start_time=f"{2000 + n}-01-01") for n, f in enumerate(files)
     ]
-    leave_record(
-        tmp_path / "chain.json",
-        *records,
-        inputs=[states[300]],
-        outputs=[{"path": "end", "size": 0, "sha256": "0"}],
-    )
+    end = [{"path": "end", "size": 0, "sha256": "0"}]
+    leave_record(here / "chain.json", *records, inputs=[states[300]], outputs=end)
     lines = command("trace", "end").splitlines()
     assert len(lines) == 101
-    assert lines[-1].strip().endswith("(changed since, and so on)") or lines[-1].endswith(
-        "(no longer there, and so on)"
-    )
+    assert re.search(r"\((changed since|no longer there), and so on\)$", lines[-1])
     assert json.loads(command("trace", "--json", "end"))["inputs"][0]["run"]["record_number"] == 300
 
 
-def test_trace_of_many_sources(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trace_of_many_sources(here: Path, command: Command) -> None:
     """Of a run's many sources the first few are shown in the tree, and how many more there are."""
-    monkeypatch.chdir(tmp_path)
     Path("made").write_text("x")
-    inputs = [
-        {"path": str(tmp_path / f"{n:03d}.png"), "size": 1, "sha256": None} for n in range(100)
-    ]
+    inputs = [{"path": str(here / f"{n:03d}.png"), "size": 1, "sha256": None} for n in range(100)]
     leave_record(Path("x.json"), inputs=inputs, outputs=[entry(Path("made"))])
     lines = command("trace", "made").splitlines()
     assert lines[1:3] == ["|-- 000.png  (no longer there)", "|-- 001.png  (no longer there)"]
@@ -9292,16 +8856,13 @@ def test_run_records(launch: Callable[..., Any], repo: Repo) -> None:
     repo.write("data.csv", "1\n")
     repo.write("helper.py", "")
     text = (
-        "import helper; open('new.txt', 'w').write(open('data.csv').read()); open('out/b.txt', 'w')"
+        "import helper; open('new.txt', 'w').write(open('data.csv').read())\nopen('out/b.txt', 'w')"
     )
     record = launch(text, "-o", "out", "work.py", "--rate", "0.1", "-s", "5")
     called = record["called_function"]
     assert (called["name"], called["qualname"], called["module"]) == ("work", "work", "__main__")
-    assert (
-        called["source_file"]
-        == record["tracked_module"]["module_path"]
-        == str(repo.path / "work.py")
-    )
+    assert called["source_file"] == str(repo.path / "work.py")
+    assert called["source_file"] == record["tracked_module"]["module_path"]
     assert called["parameters"] == {"argv": ["--rate", "0.1", "-s", "5"], "seed": None}
     assert record["environment"]["argv"] == ["work.py", "--rate", "0.1", "-s", "5"]
     assert record["status"] == "completed"
@@ -9464,42 +9025,31 @@ def test_errors_of_ours_that_a_script_lets_out_are_its_own(
     assert b"Traceback" in process.communicate()[1]
 
 
-def test_trace_takes_the_run_that_was_there_before(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trace_takes_the_run_that_was_there_before(here: Path, command: Command) -> None:
     """Of two runs that made the same bytes, the one that began before they were read."""
-    monkeypatch.chdir(write_files(tmp_path, "model", "report", "one", "two"))
+    write_files(here, "model", "report", "one", "two")
     Path("model").write_text("the same")
-    times = {"one": "09", "two": "11"}
-    for name, hour in times.items():
+    for name, hour, read_one, made_one in (
+        ("one", "09", "one", "model"), ("report", "10", "model", "report"), ("two", "11", "two", "model"),
+    ):  # fmt: skip
         leave_record(
             Path(f"{name}.json"),
             called_function__name=f"train_on_{name}",
             timing__start_time=f"2026-11-23 {hour}:00:00+01:00",
-            inputs=[entry(Path(name))],
-            outputs=[entry(Path("model"))],
+            inputs=[entry(Path(read_one))],
+            outputs=[entry(Path(made_one))],
         )
-    leave_record(
-        Path("report.json"),
-        called_function__name="report",
-        timing__start_time="2026-11-23 10:00:00+01:00",
-        inputs=[entry(Path("model"))],
-        outputs=[entry(Path("report"))],
-    )
     expected = ["`-- {}  <- made by train_on_one", "    `-- one"]
     told = without_times(command("trace", "report"))[1:]
     assert told == [line.format("model") for line in expected]
-    (tmp_path / "elsewhere").mkdir()
+    (here / "elsewhere").mkdir()
     shutil.move("model", "elsewhere/model")
     told = without_times(command("trace", "--root", ".", "report"))[1:]
     assert told == [line.format("elsewhere/model") for line in expected]
 
 
-def test_trace_of_what_a_nested_run_made(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trace_of_what_a_nested_run_made(here: Path, command: Command) -> None:
     """What the run around it had read goes on to it."""
-    monkeypatch.chdir(tmp_path)
     Path("data").write_text("1")
 
     @tracked(directory_parameter="out", create_parents=True, **QUIET_RUN)
@@ -9518,7 +9068,7 @@ def test_trace_of_what_a_nested_run_made(
 
 
 def test_an_empty_file_comes_from_nobody_in_particular(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, command: Command, monkeypatch: Patch
 ) -> None:
     """All of them are the same."""
     monkeypatch.chdir(write_files(tmp_path))
@@ -9526,14 +9076,6 @@ def test_an_empty_file_comes_from_nobody_in_particular(
         Path(name).touch()
     leave_record(Path("x.json"), outputs=[entry(Path("other"))])
     assert command("trace", "--root", ".", "empty") == "empty\n"
-
-
-def test_verify_after_a_move(tmp_path: Path, command: Command) -> None:
-    """Inputs that moved together with the record are found, by their content."""
-    path = write_files(tmp_path / "old", "data") / "data"
-    leave_record(tmp_path / "old/runs/r.json", inputs=[entry(path)], outputs=[])
-    (tmp_path / "old").rename(tmp_path / "new")
-    assert command("verify", tmp_path / "new") == "1 ok\n"
 
 
 def test_verify_of_an_input_that_the_run_has_copied(tmp_path: Path, command: Command) -> None:
@@ -9575,27 +9117,15 @@ def test_verify_of_runs_that_links_lead_to(tmp_path: Path, command: Command) -> 
     assert told.splitlines() == [f"changed   output  {tmp_path / 'runs/z/made'}", "1 changed"]
 
 
-def test_records_that_are_broken(
-    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """They are named, and don't pass for what isn't there."""
-    path = leave_record(tmp_path / "runs/work_record.json")
-    path.write_text(path.read_text()[:200])
-    for name in ("show", "verify"):
-        assert "work_record.json: is not JSON" in command(name, tmp_path / "runs", status=2)
-    leave_record(tmp_path / "runs/older.json")
-    assert pycrumbs.main(["show", str(tmp_path / "runs")]) == 0
-    assert "work_record.json: is not JSON" in capsys.readouterr().err
-
-
-def test_records_that_another_user_keeps_to_himself(tmp_path: Path) -> None:
-    """They are named, too; a folder that can't be listed as well."""
+def test_what_another_user_keeps_to_himself(tmp_path: Path) -> None:
+    """Records and folders are named; a file that can't be read hasn't changed for that."""
     if os.geteuid() != 0:
         return
+    data = write_files(tmp_path, "data") / "data"
     for name in ("a", "b", "c"):
-        leave_record(tmp_path / name / "work_record.json")
-    (tmp_path / "a/work_record.json").chmod(0o600)
-    (tmp_path / "b").chmod(0o700)
+        leave_record(tmp_path / name / "work_record.json", inputs=[], outputs=[entry(data)])
+    for name in ("a/work_record.json", "b", "data"):
+        (tmp_path / name).chmod(0o700)
     code = """
         import pycrumbs
         # All that it imports, which nobody may read.
@@ -9608,43 +9138,7 @@ def test_records_that_another_user_keeps_to_himself(tmp_path: Path) -> None:
     done = run_python("-c", PRELUDE + textwrap.dedent(code), cwd=tmp_path, status=2)
     assert re.search(r"a/work_record.json: .*ermission denied", done.stderr)
     assert re.search(r"/b: cannot be read: Permission denied; left out", done.stderr)
-
-
-def test_verify_says_what_it_could_not_read(
-    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A record that is broken doesn't pass for one whose files are as they were."""
-    path = write_files(tmp_path, "data") / "data"
-    leave_record(tmp_path / "r.json", inputs=[], outputs=[entry(path)])
-    (tmp_path / "broken.json").write_text('{"pycrumbs": "0.5.0", "uuid"')
-    assert pycrumbs.main(["verify", str(tmp_path)]) == 2
-    told = capsys.readouterr()
-    assert told.out == "1 ok\n"
-    assert re.fullmatch(r"pycrumbs: .*broken.json: is not JSON.*; left out\n", told.err)
-
-
-def test_verify_of_a_file_that_cannot_be_read(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That isn't to say that it changed."""
-    path = write_files(tmp_path, "data") / "data"
-    leave_record(tmp_path / "r.json", inputs=[], outputs=[entry(path)])
-    monkeypatch.setattr(pycrumbs, "hash_file", lambda *_: None)
-    assert command("verify", tmp_path, status=1).endswith("\n1 unreadable\n")
-
-
-@pytest.mark.parametrize("options", [{"sort_keys": True}, {"separators": (",", ":")}])
-def test_records_that_another_program_has_written(
-    tmp_path: Path, command: Command, options: Any
-) -> None:
-    """With their keys sorted, or without blanks, as jq does; behind a link to another disk."""
-    path = leave_record(tmp_path / "disk/r.json")
-    path.write_text(json.dumps(read(path), **options))
-    (tmp_path / "project/loop").mkdir(parents=True)
-    os.symlink(tmp_path / "disk", tmp_path / "project/runs")
-    os.symlink(tmp_path / "project", tmp_path / "project/loop/back")
-    assert len(json.loads(command("log", "--json", tmp_path / "project"))) == 1
-    assert command("diff", tmp_path / "project/runs", path) == "no difference\n"
+    assert done.stdout.endswith("\n1 unreadable\n")
 
 
 def test_an_output_that_begins_like_a_record(tmp_path: Path, command: Command) -> None:
@@ -9655,28 +9149,53 @@ def test_an_output_that_begins_like_a_record(tmp_path: Path, command: Command) -
     assert "result.json" in command("show", path)
 
 
-def test_drawn_seeds_where_nobody_knows_what_came_out(tmp_path: Path, command: Command) -> None:
-    """Without hashes the seeds are a difference."""
-    output = {"path": "model", "size": 1, "sha256": None}
-    a, b = (
-        leave_record(tmp_path / f"{seed}.json", seed=seed, outputs=[output], result=DROP)
-        for seed in (10**9, 10**9 + 1)
-    )
-    assert command("diff", a, b, status=1).splitlines()[0] == "seed"
+PYTHON = shlex.quote(sys.executable)
+FORMATTERS = {  # a shell's command that writes a record anew
+    "sorted": "jq -S .", "compact": "jq -c .", "sorted, compact, escaped": "jq -acS .",
+    "tabs": "jq --tab .", "json.tool": f"{PYTHON} -m json.tool",
+    "json.tool, sorted": f"{PYTHON} -m json.tool --sort-keys --indent 1",
+    "json.tool, compact": f"{PYTHON} -m json.tool --compact",
+    "Windows's line ends": f"{PYTHON} -m json.tool | sed 's/$/\\r/'",
+    "blank lines around": "(echo; jq -S .; echo; echo)",
+}  # fmt: skip
 
 
-def test_diff_of_files_whose_names_end_alike(tmp_path: Path, command: Command) -> None:
-    """A file in a folder called 'x b' isn't the file of that name at the top."""
-    sections = [
-        [f"diff --git a/{name} b/{name}", "@@ -1 +1 @@", f"+{line}"]
-        for name, line in (("f.txt", "1"), ("x b/f.txt", "1"), ("f.txt", "2"))
-    ]
-    patches = [sections[0] + sections[1], sections[2] + sections[1]]
-    a, b = (
-        leave_record(tmp_path / f"{n}.json", tracked_module__git_patch=patch)
-        for n, patch in enumerate(patches)
+@pytest.mark.parametrize("chained", [False, True], ids=["single", "chained"])
+@pytest.mark.parametrize("formatter", FORMATTERS)
+@pytest.mark.slow
+def test_a_record_that_a_formatter_has_rewritten(
+    repo: Repo, tmp_path: Path, command: Command, formatter: str, chained: bool
+) -> None:
+    """It is a record for every command and for the next run, and a chain goes on."""
+    options = f'directory_parameter="out", chain_records={chained}'
+    repo.write("data.txt", "data")
+    repo.write(".gitignore", "out")
+    repo.write("main.py", script(READER, 'main("out", "data.txt")', options))
+    repo.commit()
+    for _ in range(1 + chained):
+        repo.run("main.py")
+    path = repo.path / "out/main_record.json"
+    before = pycrumbs.load_records(path)
+    text = path.read_bytes()
+    written = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", FORMATTERS[formatter]], input=text, capture_output=True
     )
-    assert "git_patch.f.txt" in command("diff", a, b, status=1)
+    assert (written.returncode, written.stderr) == (0, b"")
+    path.write_bytes(written.stdout)
+    assert pycrumbs.load_records(repo.path) == before != []
+    assert len(command("log", repo.path).splitlines()) == 1 + chained
+    made = repo.path / "out/a.txt"
+    assert pycrumbs.find_record(made) == pycrumbs.find_record(path)
+    assert "run      main (" in command("show", made)
+    assert command("diff", path, made) == "no difference\n"
+    assert "changed" not in command("verify", repo.path)
+    assert without_times(command("trace", made))[0] == f"{made}  <- made by main"
+    again = rerun(path, "--yes", cwd=tmp_path)
+    assert (again.status, again.stdout.splitlines()[0]) == (0, "identical  a.txt"), again.report
+    repo.run("main.py")
+    after = pycrumbs.load_records(path)
+    assert names_in(repo.path / "out") == ["a.txt", "main_record.json"]
+    assert [record["uuid"] for record in after[1:]] == [r["uuid"] for r in before] * chained
 
 
 def test_paths_do_for_records(tmp_path: Path) -> None:
@@ -9686,32 +9205,6 @@ def test_paths_do_for_records(tmp_path: Path) -> None:
     assert pycrumbs.verify_record(path) == []
     with pytest.raises(pycrumbs.RecordError, match="there is no such file"):
         pycrumbs.rerun_record(tmp_path / "none")
-
-
-def test_show_of_a_rerun_with_many_arguments(tmp_path: Path, command: Command) -> None:
-    """As many as there is room for; what was run again is said, and what wasn't there."""
-    path = leave_record(
-        tmp_path / "r.json",
-        rerun_of="the-first",
-        called_function__altered_parameters={f"a{n}": n for n in range(9)},
-        inputs=[{"path": "/none", "size": None, "sha256": None}],
-    )
-    told = command("show", path)
-    assert "rerun    of the-first\n" in told
-    assert "a8 = 8\n" in told
-    assert " there was no input /none\n" in told
-
-
-def test_targets_in_a_log_are_whole(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They are what the other commands take."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    name = f"model_{uuid.UUID(int=0)}"
-    leave_record(tmp_path / name / "r.json", timing={})
-    leave_record(tmp_path / "-odd" / "r.json", timing={})
-    assert {name, "./-odd"} <= set(command("log").split())
 
 
 # ------------------------------------------------------------------------------
@@ -9756,54 +9249,38 @@ def test_running_then_died(running: tuple[subprocess.Popen[bytes], Path], comman
 STATES = """
     environment.hostname = "elsewhere"
     |unknown (other host)
-
     environment.hostname gone
     |unknown (other host)
-
     environment.process.boot_id = "earlier"
     |died
-
     environment.process.boot_id = "earlier, and in another container"
     environment.process.pid_namespace = "pid:[1]"
     |died
-
     environment.process.pid_namespace = "pid:[1]"
     |unknown (other container)
-
     environment.process gone
     |unknown (no process identity)
-
     environment.process = "unavailable: it broke"
     |unknown (no process identity)
-
     environment.process.boot_id gone
     |unknown (no process identity)
-
     environment.process.start_time = 1
     |died
-
     environment.process.start_time = null
     |died
-
     environment.process.pid = 4194305
     |died
-
     environment.process.pid = "self"
     |died
-
     environment.process.pid = "\\u0000"
     |died
-
     status = "completed"
     |completed
-
     status gone
     |unknown (no end time)
-
     status gone
     timing.end_time = "2026"
     |completed
-
     seed = 7
     |running
 """
@@ -9826,9 +9303,7 @@ COMMANDS = ("run", "show", "log", "diff", "verify", "trace", "rerun")
 
 
 @pytest.mark.parametrize("columns", ["1", "40", "80"])
-def test_help(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
-) -> None:
+def test_help(capsys: Capture, monkeypatch: Patch, columns: str) -> None:
     """The help of each command has a summary, an example, all options and the exit status."""
     monkeypatch.setenv("COLUMNS", columns)
     assert pycrumbs.main(["--help"]) == 0
@@ -9843,12 +9318,6 @@ def test_help(
         assert summary.split()[0] in overview
         assert name != "run" or "[--no-git] (-m MODULE | SCRIPT) [ARG...]" in text
         assert not [line for line in text.splitlines() if len(line) > 80]
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """--version says which pycrumbs this is."""
-    assert pycrumbs.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"pycrumbs {pycrumbs.__version__}\n"
 
 
 STATUSES = {
@@ -9869,57 +9338,46 @@ def test_exit_status_reading(made: Path, command: Command, status: int, line: st
     command(*shlex.split(line), status=status)
 
 
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("", "the following arguments are required: COMMAND; see pycrumbs --help"),
-        ("show", "the following arguments are required: TARGET; see pycrumbs show --help"),
-        (
-            "show --patch --json x",
-            "argument --json: not allowed with argument --patch; see pycrumbs show --help",
-        ),
-        ("log x --tabel", "unrecognized arguments: --tabel; see pycrumbs --help"),
-        ("trace --root", "argument --root: expected one argument; see pycrumbs trace --help"),
-    ],
-)
-def test_wrong_command_lines(command: Command, line: str, told: str) -> None:
+WRONG_LINES = {
+    "": "the following arguments are required: COMMAND; see pycrumbs --help",
+    "show": "the following arguments are required: TARGET; see pycrumbs show --help",
+    "show --patch --json x": "argument --json: not allowed with argument --patch; see pycrumbs show --help",
+    "log x --tabel": "unrecognized arguments: --tabel; see pycrumbs --help",
+    "trace --root": "argument --root: expected one argument; see pycrumbs trace --help",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", WRONG_LINES)
+def test_wrong_command_lines(command: Command, line: str) -> None:
     """A command line that makes no sense is told of in a line that names the help."""
-    assert command(*shlex.split(line), status=2) == told
+    assert command(*shlex.split(line), status=2) == WRONG_LINES[line]
 
 
 RED, GREEN, END = "\033[31m", "\033[32m", "\033[0m"
 
 
-@pytest.mark.parametrize(
-    ("environ", "is_terminal", "is_colored"),
-    [
-        ({}, True, True),
-        ({}, False, False),
-        ({"NO_COLOR": "1"}, True, False),
-        ({"TERM": "dumb"}, True, False),
-        ({"FORCE_COLOR": "1"}, False, True),
-        ({"FORCE_COLOR": "1", "TERM": "dumb"}, True, True),
-        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
-    ],
-)
+COLORS = [  # variables, whether it is a terminal, whether there are colours
+    ({}, True, True), ({}, False, False), ({"NO_COLOR": "1"}, True, False), ({"TERM": "dumb"}, True, False),
+    ({"FORCE_COLOR": "1"}, False, True), ({"FORCE_COLOR": "1", "TERM": "dumb"}, True, True),
+    ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("environ", "is_terminal", "is_colored"), COLORS)
 @pytest.mark.slow
 def test_colors(
     tmp_path: Path, environ: dict[str, str], is_terminal: bool, is_colored: bool
 ) -> None:
     """Colours come on a terminal, unless NO_COLOR; elsewhere where FORCE_COLOR asks for them."""
     leave_record(tmp_path / "x.json", status="failed")
-    terminal = Terminal()
-    shown = terminal.run(
-        "log", cwd=tmp_path, stream="stdout" if is_terminal else "stderr", **environ
-    )
+    terminal, stream = Terminal(), "stdout" if is_terminal else "stderr"
+    shown = terminal.run("log", cwd=tmp_path, stream=stream, **environ)
     text = shown if is_terminal else terminal.other.decode()
     plain = "2026-11-23 14:10:02  failed  41.0 s  train  .\n"
     assert text == (plain.replace("failed", f"{RED}failed{END}") if is_colored else plain)
 
 
-def test_colors_of_each_command(
-    made: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_colors_of_each_command(made: Path, command: Command, monkeypatch: Patch) -> None:
     """What is good and bad is coloured alike everywhere; nothing else is."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     (made / "runs/model.pt").unlink()
@@ -9950,19 +9408,22 @@ def test_terminal_width(made: Path, columns: int) -> None:
 
 
 @pytest.mark.slow
-def test_closed_pipe(tmp_path: Path) -> None:
-    """Who has read enough is no trouble: `pycrumbs log | head -1`."""
+@pytest.mark.parametrize("end", ["close", "interrupt"])
+def test_a_reader_that_has_enough(tmp_path: Path, end: str) -> None:
+    """A closed pipe (`pycrumbs log | head -1`) is no trouble; Control-C gives a shell's status."""
     for number in range(200):
-        (tmp_path / f"{number}").mkdir()
-        (tmp_path / f"{number}/x.json").write_text(json.dumps(RUN))
+        leave_record(tmp_path / f"{number}/x.json")
     process = start_command("log", "--json", cwd=tmp_path)
     assert process.stdout
-    assert process.stdout.readline() == b"[\n"
-    process.stdout.close()
     assert process.stderr
+    assert process.stdout.readline() == b"[\n"  # it goes on writing until somebody reads
+    if end == "interrupt":
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait() == 0
+    assert process.wait() == (130 if end == "interrupt" else 0)
 
 
 @pytest.mark.parametrize("line", ["log", "show .", "show --patch .", "show --json .", "diff . ."])
@@ -9973,25 +9434,10 @@ def test_nowhere_to_print_to(tmp_path: Path, line: str, target: str | None) -> N
     leave_record(tmp_path / "x.json")
     shell = shlex.join([*COMMAND_LINE, *line.split()]) + (f" > {target}" if target else " >&-")
     done = subprocess.run(
-        shell,
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        env=clean_environment(**PLAIN_OUTPUT),
+        shell, shell=True, cwd=tmp_path, capture_output=True, env=clean_environment(**PLAIN_OUTPUT)
     )
     told = b"pycrumbs: [Errno 28] No space left on device\n"
     assert (done.returncode, done.stderr) == ((2, told) if target else (0, b""))
-
-
-def test_interrupted(made: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
-    """Control-C ends a command without a traceback, with the status that shells give it."""
-
-    def interrupt(*_: Any) -> Iterator[Any]:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pycrumbs, "iterate_records", interrupt)
-    assert pycrumbs.main(["log"]) == 130
-    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -10047,48 +9493,6 @@ def paths_into(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
         yield from paths_into(child, *path, key)
 
 
-def read_every_way(record: dict[str, Any], style: Any) -> str:
-    """All texts that the commands make of a record."""
-    differences = [*pycrumbs.diff_records(record, RUN), *pycrumbs.diff_records(RUN, record)]
-    apart = pycrumbs.count_commits_apart(record, RUN)
-    with contextlib.suppress(pycrumbs.RecordError):
-        pycrumbs.plan_rerun(record)
-    texts = [
-        pycrumbs.format_summary(record, style),
-        pycrumbs.format_requirements(record),
-        pycrumbs.format_log([pycrumbs.summarize_run(record)] * 2, style),
-        pycrumbs.format_differences(differences, apart, style),
-        pycrumbs.format_verdicts(pycrumbs.verify_record(record), style),
-    ]
-    return "\n".join(texts)
-
-
-@pytest.mark.slow
-def test_any_value_of_any_type_can_be_read(tmp_path: Path, command: Command) -> None:
-    """Whatever stands anywhere in a record, reading it back fails nowhere."""
-    number = 0
-    for *parents, key in paths_into(FULL):
-        for value in (None, 5, -0.5, True, "x", [], {}, [None], {"": None}):
-            record = json.loads(json.dumps(FULL))
-            functools.reduce(lambda place, name: place[name], parents, record)[key] = value
-            path = tmp_path / f"{number}/x.json"
-            read_every_way(
-                {**record, "record_path": str(path), "record_number": 1}, pycrumbs._Style(80)
-            )
-            pycrumbs.format_checksums({**record, "record_path": str(path)})
-            pycrumbs.format_patch(record)
-            if isinstance(record["pycrumbs"], str):
-                path.parent.mkdir()
-                path.write_text(json.dumps(record))
-                number += 1
-    assert len(command("log", tmp_path).splitlines()) == number
-    assert len(json.loads(command("log", "--json", tmp_path))) == number > 1000
-    assert "missing" in command("verify", tmp_path, status=1)
-    for model in (tmp_path / "0/model.pt", tmp_path / "elsewhere"):
-        model.write_text("x")
-        assert "model.pt" in command("trace", "--root", tmp_path, tmp_path / "0/model.pt")
-
-
 NASTY = (
     "\x1b[31m\x1b]0;title\x07\x9b2J\r\n\b\x7f\0\u202e\u2066\u200b\u200f\u2028\ufeff\ud800\xad\t"
     "\U000e0041"
@@ -10103,22 +9507,16 @@ def make_nasty(value: Any, in_keys: bool = False) -> Any:
     """A value with traps for a terminal in every text, and in every name that isn't ours."""
     if isinstance(value, dict):
         theirs = (
-            "parameters",
-            "altered_parameters",
-            "package_inventory",
-            "environment_variables",
-            "result",
+            "parameters altered_parameters package_inventory environment_variables result".split()
         )
-        return {
-            name + NASTY * in_keys: make_nasty(item, name in theirs) for name, item in value.items()
-        }
+        return {k + NASTY * in_keys: make_nasty(v, k in theirs) for k, v in value.items()}
     if isinstance(value, list):
         return [make_nasty(item, in_keys) for item in value]
     return value + NASTY if isinstance(value, str) else value
 
 
 @pytest.fixture
-def nasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def nasty(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A folder with a record that is nasty throughout, and with a file of that kind of name."""
     record = {**make_nasty(FULL), "pycrumbs": "1"}
     name = NASTY.replace("\0", "").replace("\ud800", "\udcff")
@@ -10143,9 +9541,7 @@ DIFF_LINES = """
 
 
 @pytest.mark.parametrize("line", re.findall(r"[^|\s][^|\n]*", DIFF_LINES))
-def test_nothing_raw_reaches_the_terminal(
-    nasty: Path, capsys: pytest.CaptureFixture[str], line: str
-) -> None:
+def test_nothing_raw_reaches_the_terminal(nasty: Path, capsys: Capture, line: str) -> None:
     """Control characters, escape sequences and bidi marks of records and names come out escaped."""
     (name,) = (path.name for path in nasty.iterdir() if path.suffix != ".json")
     words = [word.replace("NAME", name).replace("NASTY", f"x{name}") for word in line.split()]
@@ -10168,11 +9564,6 @@ def test_exact_parts_are_escaped_on_a_terminal_only(nasty: Path, form: str) -> N
     assert (b"\x1b[31m" in exact) == (form != "--requirements")
 
 
-# ------------------------------------------------------------------------------
-# From Python
-# ------------------------------------------------------------------------------
-
-
 def test_writing_imports_nothing_for_reading(tmp_path: Path) -> None:
     """A tracked call loads no module that only reading back, or the command line, needs."""
     code = (
@@ -10181,18 +9572,9 @@ def test_writing_imports_nothing_for_reading(tmp_path: Path) -> None:
         "print(*sorted(sys.modules))"
     )
     loaded = run_python("-S", "-c", code, cwd=tmp_path).stdout.split()
-    heavy = {
-        "argparse",
-        "runpy",
-        "shlex",
-        "difflib",
-        "csv",
-        "html",
-        "unicodedata",
-        "multiprocessing",
-    }
+    heavy = "argparse runpy shlex difflib html unicodedata multiprocessing".split()
     assert "json" in loaded
-    assert not heavy & set(loaded)
+    assert not set(heavy) & set(loaded)
 
 
 # ------------------------------------------------------------------------------
@@ -10301,6 +9683,19 @@ def rerun(target: Path | str, *options: str, cwd: Path, **env: str) -> Rerun:
     return Rerun(done.returncode, done.stdout, done.stderr, made)
 
 
+def record_main(repo: Repo, text: str, **env: str) -> None:
+    """Commit and run a script."""
+    repo.write("main.py", text)
+    repo.commit()
+    repo.run("main.py", env=env)
+
+
+def record_and_rerun(repo: Repo, text: str, **env: str) -> Rerun:
+    """Do so with a script that writes into `out`, and rerun the record beside the repository."""
+    record_main(repo, text)
+    return rerun("repo/out", "--yes", cwd=repo.path.parent, **env)
+
+
 def temporary(folder: Path) -> Path:
     """A folder for temporary files, in which a rerun leaves nothing."""
     path = folder / "tmp"
@@ -10342,13 +9737,17 @@ def record_first_run(
     repo.commit("another")
 
 
+IMPORTS = """\
+import dataclasses, enum, json, os, pathlib, pickle, random, sys
+from pycrumbs import tracked"""
+
+
 def script(body: str, call: str, options: str = 'directory_parameter="out"', head: str = "") -> str:
     """A script whose tracked main() has that signature and body, and is called like that."""
     signature, _, rest = textwrap.dedent(body).strip("\n").partition("\n")
     return "\n".join(
         [
-            "import dataclasses, enum, json, os, pathlib, pickle, random, sys",
-            "from pycrumbs import tracked",
+            IMPORTS,
             textwrap.dedent(head),
             f"@tracked({options})",
             signature,
@@ -10373,7 +9772,6 @@ SITE = """
 FINDER = """
     import importlib.util, sys
     from importlib.machinery import PathFinder
-
     class Finder:  # as setuptools makes them
         @classmethod
         def find_spec(cls, name, path=None, target=None):
@@ -10381,11 +9779,11 @@ FINDER = """
                 folder = SOURCE + "/pkg"
                 return importlib.util.spec_from_file_location(
                     name, folder + "/__init__.py", submodule_search_locations=[folder])
-
     def install():
         sys.meta_path.append(Finder)
 """
 PACKAGE = {
+    "site/sitecustomize.py": SITE,
     "src/pkg/__init__.py": "",
     "src/pkg/util.py": "VALUE = STAGE",
     "src/pkg/core.py": "import pathlib\nfrom pycrumbs import tracked\nfrom .util import VALUE\n"
@@ -10405,860 +9803,590 @@ class Case:
     cwd: str = "."
     env: dict[str, str] = dataclasses.field(default_factory=dict)
     needs: str = ""  # what must be in the function's outputs
+    again: dict[str, str] = dataclasses.field(default_factory=dict)  # the rerun's environment
+    status: str = "0"
+    says: str = ""
 
 
-CORPUS: dict[str, Case] = {
-    "random": Case({"main.py": PLAIN_RERUN}, needs="1 x"),
-    "numpy": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, size=(3, 2)):
-                    numpy.save(pathlib.Path(out, "a.npy"), numpy.random.normal(STAGE, 1, size))
-                    return numpy.random.random()
-                """,
-                'main("out")',
-                head="import numpy",
-            )
+# Projects and how a call in them is recorded, one after another: what distinguishes a `Case`, then
+# its files, each after its name (main.py, if there is none). A script with a bare @tracked gets what
+# all of them begin with, and the call.
+PROJECTS = r"""
+== random
+needs: 1 x
+@tracked
+BODY
+== numpy
+import numpy
+@tracked
+def main(out, size=(3, 2)):
+    numpy.save(pathlib.Path(out, "a.npy"), numpy.random.normal(STAGE, 1, size))
+    return numpy.random.random()
+== folders of its own
+@tracked(directory_parameter="out", require_empty_directory=True)
+def main(out):
+    (pathlib.Path(out) / "plots/deep").mkdir(parents=True)
+    pathlib.Path(out, "empty").mkdir()
+    pathlib.Path(out, "plots/deep/a.txt").write_text("STAGE")
+== logs by the module's name
+needs: INFO:__main__:1
+import logging
+log = logging.getLogger(__name__)
+@tracked
+def main(out):
+    logging.basicConfig(filename=pathlib.Path(out, "log.txt"), level=logging.INFO)
+    log.info("STAGE")
+== goes to another folder as it is loaded
+command: main.py
+cwd: sub
+needs: 1 x
+-- sub/main.py
+os.chdir('..')
+@tracked
+BODY
+== module that spawns workers
+command: -m pkg.main
+env: {"PYTHONPATH": "REPO/src:HERE"}
+needs: [1, 2, 5, 10]
+-- src/pkg/__init__.py
+-- src/pkg/near.py
+def square(x):
+    return STAGE + x * x
+-- src/pkg/main.py
+import multiprocessing
+from .near import square
+@tracked
+def main(out):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pathlib.Path(out, "a.txt").write_text(str(pool.map(square, range(4))))
+== method of a dataclass
+needs: 0.5 [7] 3 1
+@dataclasses.dataclass
+class Trainer:
+    rate: float
+    out: pathlib.Path
+    steps: list = dataclasses.field(default_factory=list, init=False)
+    @tracked
+    def fit(self, out, epochs=2):
+        text = f"{self.rate} {self.steps} {epochs} STAGE {random.random()}"
+        (self.out / "a.txt").write_text(text)
+if __name__ == "__main__":
+    trainer = Trainer(0.5, pathlib.Path("out"))
+    trainer.steps.append(7)
+    trainer.fit("out", epochs=3)
+== staticmethod
+call: Tools.make("out")
+class Tools:
+    @staticmethod
+    @tracked
+    def make(out):
+        pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
+== classmethod
+call: Other.make("out")
+needs: Other 1
+class Tools:
+    @tracked
+    @classmethod
+    def make(cls, out):
+        pathlib.Path(out, "a.txt").write_text(f"{cls.__name__} STAGE")
+class Other(Tools):
+    pass
+== async
+call: asyncio.run(main("out"))
+import asyncio
+@tracked
+async def main(out):
+    await asyncio.sleep(0)
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
+    return [random.random()]
+== generator
+call: list(main("out"))
+@tracked
+def main(out):
+    for n in range(3):
+        pathlib.Path(out, f"{n}.txt").write_text(f"STAGE {random.random()}")
+        yield n
+== async generator
+call: asyncio.run(consume())
+import asyncio
+@tracked
+async def main(out):
+    for n in range(3):
+        pathlib.Path(out, f"{n}.txt").write_text(f"STAGE {random.random()}")
+        yield n
+async def consume():
+    async for _ in main("out"):
+        pass
+== pipeline
+@tracked(directory_parameter="out", seed_parameter="seed")
+def prepare(out, seed=None):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {seed} {random.random()}")
+@tracked(directory_parameter="out")
+def train(data, out):
+    text = pathlib.Path(data).read_text()
+    pathlib.Path(out, "b.txt").write_text(f"{text} {random.random()}")
+@tracked
+def main(out):
+    prepare(pathlib.Path(out, "data"))
+    train(pathlib.Path(out, "data", "a.txt"), pathlib.Path(out, "model"))
+== nested in a pipeline
+record: out/inner
+@tracked(directory_parameter="out")
+def train(out, rate):
+    pathlib.Path(out, "b.txt").write_text(f"STAGE {rate} {random.random()}")
+@tracked
+def main(out):
+    train("out/inner", random.random())
+== pycrumbs run
+command: -m pycrumbs run -o out my-script.py out
+-- my-script.py
+import pathlib, random, sys
+from helper import VALUE
+assert __name__ == "__main__"
+pathlib.Path(sys.argv[1], "a.txt").write_text(f"{VALUE} {random.random()}")
+-- +helper.py
+VALUE = STAGE
+== pycrumbs run -m
+command: -m pycrumbs run -o out -m pkg out
+-- pkg/__init__.py
+-- pkg/__main__.py
+import pathlib, random, sys
+from .helper import VALUE
+pathlib.Path(sys.argv[1], "a.txt").write_text(f"{VALUE} {random.random()}")
+-- +pkg/helper.py
+VALUE = STAGE
+== untracked helper
+call: main("out", helper.VALUE)
+needs: 1 1
+-- main.py
+import helper
+@tracked
+BODY
+-- +helper.py
+VALUE = 'STAGE'
+== ignored data file
+call: main("out", pathlib.Path("data/a.csv"))
+needs: ignored1
+-- main.py
+@tracked
+def main(out, data):
+    pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text() + "STAGE")
+-- .gitignore
+data/
+-- data/a.csv
+ignored
+== tracked data that changed since
+call: main("out", "data.csv")
+needs: data 1
+-- main.py
+@tracked
+def main(out, data):
+    pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text())
+-- data.csv
+data STAGE
+== subfolder, relative paths
+call: main("../results/first", "../data/a.csv", "../../outside.csv")
+command: ../code/main.py
+record: results/first
+cwd: work
+needs: AB1C 1
+-- code/main.py
+@tracked(directory_parameter="out", create_parents=True)
+def main(out, data, table):
+    text = pathlib.Path(data).read_text() + pathlib.Path(table).read_text()
+    pathlib.Path(out, "a.txt").write_text(text + "STAGE" + open("c.txt").read())
+-- work/c.txt
+C STAGE
+-- .gitignore
+data/
+-- data/a.csv
+A
+-- ../outside.csv
+B
+== working directory elsewhere
+call: main("out", open("in.txt").read())
+command: ../repo/main.py
+record: ../work/out
+cwd: ../work
+needs: 1 I
+-- main.py
+@tracked
+BODY
+-- ../work/in.txt
+I
+== output elsewhere, captured
+@tracked(directory_parameter="out", capture_files=True)
+def main(out, model):
+    pathlib.Path(model, "m.bin").write_bytes(random.randbytes(9) + b"STAGE")
+if __name__ == "__main__":
+    os.makedirs("REPO/../far", exist_ok=True)
+    main("out", "REPO/../far")
+== timestamp
+record: out_*
+@tracked(directory_parameter="out", include_timestamp=True)
+BODY
+== uuid, subdirectory, literal relative
+call: main("model")
+record: runs/model_*
+@tracked(literal_directory="runs", subdirectory_name_parameter="name", include_uuid=True)
+def main(name):
+    assert name.startswith("model_")
+    pathlib.Path("runs", name, "a.txt").write_text(f"STAGE {random.random()}")
+== uuid, subdirectory, literal absolute
+call: main("model")
+record: ../runs/model_*
+@tracked(literal_directory="REPO/../runs", subdirectory_name_parameter="name",
+         include_uuid=True, directory_injection_parameter="where")
+def main(name, where):
+    assert name == "model" and where.name.startswith("model_")
+    (where / "a.txt").write_text(f"STAGE {random.random()}")
+== literal, from __file__
+call: main()
+record: runs
+HERE = pathlib.Path(__file__).resolve().parent
+@tracked(literal_directory=HERE / "runs")
+def main():
+    (HERE / "runs" / "a.txt").write_text(f"STAGE {random.random()}")
+== pickled classes
+call: main("out", Config, Config())
+needs: __main__
+@dataclasses.dataclass
+class Config:
+    rate: float = STAGE
+    class Inner:
+        pass
+class Color(enum.Enum):
+    RED = 1
+def make():
+    pass
+@tracked
+def main(out, kind, config):
+    objects = [Config, kind(), Config.Inner(), Color.RED, config, make]
+    pathlib.Path(out, "a.pickle").write_bytes(pickle.dumps(objects))
+== class of the calling script
+needs: 1 Config(rate=0.5)
+-- lib.py
+@tracked
+BODY
+-- main.py
+import dataclasses, lib
+@dataclasses.dataclass(frozen=True)
+class Config:
+    rate: float
+lib.main("out", Config(0.5))
+== flags, hash seed, argv, variables
+call: main("out", sys.argv[1:])
+command: -O main.py --rate 3
+env: {"PYTHONHASHSEED": "7", "MY_ROOT": "mine", "TZ": "Asia/Tokyo"}
+needs: 1 [False, ['main.py', '--rate', '3'], 'mine'
+@tracked(directory_parameter="out", extra_environment_variables=["MY_ROOT"])
+def main(out, data):
+    state = [__debug__, sys.argv, os.environ["MY_ROOT"], hash("x"), os.getcwd()]
+    state[-1] = os.path.basename(state[-1])
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {state}")
+    return os.environ["TZ"]
+== arguments of all kinds
+import argparse, collections, datetime, decimal, fractions, numpy, uuid
+UTC, INF = datetime.timezone.utc, float("inf")
+Point = collections.namedtuple("Point", "x y")
+class Color(enum.Enum):
+    RED = 1
+class Mode(str, enum.Enum):
+    FAST = "fast"
+class Text(str):
+    pass
+class Size(tuple):
+    pass
+@dataclasses.dataclass
+class Inner:
+    x: int
+@tracked
+def main(out, *args, **named):
+    text = repr([type(a) for a in args]) + repr(args) + repr(sorted(named.items()))
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+if __name__ == "__main__":
+    main("out", pathlib.Path("a/b"), datetime.datetime(2020, 1, 2, tzinfo=UTC),
+         datetime.timedelta(days=1), decimal.Decimal("1.50"), {3, 1}, (1, (2, "x")), {1, INF},
+         {pathlib.Path("p")}, Point(1, 2), Color.RED, Mode.FAST, frozenset(["z"]), b"\0x",
+         float("nan"), [None, True, 1.5, -3], range(3), {"a": {"b": (1,)}}, 1 + 2j,
+         argparse.Namespace(a=pathlib.Path("x")), int, Inner, slice(1, None), uuid.UUID(int=5),
+         fractions.Fraction(1, 3), Text("t"), numpy.float32(0.1), numpy.int64(3), numpy.bool_(True),
+         numpy.float64("nan"), numpy.str_("x"), collections.OrderedDict(b=1, a=2), Size([1, 2]),
+         collections.UserDict(a=1), collections.Counter("aab"), name="PosixPath(1)")
+== functions
+call: main("out", double, lib.negate, int)
+needs: 1 [-4, 2, -2]
+-- main.py
+import lib
+def double(x):
+    return 2 * x
+@tracked
+def main(out, *functions):
+    text = repr([function(-2) for function in functions])
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+-- lib.py
+def negate(x):
+    return -x
+== attrs and pydantic
+call: main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b"), more=(1,)))
+needs: 1 (Plain(_rate=1, shape=('a',), twice=2), Model(
+import attrs, pydantic
+@attrs.define
+class Plain:
+    _rate: int
+    shape: tuple
+    twice: int = attrs.field(init=False)
+    def __attrs_post_init__(self):
+        self.twice = 2 * self._rate
+class Model(pydantic.BaseModel):
+    model_config = {"extra": "allow"}
+    path: pathlib.Path
+    inner: "Model" = None
+@tracked
+def main(out, *values):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
+== in the directory of another run
+call: main("runs/1", "runs/1/eval")
+record: runs/1/eval
+needs: 1 model
+-- .gitignore
+runs
+-- main.py
+if not os.path.exists("runs/1"):
+    os.makedirs("runs/1")
+    pathlib.Path("runs/1/model.txt").write_text("model")
+@tracked
+def main(run, out):
+    text = pathlib.Path(run, "model.txt").read_text()
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+== in its own directory, read before
+record: out/main_record.json
+needs: 1 model
+-- .gitignore
+out
+-- main.py
+if not os.path.exists("out"):
+    os.makedirs("out")
+    pathlib.Path("out/model.txt").write_text("model")
+    os.utime("out/model.txt", (1, 1))
+@tracked
+def main(out):
+    text = pathlib.Path(out, "model.txt").read_text()
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+== a new input with an odd name
+needs: 1 12
+-- main.py
+@tracked
+def main(out, *data):
+    text = "".join(pathlib.Path(path).read_text() for path in data)
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
+if __name__ == "__main__":
+    os.system("git add -A")
+    main("out", "a new file.txt", "café.txt")
+-- +a new file.txt
+1
+-- +café.txt
+2
+== chained, renamed
+record: out/log.json@2
+needs: 1 2
+@tracked(directory_parameter="out", chain_records=True, record_filename="log")
+BODY
+if __name__ == "__main__":
+    main("out", 1)
+    main("out", 2)
+== a directory that is renamed
+call: main("runs/new")
+record: runs/final
+-- .gitignore
+runs
+-- main.py
+@tracked(directory_parameter="out")
+def inner(out):
+    pathlib.Path(out, "b.txt").write_text("STAGE")
+@tracked(directory_parameter="out", create_parents=True)
+def main(out):
+    inner(pathlib.Path(out, "inner"))
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
+    os.rename(out, "runs/final")
+== without a guard
+@tracked
+BODY
+main("out")
+== click
+command: main.py out --data clicked
+call: main()
+needs: 1 clicked
+import click
+@click.command()
+@click.argument("out")
+@click.option("--data")
+@tracked
+BODY
+== vendored
+env: {"PYTHONPATH": ""}
+-- mylib/__init__.py
+-- mylib/pycrumbs.py
+PYCRUMBS
+-- main.py
+import pathlib, random
+from mylib.pycrumbs import tracked
+@tracked(directory_parameter="out")
+BODY
+main("out")
+== vendored by another name
+env: {"PYTHONPATH": ""}
+-- _crumbs.py
+PYCRUMBS
+-- main.py
+import pathlib, random
+from _crumbs import tracked
+@tracked(directory_parameter="out")
+BODY
+main("out")
+== called on import
+-- main.py
+import lib
+-- lib.py
+@tracked
+BODY
+main("out")
+== large input, linked
+call: main("out", "big.txt")
+needs: 1 5242880
+-- .gitignore
+big.txt
+-- main.py
+if not os.path.exists("big.txt"):
+    pathlib.Path("big.txt").write_text("x" * 5 * 2**20)
+@tracked
+def main(out, data):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {len(open(data).read())}")
+== same name twice
+needs: 1 x
+-- main.py
+import first, second
+first.main("out")
+second.main("other")
+-- first.py
+@tracked
+BODY
+-- second.py
+@tracked
+def main(out):
+    pathlib.Path(out, "a.txt").write_text("second STAGE")
+"""
+HEAVY_PROJECTS = r"""
+== scikit-learn
+import joblib
+from sklearn import datasets, ensemble
+@tracked
+def main(out):
+    x, y = datasets.make_classification(200, random_state=STAGE)
+    model = ensemble.RandomForestClassifier(10, random_state=None).fit(x, y)
+    joblib.dump(model, pathlib.Path(out, "model.joblib"))
+    return model.score(x, y)
+== PyTorch, workers, an untracked module
+env: {"TMPDIR": "/tmp"}
+-- main.py
+import lib, torch
+@tracked
+def main(out, kind=torch.float32, device=torch.device("cpu")):
+    loader = torch.utils.data.DataLoader(
+        lib.Data(), 4, shuffle=True, num_workers=2, multiprocessing_context="spawn"
+    )
+    batches = [batch.to(device, kind) for batch in loader]
+    torch.save(batches, str(pathlib.Path(out, "batches.pt")))
+-- +lib.py
+import torch
+class Data(torch.utils.data.Dataset):
+    def __len__(self):
+        return 16
+    def __getitem__(self, index):
+        return torch.rand(2) + STAGE
+== Keras
+import numpy, tensorflow as tf
+from tensorflow import keras
+@tracked
+def main(out):
+    dense, dropout = keras.layers.Dense, keras.layers.Dropout
+    layers = [keras.Input((4,)), dense(8), dropout(0.5), dense(1)]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "mse")
+    x, y = tf.random.normal((64, 4)), tf.random.normal((64, 1)) * STAGE
+    history = model.fit(x, y, epochs=2, batch_size=16, verbose=0).history
+    numpy.savez(pathlib.Path(out, "w.npz"), *model.get_weights())
+    return history["loss"]
+== matplotlib
+import matplotlib, numpy
+matplotlib.use('Agg')
+from matplotlib import pyplot
+@tracked
+def main(out):
+    matplotlib.rcParams["svg.hashsalt"] = "pycrumbs"
+    figure, axes = pyplot.subplots()
+    axes.scatter(*numpy.random.random((2, 20)), label="STAGE")
+    axes.legend()
+    figure.savefig(pathlib.Path(out, "a.svg"), metadata={"Date": None})
+    figure.savefig(pathlib.Path(out, "a.png"))
+== typer
+command: main.py out --data typed
+call: typer.run(main)
+needs: 1 typed
+import typer
+@tracked
+def main(out: str, data: str = "x"):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {data} {random.random()}")
+"""
+
+
+def parse_projects(text: str) -> dict[str, Case]:
+    """The cases that a text holds."""
+    cases = {}
+    for name, body in re.findall(r"(?ms)^== (.*?)\n(.*?)(?=^== |\Z)", text):
+        head = re.match(r"(?:(?:command|record|cwd|env|needs|call|again|status|says): .*\n)*", body)
+        assert head
+        options: dict[str, Any] = {}
+        for key, value in (line.split(": ", 1) for line in head[0].splitlines()):
+            options[key] = f"{options[key]}\n{value}" if key in options else value
+        for key in {"env", "again"} & options.keys():
+            options[key] = json.loads(options[key].replace("HERE", str(HERE)))
+        call = options.pop("call", 'main("out")')
+        files = re.split(
+            r"(?m)^-- (.*)\n", "-- main.py\n" * (body[head.end()] != "-") + body[head.end() :]
+        )
+        texts = {
+            path: complete(text.rstrip("\n"), call) for path, text in zip(files[1::2], files[2::2])
         }
-    ),
-    "folders of its own": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    (pathlib.Path(out) / "plots/deep").mkdir(parents=True)
-                    pathlib.Path(out, "empty").mkdir()
-                    pathlib.Path(out, "plots/deep/a.txt").write_text("STAGE")
-                """,
-                'main("out")',
-                'directory_parameter="out", require_empty_directory=True',
-            )
-        }
-    ),
-    "logs by the module's name": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    logging.basicConfig(filename=pathlib.Path(out, "log.txt"), level=logging.INFO)
-                    log.info("STAGE")
-                """,
-                'main("out")',
-                head="import logging\nlog = logging.getLogger(__name__)",
-            )
-        },
-        needs="INFO:__main__:1",
-    ),
-    "goes to another folder as it is loaded": Case(
-        {"sub/main.py": script(BODY, 'main("out")', head="os.chdir('..')")},
-        command="main.py",
-        cwd="sub",
-        needs="1 x",
-    ),
-    "module that spawns workers": Case(
-        {
-            "src/pkg/__init__.py": "",
-            "src/pkg/near.py": "def square(x):\n    return STAGE + x * x",
-            "src/pkg/main.py": script(
-                """
-                def main(out):
-                    with multiprocessing.get_context("spawn").Pool(2) as pool:
-                        pathlib.Path(out, "a.txt").write_text(str(pool.map(square, range(4))))
-                """,
-                'main("out")',
-                head="import multiprocessing\nfrom .near import square",
-            ),
-        },
-        command="-m pkg.main",
-        env={"PYTHONPATH": f"REPO/src:{HERE}"},
-        needs="[1, 2, 5, 10]",
-    ),
-    "without a guard": Case({"main.py": PLAIN_RERUN.partition("if __name__")[0] + 'main("out")'}),
-    "click": Case(
-        {
-            "main.py": script(BODY, "main()")
-            .replace(
-                "@tracked",
-                '@click.command()\n@click.argument("out")\n@click.option("--data")\n@tracked',
-            )
-            .replace("import dataclasses", "import click, dataclasses")
-        },
-        "main.py out --data clicked",
-        needs="1 clicked",
-    ),
-    "method of a dataclass": Case(
-        {
-            "main.py": """
-                import dataclasses, pathlib, random
-                from pycrumbs import tracked
+        cases[name] = Case(texts, **options)
+    return cases
 
-                @dataclasses.dataclass
-                class Trainer:
-                    rate: float
-                    out: pathlib.Path
-                    steps: list = dataclasses.field(default_factory=list, init=False)
 
-                    @tracked(directory_parameter="out")
-                    def fit(self, out, epochs=2):
-                        text = f"{self.rate} {self.steps} {epochs} STAGE {random.random()}"
-                        (self.out / "a.txt").write_text(text)
+def complete(text: str, call: str) -> str:
+    """A file of a project, from what the text of all of them has of it."""
+    is_tracked = "@tracked" in text and "import tracked" not in text
+    for line, whole in {"BODY": textwrap.dedent(BODY).strip("\n"), "PYCRUMBS": SOURCE}.items():
+        text = re.sub(rf"(?m)^{line}$", whole.replace("\\", r"\\"), text)
+    if not is_tracked:
+        return text
+    text = re.sub(r"(?m)^( *@tracked)$", r'\1(directory_parameter="out")', text)
+    if not re.search(r"(?m)^(if __name__|main\()", text):
+        text += f'\nif __name__ == "__main__":\n    {call}'
+    return f"{IMPORTS}\n{text}"
 
-                trainer = Trainer(0.5, pathlib.Path("out"))
-                trainer.steps.append(7)
-                trainer.fit("out", epochs=3)
-                """
-        },
-        needs="0.5 [7] 3 1",
-    ),
-    "staticmethod": Case(
-        {
-            "main.py": """
-                import pathlib, random
-                from pycrumbs import tracked
 
-                class Tools:
-                    @staticmethod
-                    @tracked(directory_parameter="out")
-                    def make(out):
-                        pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
-
-                if __name__ == "__main__":
-                    Tools.make("out")
-                """
-        }
-    ),
-    "classmethod": Case(
-        {
-            "main.py": """
-                import pathlib, random
-                from pycrumbs import tracked
-
-                class Tools:
-                    @tracked(directory_parameter="out")
-                    @classmethod
-                    def make(cls, out):
-                        pathlib.Path(out, "a.txt").write_text(f"{cls.__name__} STAGE")
-
-                class Other(Tools):
-                    pass
-
-                if __name__ == "__main__":
-                    Other.make("out")
-                """
-        },
-        needs="Other 1",
-    ),
-    "async": Case(
-        {
-            "main.py": script(
-                """
-                async def main(out):
-                    await asyncio.sleep(0)
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
-                    return [random.random()]
-                """,
-                'asyncio.run(main("out"))',
-                head="import asyncio",
-            )
-        }
-    ),
-    "generator": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    for n in range(3):
-                        pathlib.Path(out, f"{n}.txt").write_text(f"STAGE {random.random()}")
-                        yield n
-                """,
-                'list(main("out"))',
-            )
-        }
-    ),
-    "async generator": Case(
-        {
-            "main.py": script(
-                """
-                async def main(out):
-                    for n in range(3):
-                        pathlib.Path(out, f"{n}.txt").write_text(f"STAGE {random.random()}")
-                        yield n
-
-                async def consume():
-                    async for _ in main("out"):
-                        pass
-                """,
-                "asyncio.run(consume())",
-                head="import asyncio",
-            )
-        }
-    ),
-    "pipeline": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    prepare(pathlib.Path(out, "data"))
-                    train(pathlib.Path(out, "data", "a.txt"), pathlib.Path(out, "model"))
-                """,
-                'main("out")',
-                head="""
-                @tracked(directory_parameter="out", seed_parameter="seed")
-                def prepare(out, seed=None):
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {seed} {random.random()}")
-
-                @tracked(directory_parameter="out")
-                def train(data, out):
-                    text = pathlib.Path(data).read_text()
-                    pathlib.Path(out, "b.txt").write_text(f"{text} {random.random()}")
-                """,
-            )
-        }
-    ),
-    "nested in a pipeline": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    train("out/inner", random.random())
-                """,
-                'main("out")',
-                head="""
-                @tracked(directory_parameter="out")
-                def train(out, rate):
-                    pathlib.Path(out, "b.txt").write_text(f"STAGE {rate} {random.random()}")
-                """,
-            )
-        },
-        record="out/inner",
-    ),
-    "pycrumbs run": Case(
-        {
-            "my-script.py": """
-                import pathlib, random, sys
-                from helper import VALUE
-                assert __name__ == "__main__"
-                pathlib.Path(sys.argv[1], "a.txt").write_text(f"{VALUE} {random.random()}")
-                """,
-            "+helper.py": "VALUE = STAGE",
-        },
-        "-m pycrumbs run -o out my-script.py out",
-    ),
-    "pycrumbs run -m": Case(
-        {
-            "pkg/__init__.py": "",
-            "pkg/__main__.py": """
-                import pathlib, random, sys
-                from .helper import VALUE
-                pathlib.Path(sys.argv[1], "a.txt").write_text(f"{VALUE} {random.random()}")
-                """,
-            "+pkg/helper.py": "VALUE = STAGE",
-        },
-        "-m pycrumbs run -o out -m pkg out",
-    ),
-    "python -m": Case(
-        {
-            "pkg/__init__.py": "",
-            "pkg/main.py": "from .helper import V\n" + PLAIN_RERUN,
-            "+pkg/helper.py": "V = STAGE",
-        },
-        "-m pkg.main",
-    ),
-    "python -m package": Case(
-        {
-            "pkg/__init__.py": "",
-            "pkg/__main__.py": "from .helper import V\n" + PLAIN_RERUN,
-            "pkg/helper.py": "V = STAGE",
-        },
-        "-m pkg",
-    ),
+SOURCE = (HERE / "pycrumbs.py").read_text(encoding="utf-8")
+CORPUS = {
+    **parse_projects(PROJECTS),
     "src layout, .pth": Case(
-        {**PACKAGE, "site/sitecustomize.py": SITE, "site/pkg.pth": "REPO/src"},
-        env={"PYTHONPATH": f"{HERE}:REPO/site"},
-        needs="1 1",
-    ),
+        {**PACKAGE, "site/pkg.pth": "REPO/src"}, env={"PYTHONPATH": f"{HERE}:REPO/site"}, needs="1 1"),
     "src layout, finder": Case(
-        {
-            **PACKAGE,
-            "site/sitecustomize.py": SITE,
-            "site/pkg.pth": "import pkg_finder; pkg_finder.install()",
-            "site/pkg_finder.py": FINDER.replace("SOURCE", "'REPO/src'"),
-            "tool.py": "from pkg.util import VALUE\n"
-            + PLAIN_RERUN.replace("STAGE", "{VALUE} STAGE"),
-        },
-        "tool.py",
-        env={"PYTHONPATH": f"{HERE}:REPO/site"},
-        needs="1 1",
-    ),
-    "untracked helper": Case(
-        {
-            "main.py": script(BODY, 'main("out", helper.VALUE)', head="import helper"),
-            "+helper.py": "VALUE = 'STAGE'",
-        },
-        needs="1 1",
-    ),
-    "ignored data file": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, data):
-                    pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text() + "STAGE")
-                """,
-                'main("out", pathlib.Path("data/a.csv"))',
-            ),
-            ".gitignore": "data/\n",
-            "data/a.csv": "ignored ",
-        },
-        needs="ignored 1",
-    ),
-    "tracked data that changed since": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, data):
-                    pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text())
-                """,
-                'main("out", "data.csv")',
-            ),
-            "data.csv": "data STAGE",
-        },
-        needs="data 1",
-    ),
-    "subfolder, relative paths": Case(
-        {
-            "code/main.py": script(
-                """
-                def main(out, data, table):
-                    text = pathlib.Path(data).read_text() + pathlib.Path(table).read_text()
-                    pathlib.Path(out, "a.txt").write_text(text + "STAGE" + open("c.txt").read())
-                """,
-                'main("../results/first", "../data/a.csv", "../../outside.csv")',
-                'directory_parameter="out", create_parents=True',
-            ),
-            "work/c.txt": "C STAGE",
-            ".gitignore": "data/\n",
-            "data/a.csv": "A",
-            "../outside.csv": "B",
-        },
-        "../code/main.py",
-        record="results/first",
-        cwd="work",
-        needs="AB1C 1",
-    ),
-    "working directory elsewhere": Case(
-        {"main.py": script(BODY, 'main("out", open("in.txt").read())'), "../work/in.txt": "I"},
-        "../repo/main.py",
-        record="../work/out",
-        cwd="../work",
-        needs="1 I",
-    ),
-    "output outside, relative": Case({"main.py": script(BODY, 'main("../far")')}, record="../far"),
-    "output outside, absolute": Case(
-        {"main.py": script(BODY, 'main("REPO/../far/")')}, record="../far"
-    ),
-    "output elsewhere, captured": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, model):
-                    pathlib.Path(model, "m.bin").write_bytes(random.randbytes(9) + b"STAGE")
-                """,
-                'os.makedirs("REPO/../far", exist_ok=True); main("out", "REPO/../far")',
-                'directory_parameter="out", capture_files=True',
-            )
-        }
-    ),
-    "timestamp": Case(
-        {
-            "main.py": script(
-                BODY, 'main("out")', 'directory_parameter="out", include_timestamp=True'
-            )
-        },
-        record="out_*",
-    ),
-    "uuid, subdirectory, literal relative": Case(
-        {
-            "main.py": script(
-                """
-                def main(name):
-                    assert name.startswith("model_")
-                    pathlib.Path("runs", name, "a.txt").write_text(f"STAGE {random.random()}")
-                """,
-                'main("model")',
-                'literal_directory="runs", subdirectory_name_parameter="name", include_uuid=True',
-            )
-        },
-        record="runs/model_*",
-    ),
-    "uuid, subdirectory, literal absolute": Case(
-        {
-            "main.py": script(
-                """
-                def main(name, where):
-                    assert name == "model" and where.name.startswith("model_")
-                    (where / "a.txt").write_text(f"STAGE {random.random()}")
-                """,
-                'main("model")',
-                'literal_directory="REPO/../runs", subdirectory_name_parameter="name", '
-                'include_uuid=True, directory_injection_parameter="where"',
-            )
-        },
-        record="../runs/model_*",
-    ),
-    "literal, from __file__": Case(
-        {
-            "main.py": script(
-                """
-                def main():
-                    (HERE / "runs" / "a.txt").write_text(f"STAGE {random.random()}")
-                """,
-                "main()",
-                'literal_directory=HERE / "runs"',
-                head="HERE = pathlib.Path(__file__).resolve().parent",
-            )
-        },
-        record="runs",
-    ),
-    "drawn seed": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, seed=None):
-                    text = f"STAGE {seed} {random.Random(seed).random()}"
-                    pathlib.Path(out, "a.txt").write_text(text)
-                """,
-                'main("out")',
-                'directory_parameter="out", seed_parameter="seed"',
-            )
-        }
-    ),
-    "vendored": Case(
-        {
-            "main.py": PLAIN_RERUN.replace("from pycrumbs", "from mylib.pycrumbs"),
-            "mylib/__init__.py": "",
-            "mylib/pycrumbs.py": (HERE / "pycrumbs.py").read_text(encoding="utf-8"),
-        },
-        env={"PYTHONPATH": ""},
-    ),
-    "vendored by another name": Case(
-        {
-            "main.py": PLAIN_RERUN.replace("from pycrumbs", "from _crumbs"),
-            "_crumbs.py": (HERE / "pycrumbs.py").read_text(encoding="utf-8"),
-        },
-        env={"PYTHONPATH": ""},
-    ),
-    "pickled classes": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, kind, config):
-                    objects = [Config, kind(), Config.Inner(), Color.RED, config, make]
-                    pathlib.Path(out, "a.pickle").write_bytes(pickle.dumps(objects))
-                """,
-                'main("out", Config, Config())',
-                head="""
-                @dataclasses.dataclass
-                class Config:
-                    rate: float = STAGE
-
-                    class Inner:
-                        pass
-
-                class Color(enum.Enum):
-                    RED = 1
-
-                def make():
-                    pass
-                """,
-            )
-        },
-        needs="__main__",
-    ),
-    "class of the calling script": Case(
-        {
-            "lib.py": PLAIN_RERUN,
-            "main.py": """
-                import dataclasses, lib
-
-                @dataclasses.dataclass(frozen=True)
-                class Config:
-                    rate: float
-
-                lib.main("out", Config(0.5))
-                """,
-        },
-        needs="1 Config(rate=0.5)",
-    ),
-    "flags, hash seed, argv, variables": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, data):
-                    state = [__debug__, sys.argv, os.environ["MY_ROOT"], hash("x"), os.getcwd()]
-                    state[-1] = os.path.basename(state[-1])
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {state}")
-                    return os.environ["TZ"]
-                """,
-                'main("out", sys.argv[1:])',
-                'directory_parameter="out", extra_environment_variables=["MY_ROOT"]',
-            )
-        },
-        "-O main.py --rate 3",
-        env={"PYTHONHASHSEED": "7", "MY_ROOT": "mine", "TZ": "Asia/Tokyo"},
-        needs="1 [False, ['main.py', '--rate', '3'], 'mine'",
-    ),
-    "arguments of all kinds": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *args, **named):
-                    text = repr([type(a) for a in args]) + repr(args) + repr(sorted(named.items()))
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out", pathlib.Path("a/b"), datetime.datetime(2020, 1, 2, tzinfo=UTC), '
-                'datetime.timedelta(days=1), decimal.Decimal("1.50"), {3, 1}, (1, (2, "x")), '
-                '{1, INF}, {pathlib.Path("p")}, Point(1, 2), Color.RED, Mode.FAST, frozenset(["z"]), '
-                'b"\\0x", float("nan"), [None, True, 1.5, -3], range(3), {"a": {"b": (1,)}}, '
-                "1+2j, argparse.Namespace(a=pathlib.Path('x')), int, Inner, slice(1, None), "
-                'uuid.UUID(int=5), fractions.Fraction(1, 3), Text("t"), '
-                "name='PosixPath(1)')",
-                head="""
-                import argparse, collections, datetime, decimal, fractions, uuid
-                UTC, INF = datetime.timezone.utc, float("inf")
-                Point = collections.namedtuple("Point", "x y")
-                class Color(enum.Enum):
-                    RED = 1
-                class Mode(str, enum.Enum):
-                    FAST = "fast"
-                class Text(str):
-                    pass
-                @dataclasses.dataclass
-                class Inner:
-                    x: int
-                """,
-            )
-        },
-    ),
-    "functions": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *functions):
-                    text = repr([function(-2) for function in functions])
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out", double, lib.negate, int)',
-                head="import lib\ndef double(x):\n    return 2 * x",
-            ),
-            "lib.py": "def negate(x):\n    return -x",
-        },
-        needs="1 [-4, 2, -2]",
-    ),
-    "attrs and pydantic": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *values):
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
-                """,
-                'main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b"), more=(1,)))',
-                head="""
-                import attrs, pydantic
-
-                @attrs.define
-                class Plain:
-                    _rate: int
-                    shape: tuple
-                    twice: int = attrs.field(init=False)
-                    def __attrs_post_init__(self):
-                        self.twice = 2 * self._rate
-
-                class Model(pydantic.BaseModel):
-                    model_config = {"extra": "allow"}
-                    path: pathlib.Path
-                    inner: "Model" = None
-                """,
-            )
-        },
-        needs="1 (Plain(_rate=1, shape=('a',), twice=2), Model(",
-    ),
-    "in the directory of another run": Case(
-        {
-            ".gitignore": "runs",
-            "main.py": script(
-                """
-                def main(run, out):
-                    text = pathlib.Path(run, "model.txt").read_text()
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("runs/1", "runs/1/eval")',
-                head="""
-                if not os.path.exists("runs/1"):
-                    os.makedirs("runs/1")
-                    pathlib.Path("runs/1/model.txt").write_text("model")
-                """,
-            ),
-        },
-        record="runs/1/eval",
-        needs="1 model",
-    ),
-    "in its own directory, read before": Case(
-        {
-            ".gitignore": "out",
-            "main.py": script(
-                """
-                def main(out):
-                    text = pathlib.Path(out, "model.txt").read_text()
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out")',
-                head="""
-                if not os.path.exists("out"):
-                    os.makedirs("out")
-                    pathlib.Path("out/model.txt").write_text("model")
-                    os.utime("out/model.txt", (1, 1))
-                """,
-            ),
-        },
-        record="out/main_record.json",
-        needs="1 model",
-    ),
-    "a folder for a cache": Case(
-        {
-            ".gitignore": "cache",
-            "main.py": script(
-                """
-                def main(out, cache):
-                    text = pathlib.Path(cache, "old").read_text()
-                    pathlib.Path(cache, f"new{STAGE}").write_text(text)
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out", "cache")',
-                head="""
-                if not os.path.exists("cache"):
-                    os.makedirs("cache")
-                    pathlib.Path("cache/old").write_text("old")
-                """,
-            ),
-        },
-        needs="1 old",
-    ),
-    "a new input with an odd name": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *data):
-                    text = "".join(pathlib.Path(path).read_text() for path in data)
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'os.system("git add -A"); main("out", "a new file.txt", "caf\u00e9.txt")',
-            ),
-            "+a new file.txt": "1",
-            "+caf\u00e9.txt": "2",
-        },
-        needs="1 12",
-    ),
-    "chained, renamed": Case(
-        {
-            "main.py": script(
-                BODY,
-                'main("out", 1); main("out", 2)',
-                'directory_parameter="out", chain_records=True, record_filename="log"',
-            )
-        },
-        record="out/log.json@2",
-        needs="1 2",
-    ),
-    "called on import": Case(
-        {
-            "main.py": "import lib",
-            "lib.py": PLAIN_RERUN.partition("if __name__")[0] + 'main("out")',
-        }
-    ),
-    "numbers and mappings of libraries": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, *values):
-                    text = repr([(type(value), value) for value in values])
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {text}")
-                """,
-                'main("out", numpy.float32(0.1), numpy.int64(3), numpy.bool_(True), '
-                'numpy.float64("nan"), numpy.str_("x"), collections.OrderedDict(b=1, a=2), '
-                'collections.UserDict(a=1), collections.Counter("aab"), Size([1, 2]))',
-                head="import collections, numpy\nclass Size(tuple):\n    pass",
-            )
-        },
-        needs="Size",
-    ),
-    "large input, linked": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, data):
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {len(open(data).read())}")
-                """,
-                'main("out", "big.txt")',
-            ),
-            ".gitignore": "big.txt",
-            "big.txt": "x" * (5 * 2**20),
-        },
-        needs=f"1 {5 * 2**20}",
-    ),
-    "a directory that is renamed": Case(
-        {
-            ".gitignore": "runs",
-            "main.py": script(
-                """
-                def main(out):
-                    inner(pathlib.Path(out, "inner"))
-                    pathlib.Path(out, "a.txt").write_text(f"STAGE {random.random()}")
-                    os.rename(out, "runs/final")
-                """,
-                'main("runs/new")',
-                'directory_parameter="out", create_parents=True',
-                head="""
-                @tracked(directory_parameter="out")
-                def inner(out):
-                    pathlib.Path(out, "b.txt").write_text("STAGE")
-                """,
-            ),
-        },
-        record="runs/final",
-    ),
-    "same name twice": Case(
-        {
-            "main.py": "import first, second\nfirst.main('out')\nsecond.main('other')",
-            "first.py": PLAIN_RERUN,
-            "second.py": PLAIN_RERUN.replace("STAGE", "second STAGE"),
-        },
-        needs="1 x",
-    ),
-}
-HEAVY_CALLS: dict[str, Case] = {
-    "pandas": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    frame = pandas.DataFrame(numpy.random.normal(STAGE, 1, (50, 3)))
-                    frame.sample(frac=1).to_csv(pathlib.Path(out, "a.csv"))
-                """,
-                'main("out")',
-                head="import numpy, pandas",
-            )
-        }
-    ),
-    "scikit-learn": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    x, y = datasets.make_classification(200, random_state=STAGE)
-                    model = ensemble.RandomForestClassifier(10, random_state=None).fit(x, y)
-                    joblib.dump(model, pathlib.Path(out, "model.joblib"))
-                    return model.score(x, y)
-                """,
-                'main("out")',
-                head="import joblib\nfrom sklearn import datasets, ensemble",
-            )
-        }
-    ),
-    "PyTorch": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    data = torch.utils.data.TensorDataset(torch.randn(64, 4), torch.randn(64, 1))
-                    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
-                    optimizer = torch.optim.SGD(model.parameters(), 0.1 * STAGE)
-                    for _ in range(2):
-                        for x, y in torch.utils.data.DataLoader(data, 16, shuffle=True):
-                            optimizer.zero_grad()
-                            loss = (model(x) - y).square().mean()
-                            loss.backward()
-                            optimizer.step()
-                    torch.save(model.state_dict(), pathlib.Path(out, "model.pt"))
-                    return loss.item()
-                """,
-                'main("out")',
-                head="import torch\nfrom torch import nn",
-            )
-        }
-    ),
-    "PyTorch, workers, an untracked module": Case(
-        {
-            "main.py": script(
-                """
-                def main(out, kind=torch.float32, device=torch.device("cpu")):
-                    loader = torch.utils.data.DataLoader(
-                        lib.Data(), 4, shuffle=True, num_workers=2, multiprocessing_context="spawn"
-                    )
-                    batches = [batch.to(device, kind) for batch in loader]
-                    torch.save(batches, str(pathlib.Path(out, "batches.pt")))
-                """,
-                'main("out")',
-                head="import lib, torch",
-            ),
-            "+lib.py": """
-                import torch
-                class Data(torch.utils.data.Dataset):
-                    def __len__(self):
-                        return 16
-                    def __getitem__(self, index):
-                        return torch.rand(2) + STAGE
-                """,
-        },
-        env={"TMPDIR": "/tmp"},  # sockets' paths must be short
-    ),
-    "Keras": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    dense, dropout = keras.layers.Dense, keras.layers.Dropout
-                    layers = [keras.Input((4,)), dense(8), dropout(0.5), dense(1)]
-                    model = keras.Sequential(layers)
-                    model.compile("sgd", "mse")
-                    x, y = tf.random.normal((64, 4)), tf.random.normal((64, 1)) * STAGE
-                    history = model.fit(x, y, epochs=2, batch_size=16, verbose=0).history
-                    numpy.savez(pathlib.Path(out, "w.npz"), *model.get_weights())
-                    return history["loss"]
-                """,
-                'main("out")',
-                head="import numpy, tensorflow as tf\nfrom tensorflow import keras",
-            )
-        }
-    ),
-    "matplotlib": Case(
-        {
-            "main.py": script(
-                """
-                def main(out):
-                    matplotlib.rcParams["svg.hashsalt"] = "pycrumbs"
-                    figure, axes = pyplot.subplots()
-                    axes.scatter(*numpy.random.random((2, 20)), label="STAGE")
-                    axes.legend()
-                    figure.savefig(pathlib.Path(out, "a.svg"), metadata={"Date": None})
-                    figure.savefig(pathlib.Path(out, "a.png"))
-                """,
-                'main("out")',
-                head="import matplotlib, numpy\n"
-                "matplotlib.use('Agg')\nfrom matplotlib import pyplot",
-            )
-        }
-    ),
-    "typer": Case(
-        {
-            "main.py": script(BODY, "typer.run(main)", head="import typer").replace(
-                "def main(out, data=", "def main(out: str, data: str = "
-            )
-        },
-        "main.py out --data typed",
-        needs="1 typed",
-    ),
-}
+        {**PACKAGE, "site/pkg.pth": "import pkg_finder; pkg_finder.install()",
+         "site/pkg_finder.py": FINDER.replace("SOURCE", "'REPO/src'"),
+         "tool.py": "from pkg.util import VALUE\n" + PLAIN_RERUN.replace("STAGE", "{VALUE} STAGE")},
+        "tool.py", env={"PYTHONPATH": f"{HERE}:REPO/site"}, needs="1 1"),
+}  # fmt: skip
+HEAVY_CALLS = parse_projects(HEAVY_PROJECTS)
 QUICK = ("random", "pycrumbs run", "untracked helper", "subfolder, relative paths")
 RERUN_CASES = {**CORPUS, **HEAVY_CALLS}
 
@@ -11308,14 +10436,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Repo:
 
 def forge(record: Path, path: Path, changes: dict[str, Any]) -> Path:
     """Write a copy of a record in which the values under dotted names are others."""
-    content = read(record)
-    for name, value in changes.items():
-        *parents, last = name.split(".")
-        inner = content
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[last] = value
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(put(read(record), changes)))
     return path
 
 
@@ -11337,80 +10458,54 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "patch climbs": ({f"{CODE}.git_patch": link("../evil", "x")}, "patch leads elsewhere"),
     "patch climbs within": ({f"{CODE}.git_patch": link("a/../../evil", "x")}, "leads elsewhere"),
     "patch climbs in quotes": (
-        {f"{CODE}.git_patch": ['diff --git "a/\\056./\\056./x" "b/\\056./\\056./x"']},
-        "leads elsewhere",
-    ),
+        {f"{CODE}.git_patch": ['diff --git "a/\\056./\\056./x" "b/\\056./\\056./x"']}, "leads elsewhere"),
     "patch writes a hook": ({f"{CODE}.git_patch": link(".git/hooks/x", "x")}, "leads elsewhere"),
     "patch writes a Hook": ({f"{CODE}.git_patch": link("a/.GIT/config", "x")}, "leads elsewhere"),
     "patch is absolute": ({f"{CODE}.git_patch": link("/etc/evil", "x")}, "leads elsewhere"),
-    "patch of two names": (
-        {f"{CODE}.git_patch": ["diff --git a/x b/d/e/f", *link("x", "..")[1:]]},
-        "leads elsewhere",
-    ),
-    "patch without a header": (
-        {f"{CODE}.git_patch": ["--- a/../x", "+++ b/../x", "@@ -0,0 +1 @@", "+x"]},
-        "patch is none that git makes",
-    ),
-    "patch with half a character": (
-        {f"{CODE}.git_patch": link("x", "\ud800")},
-        "patch is none that git makes",
-    ),
-    "patch with a zero byte in a name": (
-        {f"{CODE}.git_patch": link("x\0", "x")},
-        "patch is none that git makes",
-    ),
+    "patch of two names": ({f"{CODE}.git_patch": ["diff --git a/x b/d/e/f", *link("x", "..")[1:]]},
+        "leads elsewhere"),
+    "patch without a header": ({f"{CODE}.git_patch": ["--- a/../x", "+++ b/../x", "@@ -0,0 +1 @@", "+x"]},
+        "patch is none that git makes"),
+    "patch with half a character": ({f"{CODE}.git_patch": link("x", "\ud800")},
+        "patch is none that git makes"),
+    "patch with a zero byte in a name": ({f"{CODE}.git_patch": link("x\0", "x")},
+        "patch is none that git makes"),
     "patch of numbers": ({f"{CODE}.git_patch": [1]}, "git_patch is no list of texts"),
     "link is absolute": ({f"{CODE}.git_patch": link("x", "/etc", "120000")}, "plants a link"),
     "link turns back": ({f"{CODE}.git_patch": link("x", "a/z/../b", "120000")}, "plants a link"),
-    "link climbs and turns back": (
-        {f"{CODE}.git_patch": link("a/b/x", "../z/..", "120000")},
-        "plants a link",
-    ),
+    "link climbs and turns back": ({f"{CODE}.git_patch": link("a/b/x", "../z/..", "120000")},
+        "plants a link"),
     "link climbs": ({f"{CODE}.git_patch": link("a/x", "../../e", "120000")}, "plants a link"),
     "link with a zero": ({f"{CODE}.git_patch": link("x", "/etc", "0120000")}, "sets a mode"),
     "link with odd bits": ({f"{CODE}.git_patch": link("x", "/etc", "120777")}, "sets a mode"),
     "link with a blank": ({f"{CODE}.git_patch": link("x", "/etc", "120000 ")}, "sets a mode"),
-    "link as index": (
-        {f"{CODE}.git_patch": ["diff --git a/x b/x", "index 0..1 120000", "-a", "+/etc"]},
-        "plants a link",
-    ),
-    "link, binary": (
-        {f"{CODE}.git_patch": [*link("x", "", "120000")[:2], "GIT binary patch", "literal 1", "A"]},
-        "plants a link",
-    ),
+    "link as index": ({f"{CODE}.git_patch": ["diff --git a/x b/x", "index 0..1 120000", "-a", "+/etc"]},
+        "plants a link"),
+    "link, binary": ({f"{CODE}.git_patch": [*link("x", "", "120000")[:2], "GIT binary patch", "literal 1",
+        "A"]}, "plants a link"),
     "source outside": ({f"{CODE}.module_path": "/etc/passwd"}, "is outside its repository"),
     "source is no path": ({f"{CODE}.module_path": 3}, "module_path is missing, or not what"),
     "module is a statement": ({f"{CALL}.module": "os;x"}, "is no module's name"),
     "module climbs": ({f"{CALL}.module": "..evil"}, "is no module's name"),
     "module with a line": ({f"{CALL}.module": "main\n"}, "is no module's name"),
-    "module to run": (
-        {f"{CALL}.run_as": "module", f"{CALL}.qualname": "-c"},
-        "is no module's name",
-    ),
+    "module to run": ({f"{CALL}.run_as": "module", f"{CALL}.qualname": "-c"}, "is no module's name"),
     "function in a function": ({f"{CALL}.qualname": "f.<locals>.g"}, "cannot be reached"),
     "commit is an option": ({f"{CODE}.git_commit_hash": "--upload-pack=touch"}, "names no commit"),
     "commit with a line": ({f"{CODE}.git_commit_hash": "a" * 40 + "\n"}, "names no commit"),
     "commit is a branch": ({f"{CODE}.git_commit_hash": "main"}, "names no commit, but 'main'"),
-    "commit is gone": (
-        {f"{CODE}.git_commit_hash": "a" * 40},
-        f"has no commit {'a' * 40}; fetch it, or name a clone that has it with --repo",
-    ),
+    "commit is gone": ({f"{CODE}.git_commit_hash": "a" * 40},
+        f"has no commit {'a' * 40}; fetch it, or name a clone that has it with --repo"),
     "no commit yet": ({f"{CODE}.git_commit_hash": None}, "its repository had none yet"),
     "repository is a URL": ({f"{CODE}.git_working_dir": "ext::sh -c x"}, "is no absolute path"),
     "repository is an option": ({f"{CODE}.git_working_dir": "--exec=x"}, "is no absolute path"),
-    "repository is gone": (
-        {f"{CODE}.git_working_dir": "/gone", f"{CODE}.module_path": "/gone/main.py"},
-        "the repository /gone is not there any more; name a clone that has it with --repo",
-    ),
-    "repository is none": (
-        {f"{CODE}.git_working_dir": "/", f"{CODE}.module_path": "/main.py"},
-        "(fatal: not a git repository",
-    ),
+    "repository is gone": ({f"{CODE}.git_working_dir": "/gone", f"{CODE}.module_path": "/gone/main.py"},
+        "the repository /gone is not there any more; name a clone that has it with --repo"),
+    "repository is none": ({f"{CODE}.git_working_dir": "/", f"{CODE}.module_path": "/main.py"},
+        "(fatal: not a git repository"),
+    "0.4's": ({"pycrumbs": DROP}, "pycrumbs 0.4 wrote this record, which is not enough to run it again"),
     "no git": ({CODE: None}, "the record names no commit (git tracking was off)"),
-    "patch left out": (
-        {f"{CODE}.git_patch_omitted": "left out: big.bin (9.0 MiB, of 4.0 MiB kept)"},
-        "the record's patch is not whole; left out: big.bin (9.0 MiB, of 4.0 MiB kept)",
-    ),
+    "patch left out": ({f"{CODE}.git_patch_omitted": "left out: x.txt (not UTF-8; 2 bytes, sha256 ab)"},
+        "the record's patch is not whole; left out: x.txt (not UTF-8; 2 bytes, sha256 ab)"),
     "patch is missing": ({f"{CODE}.git_patch": None}, "tells of uncommitted changes, and does not"),
     "zero byte": ({"environment.cwd": "/a\0b"}, "environment.cwd is missing, or not what"),
     "working directory is relative": ({"environment.cwd": "a"}, "cwd is no absolute path, but 'a'"),
@@ -11420,61 +10515,34 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "seed is too big": ({"seed": 2**32}, "the record's seed: expected 0 to 2**32 - 1"),
     "one of many": ({"environment.rank": {"world_size": 4}}, "the run was one of 4 processes"),
     "arguments are a list": ({f"{CALL}.parameters": []}, "parameters is missing, or not what"),
-    "an array": (
-        {
-            f"{CALL}.parameters.x": "<numpy.ndarray shape (3, 4) dtype float32>",
-            f"{CALL}.parameter_types": {"x": "numpy.ndarray"},
-        },
+    "an array": ({f"{CALL}.parameters.x": "<numpy.ndarray shape (3, 4) dtype float32>",
+        f"{CALL}.parameter_types": {"x": "numpy.ndarray"}},
         "cannot give back x (numpy.ndarray); plain values, paths, functions and dataclasses can "
-        "be given back",
-    ),
-    "an object by its repr": (
-        {f"{CALL}.parameters.x": "Model(3)", f"{CALL}.parameter_types": {"x": "lib.Model"}},
-        "cannot give back x (lib.Model)",
-    ),
-    "a long one": (
-        {f"{CALL}.parameters.x": pycrumbs.SUPPRESSED, f"{CALL}.parameter_types": {"x": "list"}},
-        "cannot give back x (list)",
-    ),
-    "a secret": (
-        {f"{CALL}.parameters.x": ["a", {"b": f"c {pycrumbs.REDACTED}"}]},
-        "cannot give back x[1].b (c <redacted>)",
-    ),
-    "a secret as key": ({f"{CALL}.parameters.x": {pycrumbs.REDACTED: 1}}, "cannot give back x"),
-    "numbers as keys": (
-        {f"{CALL}.parameters.x": {"1": 2}, f"{CALL}.parameter_types": {"x{}": "int"}},
-        "cannot give back x",
-    ),
-    "two values of one name": (
-        {
-            f"{CALL}.parameters.x": {"a.b": [1], "a": {"b": [1]}},
-            f"{CALL}.parameter_types": {"x.a.b": "tuple"},
-        },
-        "cannot give back x.a.b (one of two values has the type tuple)",
-    ),
-    "a mixed set": (
-        {f"{CALL}.parameters.x": [1], f"{CALL}.parameter_types": {"x": "set[a.B | c.D]"}},
-        "cannot give back x (set[a.B | c.D])",
-    ),
-    "a local class": (
-        {f"{CALL}.parameters.x": {}, f"{CALL}.parameter_types": {"x": "m.f.<locals>.C"}},
-        "cannot give back x (m.f.<locals>.C)",
-    ),
-    "a call in a path": (
-        {
-            f"{CALL}.parameters.x": "PosixPath(__import__('os').system('touch canary'))",
-            f"{CALL}.parameter_types": {"x": "pathlib.PosixPath"},
-        },
-        "cannot give back x (pathlib.PosixPath)",
-    ),
-}
+        "be given back"),
+    "an object by its repr": ({f"{CALL}.parameters.x": "Model(3)",
+        f"{CALL}.parameter_types": {"x": "lib.Model"}}, "cannot give back x (lib.Model)"),
+    "a long one": ({f"{CALL}.parameters.x": SUPPRESSED, f"{CALL}.parameter_types": {"x": "list"}},
+        "cannot give back x (list)"),
+    "a secret": ({f"{CALL}.parameters.x": ["a", {"b": "c <redacted>"}]},
+        "cannot give back x[1].b (c <redacted>)"),
+    "a secret as key": ({f"{CALL}.parameters.x": {"<redacted>": 1}}, "cannot give back x"),
+    "numbers as keys": ({f"{CALL}.parameters.x": {"1": 2}, f"{CALL}.parameter_types": {"x{}": "int"}},
+        "cannot give back x"),
+    "two values of one name": ({f"{CALL}.parameters.x": {"a.b": [1], "a": {"b": [1]}},
+        f"{CALL}.parameter_types": {"x.a.b": "tuple"}},
+        "cannot give back x.a.b (one of two values has the type tuple)"),
+    "a mixed set": ({f"{CALL}.parameters.x": [1], f"{CALL}.parameter_types": {"x": "set[a.B | c.D]"}},
+        "cannot give back x (set[a.B | c.D])"),
+    "a local class": ({f"{CALL}.parameters.x": {}, f"{CALL}.parameter_types": {"x": "m.f.<locals>.C"}},
+        "cannot give back x (m.f.<locals>.C)"),
+    "a call in a path": ({f"{CALL}.parameters.x": "PosixPath(__import__('os').system('touch canary'))",
+        f"{CALL}.parameter_types": {"x": "pathlib.PosixPath"}}, "cannot give back x (pathlib.PosixPath)"),
+}  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
-def test_rerun_refuses(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_rerun_refuses(first: Repo, tmp_path: Path, capsys: Capture, name: str) -> None:
     """A record that isn't enough, or can't be innocent, ends in one line before all else."""
     changes, message = REFUSED[name]
     record = forge(first.path / "out/main_record.json", tmp_path / "r.json", changes)
@@ -11484,21 +10552,62 @@ def test_rerun_refuses(
     assert message in line
 
 
-def test_rerun_refuses_what_0_4_recorded(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "size"), [(0, 4), (1, 4), (3, 4), (0, 1), (None, None)], ids=str)
+def test_rerun_of_one_process_of_many(repo: Repo, rank: int | None, size: int | None) -> None:
+    """It is refused, whichever it was; what ran alone is run again."""
+    repo.write("main.py", PLAIN_RERUN)
+    repo.commit()
+    job = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "MASTER_ADDR": "x"}
+    repo.run("main.py", env={} if rank is None else {name: str(job[name]) for name in job})
+    again = rerun("repo/out", "--yes", cwd=repo.path.parent)
+    if size != 4:
+        assert (again.status, "2 identical" in again.stdout) == (0, True), again.report
+        return
+    told = read(repo.path / "out")["environment"]["rank"]
+    assert (told["rank"], told["world_size"], told["local_rank"]) == (rank, 4, rank)
+    assert isinstance(told["launcher"], str)
+    assert (again.status, again.stdout, again.made.exists()) == (2, "", False)
+    assert re.fullmatch(r"pycrumbs: [^\n]*the run was one of 4 processes[^\n]*\n", again.stderr)
+
+
+# Types of arguments, with a text that each of them has; and texts that none of them has.
+TEXT_OF = {
+    "pathlib.PosixPath": "PosixPath('a')", "decimal.Decimal": "Decimal('1.5')",
+    "datetime.datetime": "datetime.datetime(2020, 1, 2, 3, 4)", "datetime.date": "datetime.date(2020, 1, 2)",
+    "datetime.timedelta": "datetime.timedelta(days=1)", "uuid.UUID": f"UUID('{uuid.UUID(int=5)}')",
+    "fractions.Fraction": "Fraction(1, 3)", "range": "range(0, 3)", "slice": "slice(1, None, None)",
+    "bytes": "b'x'", "complex": "(1+2j)", "pathlib.PurePosixPath": "PurePosixPath('a')",
+}  # fmt: skip
+TEXTS_OF_NONE = [
+    "UUID(int=-1)", "UUID('x')", "Decimal('x')", "Fraction(1, 0)", "Fraction('a')", "PosixPath('a', 1)",
+    "PosixPath(1)", "PosixPath(x='a')", "PosixPath(*'ab')", "PosixPath('a').parent", "slice()", "bytes(-1)",
+    "range('a')", "range(1, 2, 0)", "datetime.date(2020, 13, 1)", "datetime.timedelta(days=10**12)",
+    "datetime.datetime(2020, 1, 2, tzinfo=1)", "datetime.datetime()", "b'\\x'", "(1+2j", "(((", "", "\0", "None",
+    "x", "lambda: 1", "1 +", "PosixPath('\ud800", "9" * 5000, "__import__('os').system('touch canary')",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", TEXT_OF)
+def test_rerun_refuses_texts_of_another_type(
+    first: Repo, tmp_path: Path, capfd: Capture, kind: str
 ) -> None:
-    """Its records don't tell the types of arguments."""
-    content = read(first.path / "out/main_record.json")
-    del content["pycrumbs"]
-    path = tmp_path / "r.json"
-    path.write_text(json.dumps(content))
-    assert pycrumbs.main(["rerun", "--yes", str(path)]) == 2
-    message = "pycrumbs: pycrumbs 0.4 wrote this record, which is not enough to run it again\n"
-    assert capsys.readouterr().err == message
+    """What can't be evaluated, or is another type's, is told in a line, and the function isn't run."""
+    texts = [*TEXTS_OF_NONE, *(TEXT_OF[other] for other in TEXT_OF if other != kind)]
+    for text in texts if "Path" in kind else texts[[*TEXT_OF].index(kind) :: 8]:
+        changes = {f"{CALL}.parameters.data": text, f"{CALL}.parameter_types": {"data": kind}}
+        record = forge(first.path / "out/main_record.json", tmp_path / "r.json", changes)
+        arguments = ["rerun", "--yes", "-o", str(tmp_path / "again"), str(record)]
+        assert pycrumbs.main(arguments) == 2, text
+        told = capfd.readouterr().err
+        assert re.search(rf"(?:\A|\n)pycrumbs: [^\n]*data \({kind}\)[^\n]*\n\Z", told), text
+        assert "Traceback" not in told
+        assert not (tmp_path / "again").exists()
 
 
 def test_a_planted_repository_runs_nothing_before_consent(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Repo, tmp_path: Path, capsys: Capture
 ) -> None:
     """A partial clone would fetch what it lacks, through a program of its own choice."""
     planted, canary = Repo(tmp_path / "planted"), tmp_path / "canary"
@@ -11522,78 +10631,34 @@ def test_a_planted_repository_runs_nothing_before_consent(
     assert not canary.exists()
 
 
-HOSTILE_RECORDS: dict[
-    str, tuple[dict[str, Any], int, str]
-] = {  # what a record may say, and a rerun must not do even after consent
-    "a class that runs": (
-        {
-            f"{CALL}.parameters.data": {"args": ["touch", "CANARY"]},
-            f"{CALL}.parameter_types": {"data": "subprocess.Popen"},
-        },
-        2,
-        "data (subprocess.Popen) cannot be made again: it is no class of plain data",
-    ),
-    "a function as class": (
-        {
-            f"{CALL}.parameters.data": ["touch CANARY"],
-            f"{CALL}.parameter_types": {"data": "os.system"},
-        },
-        2,
-        "data (os.system) cannot be made again",
-    ),
-    "variables of programs": (
-        {
-            "environment.environment_variables": {
-                "PYTHONPATH": "EVIL",
-                "PYTHONHOME": "EVIL",
-                "LD_PRELOAD": "EVIL/evil.so",
-                "PATH": "EVIL",
-                "GIT_SSH": "EVIL/random.py",
-            }
-        },
-        1,
-        "differs  a.txt",
-    ),
+HOSTILE_RECORDS: dict[str, tuple[dict[str, Any], int, str]] = {
+    # what a record may say, and a rerun must not do even after consent
+    "a class that runs": ({f"{CALL}.parameters.data": {"args": ["touch", "CANARY"]},
+        f"{CALL}.parameter_types": {"data": "subprocess.Popen"}}, 2,
+        "data (subprocess.Popen) cannot be made again: it is no class of plain data"),
+    "a function as class": ({f"{CALL}.parameters.data": ["touch CANARY"],
+        f"{CALL}.parameter_types": {"data": "os.system"}}, 2, "data (os.system) cannot be made again"),
+    "variables of programs": ({"environment.environment_variables": {"PYTHONPATH": "EVIL",
+        "PYTHONHOME": "EVIL", "LD_PRELOAD": "EVIL/evil.so", "PATH": "EVIL", "GIT_SSH": "EVIL/random.py"}},
+        1, "differs  a.txt"),
     "import path outside": ({"environment.python_path": ["EVIL"]}, 1, "differs  a.txt"),
-    "a class that is gone": (
-        {f"{CALL}.parameters.data": {"a": 1}, f"{CALL}.parameter_types": {"data": "lib.Gone"}},
-        2,
-        "data (lib.Gone) cannot be made again: there is no lib.Gone here",
-    ),
-    "a default that is gone": (
-        {
-            f"{CALL}.parameters.data": {"a": 1},
-            f"{CALL}.parameter_types": {"data": "collections.defaultdict"},
-        },
-        2,
-        "data (collections.defaultdict) cannot be made again: first argument must be callable",
-    ),
-    "an unknown repr": (
-        {f"{CALL}.parameters.data": "x", f"{CALL}.parameter_types": {"data": "decimal.Context"}},
-        2,
-        "data (decimal.Context) cannot be made again: its text does not tell all of it",
-    ),
-    "no such function": (
-        {f"{CALL}.qualname": "train"},
-        2,
-        "train() could not be called: loading main.py defines no tracked train(); define it at",
-    ),
-    "no such parameter": (
-        {f"{CALL}.parameters.extra": 1},
-        2,
-        "main() could not be called: main() has no parameter extra",
-    ),
-    "no such file": (
-        {f"{CODE}.module_path": "REPO/train.py"},
-        2,
-        "and its patch hold no train.py",
-    ),
-    "not a patch of this": (
-        {f"{CODE}.git_patch": link("main.py", "x")},
-        2,
-        "git could not check the commit out: error: main.py: already exists in working directory",
-    ),
-}
+    "a class that is gone": ({f"{CALL}.parameters.data": {"a": 1},
+        f"{CALL}.parameter_types": {"data": "lib.Gone"}}, 2,
+        "data (lib.Gone) cannot be made again: there is no lib.Gone here"),
+    "a default that is gone": ({f"{CALL}.parameters.data": {"a": 1},
+        f"{CALL}.parameter_types": {"data": "collections.defaultdict"}}, 2,
+        "data (collections.defaultdict) cannot be made again: first argument must be callable"),
+    "an unknown repr": ({f"{CALL}.parameters.data": "x",
+        f"{CALL}.parameter_types": {"data": "decimal.Context"}}, 2,
+        "data (decimal.Context) cannot be made again: its text does not tell all of it"),
+    "no such function": ({f"{CALL}.qualname": "train"}, 2,
+        "train() could not be called: loading main.py defines no tracked train(); define it at"),
+    "no such parameter": ({f"{CALL}.parameters.extra": 1}, 2,
+        "main() could not be called: main() has no parameter extra"),
+    "no such file": ({f"{CODE}.module_path": "REPO/train.py"}, 2, "and its patch hold no train.py"),
+    "not a patch of this": ({f"{CODE}.git_patch": link("main.py", "x")}, 2,
+        "git could not check the commit out: error: main.py: already exists in working directory"),
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -11637,20 +10702,14 @@ def ask(command: list[str], answer: bytes, cwd: Path) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "message"),
-    [
-        (b"y\n", 0, "identical  a.txt"),
-        (b"YES\n", 0, "2 identical"),
-        (b"n\n", 2, "pycrumbs: nothing was executed"),
-        (b"\n", 2, "pycrumbs: nothing was executed"),
-        (b"\x04", 2, "pycrumbs: nothing was executed"),
-        (b"\x03", 2, "pycrumbs: nothing was executed"),
-    ],
+    ("answer", "status"),
+    [(b"y\n", 0), (b"YES\n", 0), (b"n\n", 2), (b"\n", 2), (b"\x04", 2), (b"\x03", 2)],
     ids=["y", "yes", "n", "enter", "end of file", "interrupt"],
 )
 @pytest.mark.slow
-def test_rerun_asks(first: Repo, tmp_path: Path, answer: bytes, status: int, message: str) -> None:
+def test_rerun_asks(first: Repo, tmp_path: Path, answer: bytes, status: int) -> None:
     """It says what it will execute, and executes it only if told to."""
+    message = "pycrumbs: nothing was executed" if status else "identical  a.txt"
     made = tmp_path / "again"
     command = [sys.executable, "-m", "pycrumbs", "rerun", str(first.path / "out"), "-o", str(made)]
     ended, said = ask(command, answer, tmp_path)
@@ -11695,6 +10754,89 @@ def test_what_it_asks_cannot_be_forged(first: Repo, tmp_path: Path) -> None:
     assert not set(again.stderr) & set("\r\x1b\u202e\x9b")
 
 
+# The variables of a record that a rerun sets, of a run whose code is at stage 1, and the others.
+SET = {
+    "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": "1",
+    "PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "5", "MY_ROOT": "mine", "AT_1": "one",
+}  # fmt: skip
+NOT_SET = """
+    AT_0 AT_2 COMPUTED OTHERS UNNAMED PERL5OPT RUBYOPT NODE_OPTIONS HF_ENDPOINT MPLBACKEND JAVA_TOOL_OPTIONS
+    HTTPS_PROXY all_proxy LD_PRELOAD LD_AUDIT PYTHONSTARTUP PYTHONWARNINGS GIT_DIR GIT_SSH_COMMAND CLASSPATH
+    MYPATH SLURM_JOB_ID MASTER_ADDR BASH_ENV
+""".split()
+ASKS = script(
+    """
+    def main(out):
+        pathlib.Path(out, "seen.json").write_text(json.dumps(dict(os.environ)))
+    """,
+    'main("out")',
+    'directory_parameter="out", extra_environment_variables=["MY_ROOT", "AT_STAGE", NAME, "LD_AUDIT", '
+    '"PYTHONSTARTUP", "GIT_DIR", "HTTPS_PROXY", "all_proxy", "MYPATH", "BASH_ENV"]',
+    """
+    NAME = "COMPUTED"
+    @tracked(literal_directory="x", extra_environment_variables=["OTHERS"])
+    def other(extra_environment_variables=("UNNAMED",)):
+        pass
+    """,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packages", [0, 50])
+def test_consent_tells_every_variable(repo: Repo, tmp_path: Path, packages: int) -> None:
+    """Of a record's only those of a short list, and the literals in the function's decorator, are set."""
+    record_first_run(repo, {"main.py": ASKS})
+    changes = {
+        "environment.environment_variables": {**SET, **dict.fromkeys(NOT_SET, "evil")},
+        "package_inventory": {f"aaa{number}": "1" for number in range(packages)},
+    }
+    record = forge(repo.path / "out/main_record.json", tmp_path / "r.json", changes)
+    again = rerun(record, "--yes", cwd=tmp_path)
+    seen = json.loads((again.made / "seen.json").read_text())
+    assert {name: seen.get(name) for name in SET} == SET
+    assert [name for name in NOT_SET if seen.get(name) == "evil"] == []
+    for name, value in SET.items():
+        assert f"{name} is set to {value}\n" in again.stderr
+    assert re.search(r"\bCOMPUTED\b.*\bnot set", again.stderr)
+    assert "UNNAMED is set" not in again.stderr
+
+
+WRITES_AT_HOME = """
+    def main(out):
+        pathlib.Path(out, "a.txt").write_text("x")
+        if "PROFILE" in os.environ:
+            subprocess.run(["sh", "-c", 'echo evil > "$PROFILE"'])
+            pathlib.Path(os.environ["PROFILE"]).write_text("evil")
+"""
+WIDENING = ["", "XDG_CACHE_HOME=/", "XDG_CACHE_HOME={home}", "HOME=/"]
+WIDENING.append("TMPDIR={home} TEMP={home} TMP={home}")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home that isn't below the temporary folder, where a rerun may write, with a file in it."""
+    with tempfile.TemporaryDirectory(prefix=".pycrumbs-test-", dir=Path.home()) as folder:
+        Path(folder, "profile").write_text("mine")
+        yield Path(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variables", WIDENING)
+def test_no_variable_widens_where_a_rerun_may_write(
+    repo: Repo, tmp_path: Path, home: Path, variables: str
+) -> None:
+    """That is worked out before any is set, be it one that the decorator names."""
+    names = ["XDG_CACHE_HOME", "TMPDIR", "TEMP", "TMP", "HOME"]
+    options = f'directory_parameter="out", extra_environment_variables={names}'
+    record_main(repo, script(WRITES_AT_HOME, 'main("out")', options, "import subprocess"))
+    chosen = dict(word.split("=") for word in variables.format(home=home).split())
+    changes = {"environment.environment_variables": chosen}
+    record = forge(repo.path / "out/main_record.json", tmp_path / "r.json", changes)
+    again = rerun(record, "--yes", cwd=tmp_path, HOME=str(home), PROFILE=str(home / "profile"))
+    assert again.made.exists(), again.report
+    assert (home / "profile").read_text() == "mine"
+
+
 # -- what a rerun leaves alone
 
 
@@ -11713,17 +10855,14 @@ MISCHIEF = """
     import multiprocessing, os, pathlib, shutil, signal, sqlite3, subprocess, sys, time
     from pycrumbs import tracked
     HOME, SPAWN = pathlib.Path("REPO"), multiprocessing.get_context("spawn")
-
     def touch(path):
         pathlib.Path(path).write_text("evil")
-
     @tracked(directory_parameter="out", extra_environment_variables=[])
     def main(out):
         pathlib.Path(out, "a.txt").write_text("STAGE")
         if "MISCHIEF" in os.environ:
             print("before", file=sys.stderr, flush=True)
             exec(os.environ["MISCHIEF"])
-
     if __name__ == "__main__":
         main("out")
 """
@@ -11753,19 +10892,14 @@ DEEDS = {  # what code does in the rerun, and what is said about it
     "elsewhere": ("touch('/pycrumbs-was-here')", "a rerun writes into its own folder only, not to"),
     "push": ("subprocess.run(['git', 'push', 'origin', 'HEAD:evil'])", "/dev/null"),
 }
-UNSEEN = {  # by Python; the system stops it, where it is a Linux that can
+UNSEEN = {
+    # by Python; the system stops it, where it is a Linux that can
     "git": ("subprocess.run(['git', '-C', HOME, 'commit', '--allow-empty', '-mx'])", DENIED),
     "child process": ("subprocess.run(['touch', HOME / 'new'], check=True)", DENIED),
-    "spawned": (
-        "p = SPAWN.Process(target=touch, args=(HOME / 'new',)); p.start(); p.join()",
-        DENIED,
-    ),
-    "child process, elsewhere": (
-        "subprocess.run(['touch', '/pycrumbs-was-here'], check=True)",
-        DENIED,
-    ),
+    "spawned": ("p = SPAWN.Process(target=touch, args=(HOME / 'new',)); p.start(); p.join()", DENIED),
+    "child process, elsewhere": ("subprocess.run(['touch', '/pycrumbs-was-here'], check=True)", DENIED),
     "library": ("sqlite3.connect(HOME / 'new.db').execute('create table t (x)')", "unable to open"),
-}
+}  # fmt: skip
 RELEASE = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
 if sys.platform == "linux" and RELEASE >= (5, 19):
     DEEDS.update(UNSEEN)
@@ -11860,20 +10994,17 @@ DRIFT = """
     import json, os, pathlib, random
     import numpy
     from pycrumbs import tracked
-
     DRIFT = int(os.environ.get("DRIFT", 0))
-
     @tracked(directory_parameter="out")
     def main(out):
         def write(name, text):
             pathlib.Path(out, name).write_bytes(text.encode() if isinstance(text, str) else text)
-
         def save(name, values):
             numpy.save(pathlib.Path(out, name), values)
-
         write("line.txt", f"one\\ntwo\\x1b {DRIFT}\\n")
         write("lines.txt", "one\\n" * (1 + DRIFT))
         write("ends.txt", "one" + "\\r" * DRIFT + "\\ntwo")
+        write("more.txt", "1\\n2" + "\\n3" * DRIFT)
         write("a.json", json.dumps({"a": "x" * 200, "b": DRIFT}))
         write("numbers.csv", f"x,y\\nrow,{1 + DRIFT / 4}\\nb,{2 - DRIFT}\\n")
         write("texts.csv", f"x,y\\nrow {DRIFT},{1 + DRIFT / 4}\\n")
@@ -11886,10 +11017,7 @@ DRIFT = """
         save("objects.npy", numpy.array([None, DRIFT]))
         write("new.txt" if DRIFT else "old.txt", "")
         write("same.txt", "same")
-        if DRIFT > 1:
-            open("data.txt")
         return {"loss": DRIFT}
-
     if __name__ == "__main__":
         main("out")
 """
@@ -11900,25 +11028,13 @@ def drifted(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What a rerun said of code whose output depends on a variable that no record holds."""
     folder = tmp_path_factory.mktemp("drifted")
     repo = Repo(folder / "repo")
-    repo.write("main.py", DRIFT)
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, DRIFT)
     again = rerun("repo/out", "--yes", cwd=folder, DRIFT="1")
     assert again.status == 1, again.report
     return again.stdout.splitlines()
 
 
 OBJECTS = "Object arrays cannot be loaded when allow_pickle=False"
-
-
-def test_how_two_files_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One may be the beginning of the other; large ones are told by their sizes."""
-    a, b = tmp_path / "a.txt", tmp_path / "b.txt"
-    a.write_text("1\n2")
-    b.write_text("1\n2\n3")
-    assert pycrumbs.describe_difference(str(a), str(b)) == "2 and 3 lines"
-    monkeypatch.setattr(pycrumbs, "COMPARE_LIMIT", 4)
-    assert pycrumbs.describe_difference(str(a), str(b)) == "3 and 5 bytes"
 
 
 @pytest.mark.slow
@@ -11928,6 +11044,7 @@ def test_how_two_files_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         r"differs  line.txt  (line 2: two\x1b 0 -> two\x1b 1)",
         "differs  lines.txt  (line 2:  -> one)",
         r"differs  ends.txt  (line 1: one -> one\r)",
+        "differs  more.txt  (2 and 3 lines)",
         'differs  a.json  (line 1: xxxxxxxxxxxx", "b": 0} -> xxxxxxxxxxxx", "b": 1})',
         "differs  numbers.csv  (line 2: row,1.0 -> row,1.25; largest difference 1)",
         "differs  texts.csv  (line 2: row 0,1.0 -> row 1,1.25)",
@@ -11942,7 +11059,7 @@ def test_how_two_files_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "new  new.txt",
         "identical  same.txt",
         'differs  result  ({"loss": 0} -> {"loss": 1})',
-        "14 differs, 1 identical, 1 missing, 1 new",
+        "15 differs, 1 identical, 1 missing, 1 new",
     ],
 )
 def test_a_rerun_that_differs_says_where(drifted: list[str], line: str) -> None:
@@ -11950,19 +11067,125 @@ def test_a_rerun_that_differs_says_where(drifted: list[str], line: str) -> None:
     assert line in drifted
 
 
+# Projects as above, and how their reruns end: what is said, in lines that begin so.
+OTHER_ENDS = r"""
+== what no seed fixes
+status: 1
+says: differs  a.npy  (largest difference 0.
+says: differs  time.json  (line 1: {"time": 1
+says: 2 differs, 1 identical
+import numpy, time
+@tracked
+def main(out):
+    numpy.save(pathlib.Path(out, "a.npy"), numpy.random.default_rng().random(3))
+    pathlib.Path(out, "time.json").write_text(json.dumps({"time": time.time()}))
+    pathlib.Path(out, "same.txt").write_text("same")
+== a function that fails now
+again: {"AGAIN": "1"}
+status: 1
+says: differs  error  (null -> {"type": "FileNotFoundError", "message": "[Errno 2] No such file or dir
+says: note: what the code reads must be in git, or recorded: input_parameters, capture_files
+@tracked
+def main(out):
+    return "AGAIN" in os.environ and open("data.txt")
+== a failure that is the same
+says: 2 identical
+@tracked
+def main(out):
+    pathlib.Path(out, "a.txt").touch()
+    raise ValueError(out)
+if __name__ == "__main__":
+    try: main("out")
+    except ValueError: pass
+== what was not hashed
+status: 1
+says: unhashed  a.txt  (the first run's record has no hash (hash_limit))
+@tracked(directory_parameter="out", hash_limit=0)
+BODY
+== an input that the run overwrote
+status: 1
+says: note      the run overwrote
+says: differs  state.txt  (line 1: 2 -> 1)
+call: main("out", "out/state.txt")
+-- .gitignore
+out
+-- main.py
+if not os.path.exists("out"):
+    os.mkdir("out")
+    pathlib.Path("out/state.txt").write_text("1")
+@tracked
+def main(out, state):
+    path = pathlib.Path(state)
+    path.write_text(str(int(path.read_text()) + 1 if path.exists() else 1))
+== a source that git ignores
+call: main("out", VALUE)
+says: note: neither git nor the record holds REPO/_version.py: it is used as
+-- .gitignore
+_version.py
+-- _version.py
+VALUE = 7
+-- main.py
+from _version import VALUE
+@tracked
+BODY
+== a database that an argument names, outside the repository
+command: ../repo/main.py
+cwd: ../work
+record: ../work/out
+call: main("out", "state")
+status: 1
+says: differs  error  (null -> {"type": "PermissionError"
+-- ../work/state/count
+0
+-- main.py
+@tracked
+def main(out, state):
+    path = pathlib.Path(state, "count")
+    path.write_text(str(int(path.read_text()) + 1))
+    os.utime(path, (1, 1))
+== the tracking refuses
+again: {"AGAIN": "1"}
+status: 2
+says: pycrumbs: main() could not be called:
+if "AGAIN" in os.environ:
+    os.makedirs("out/main_record.json")
+@tracked
+BODY
+== an import fails
+again: {"AGAIN": "1"}
+status: 2
+says: pycrumbs: main() could not be called: ModuleNotFoundError: No module named 'gone_package'
+if "AGAIN" in os.environ:
+    import gone_package
+@tracked
+BODY
+== the script exits
+again: {"AGAIN": "1"}
+status: 2
+says: pycrumbs: main() could not be called: status 1
+if "AGAIN" in os.environ:
+    sys.exit("no")
+@tracked
+BODY
+"""
+OTHERS = parse_projects(OTHER_ENDS)
+
+
 @pytest.mark.slow
-def test_a_function_that_fails_now_is_said(repo: Repo, tmp_path: Path) -> None:
-    """With a hint, where it found no file."""
-    repo.write("main.py", DRIFT)
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path, DRIFT="2")
-    message = "[Errno 2] No such file or directory: 'data.txt'"
-    error = json.dumps({"type": "FileNotFoundError", "message": message})
-    hint = "what the code reads must be in git, or recorded: input_parameters, capture_files"
-    assert again.status == 1
-    assert f"differs  error  (null -> {error})" in again.stdout.splitlines()
-    assert f"note: {hint}" in again.stdout.splitlines()
+@pytest.mark.parametrize("name", OTHERS)
+def test_how_else_reruns_end(repo: Repo, tmp_path: Path, name: str) -> None:
+    """What differs, what could not be called, and why, is said."""
+    case = OTHERS[name]
+    files = fill_in(case.files, repo)
+    (repo.path / case.cwd).mkdir(exist_ok=True)
+    record_first_run(repo, files, *case.command.split(" ", 1), cwd=case.cwd)
+    before = [path.read_text() for path in tmp_path.glob("work/state/*")]
+    again = rerun(repo.path / case.record, "--yes", cwd=tmp_path, **case.again)
+    said = (again.stderr + again.stdout).splitlines()
+    assert again.status == int(case.status), again.report
+    for start in case.says.replace("REPO", str(repo.path)).split("\n"):
+        assert [line for line in said if line.startswith(start)], (start, said[-1])
+    assert [path.read_text() for path in tmp_path.glob("work/state/*")] == before
 
 
 @pytest.mark.slow
@@ -11981,58 +11204,24 @@ def test_a_script_whose_input_nobody_saw(repo: Repo, tmp_path: Path, found: bool
     assert (again.status, f"note: {hint}" in again.stdout.splitlines()) == (not found, not found)
 
 
-UNSEEDED = """
-    def main(out):
-        numpy.save(pathlib.Path(out, "a.npy"), numpy.random.default_rng().random(3))
-        pathlib.Path(out, "time.json").write_text(json.dumps({"time": time.time()}))
-        pathlib.Path(out, "same.txt").write_text("same")
-"""
-
-
-@pytest.mark.slow
-def test_what_no_seed_fixes_differs(repo: Repo, tmp_path: Path) -> None:
-    """A generator without a seed, and the clock."""
-    repo.write("main.py", script(UNSEEDED, 'main("out")', head="import numpy, time"))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
-    assert again.status == 1
-    lines = again.stdout.splitlines()
-    assert lines[0].startswith("differs  a.npy  (largest difference 0.")
-    assert lines[1] == "identical  same.txt"
-    assert lines[2].startswith('differs  time.json  (line 1: {"time": 1')
-    assert lines[3:] == ["2 differs, 1 identical", "made in again"]
-
-
 READER = """
     def main(out, data):
         pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text())
 """
 
 
-@pytest.mark.parametrize(
-    ("place", "text", "message"),
-    [
-        ("../data.csv", "other", "has changed since the run; put it back as it was"),
-        ("../data.csv", None, "is missing; put it back as it was"),
-        ("data.csv", "other", "has changed since the run; put it back as it was"),
-        ("data.csv", None, "is missing; put it back as it was"),
-    ],
-    ids=["changed outside", "missing outside", "changed, ignored", "missing, ignored"],
-)
+@pytest.mark.parametrize("place", ["../data.csv", "data.csv"], ids=["outside", "ignored"])
+@pytest.mark.parametrize("text", ["other", None], ids=["changed", "missing"])
 @pytest.mark.slow
-def test_rerun_needs_the_inputs(
-    repo: Repo, tmp_path: Path, place: str, text: str | None, message: str
-) -> None:
+def test_rerun_needs_the_inputs(repo: Repo, tmp_path: Path, place: str, text: str | None) -> None:
     """Nothing runs on another input than the recorded one."""
     data = repo.write(place, "data")
     repo.write(".gitignore", "data.csv\n")
-    repo.write("main.py", script(READER, f'main("out", "{place}")'))
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, script(READER, f'main("out", "{place}")'))
     data.unlink() if text is None else data.write_text(text)
     again = rerun("repo/out", "--yes", cwd=tmp_path)
-    problem = f"pycrumbs: the input {os.path.relpath(data, tmp_path)} {message}"
+    why = "is missing" if text is None else "has changed since the run"
+    problem = f"pycrumbs: the input {os.path.relpath(data, tmp_path)} {why}; put it back as it was"
     assert (again.status, again.stderr.splitlines()[-1]) == (2, problem)
     assert not again.made.exists()
     assert not list(temporary(tmp_path).iterdir())
@@ -12043,28 +11232,12 @@ def test_an_input_that_moved_with_the_record_is_found(tmp_path: Path) -> None:
     """So is the repository where --repo tells it."""
     repo = Repo(tmp_path / "old/repo")
     repo.write("../data/a.csv", "data")
-    repo.write("main.py", script(READER, 'main("../out", "../data/a.csv")'))
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, script(READER, 'main("../out", "../data/a.csv")'))
     (tmp_path / "old").rename(tmp_path / "new")
     lost = rerun("new/out", "--yes", cwd=tmp_path)
     assert "is not there any more; name a clone that has it with --repo" in lost.stderr
     again = rerun("new/out", "--yes", "--repo", "new/repo", cwd=tmp_path)
     assert (again.status, "1 identical" in again.stdout) == (0, True), again.report
-
-
-@pytest.mark.slow
-def test_an_editable_package_that_moved_with_its_repository(tmp_path: Path) -> None:
-    """It comes from the checkout as well."""
-    files = CORPUS["src layout, finder"].files
-    finder = FINDER.replace("SOURCE", "__import__('os').environ['SOURCES']")
-    old, new = tmp_path / "old", tmp_path / "new"
-    env = {"PYTHONPATH": f"{HERE}:{old}/site", "SOURCES": f"{old}/src"}
-    record_first_run(Repo(old), {**files, "site/pkg_finder.py": finder}, "tool.py", **env)
-    old.rename(new)
-    env = {key: value.replace(str(old), str(new)) for key, value in env.items()}
-    again = rerun("new/out", "--yes", "--repo", "new", cwd=tmp_path, **env)
-    assert (again.status, "2 identical" in again.stdout) == (0, True), again.report
 
 
 @pytest.mark.slow
@@ -12075,13 +11248,10 @@ def test_what_neither_git_nor_the_record_holds_is_used_and_said(repo: Repo, tmp_
             files = [*sorted(pathlib.Path(data).iterdir()), pathlib.Path(deep[0][0][0][0][0])]
             pathlib.Path(out, "a.txt").write_text("".join(p.read_text() for p in files))
     """
-    repo.write("data/.gitignore", "*.csv")
+    repo.write(".gitignore", "data")
     paths = [repo.path / "data", repo.write("../deep.csv").resolve()]
     repo.write("data/a.csv", "A")
-    repo.write("main.py", script(read_all, f'main("out", "data", [[[[["{paths[1]}"]]]]])'))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
+    again = record_and_rerun(repo, script(read_all, f'main("out", "data", [[[[["{paths[1]}"]]]]])'))
     notes = [
         f"note: neither git nor the record holds {path}: it is used as it is now" for path in paths
     ]
@@ -12105,36 +11275,6 @@ def test_rerun_where_what_was_staged_is_undone(repo: Repo, tmp_path: Path) -> No
     assert (module["git_is_dirty"], module["git_patch"]) == (True, [])
     again = rerun("repo/out", "--yes", cwd=tmp_path)
     assert (again.status, "2 identical" in again.stdout) == (0, True), again.report
-
-
-@pytest.mark.slow
-def test_rerun_of_a_text_with_zero_bytes(repo: Repo, tmp_path: Path) -> None:
-    """Only for those in a file's beginning git takes it for binary."""
-    body = """
-        def main(out):
-            pathlib.Path(out, "a.txt").write_bytes(open("data.txt", "rb").read())
-    """
-    repo.write("main.py", script(body, 'main("out")'))
-    repo.write("data.txt", "x\n" * 5000 + "a\0b\n")
-    repo.commit()
-    repo.write("data.txt", "x\n" * 5000 + "a\0c\n")
-    repo.run("main.py")
-    repo.commit()
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
-    assert (again.status, "1 identical" in again.stdout) == (0, True), again.report
-
-
-@pytest.mark.slow
-def test_a_source_that_git_ignores_is_used_and_said(repo: Repo, tmp_path: Path) -> None:
-    """A generated module, say."""
-    repo.write(".gitignore", "_version.py")
-    repo.write("_version.py", "VALUE = 7")
-    repo.write("main.py", script(BODY, 'main("out", VALUE)', head="from _version import VALUE"))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
-    note = f"note: neither git nor the record holds {repo.path / '_version.py'}: it is used as"
-    assert (again.status, note in again.stdout) == (0, True), again.report
 
 
 @pytest.mark.slow
@@ -12179,7 +11319,7 @@ def test_a_rerun_is_recorded(repo: Repo, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rerun_can_be_compared_verified_and_rerun(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Repo, tmp_path: Path, capsys: Capture
 ) -> None:
     """It is a run like any other."""
     made = rerun(first.path / "out", "--yes", cwd=tmp_path).made
@@ -12261,38 +11401,6 @@ def test_a_rerun_of_a_rerun_that_wrote_elsewhere(repo: Repo, tmp_path: Path) -> 
     assert not report.exists()
 
 
-@pytest.mark.slow
-def test_a_database_that_an_argument_names(repo: Repo, tmp_path: Path) -> None:
-    """By a relative path, outside the repository: the rerun must not write to it."""
-    body = """
-        def main(out, state):
-            path = pathlib.Path(state, "count")
-            path.write_text(str(int(path.read_text()) + 1))
-            pathlib.Path(out, "a.txt").write_text("x")
-    """
-    repo.write("main.py", script(body, "main(*sys.argv[1:])"))
-    repo.commit()
-    work = write_files(tmp_path / "work", "state/count")
-    (work / "state/count").write_text("0")
-    run_python(str(repo.path / "main.py"), "out", "state", cwd=work)
-    os.utime(work / "state/count", (1, 1))  # or it would count as made by the run
-    again = rerun(work / "out", "--yes", cwd=tmp_path)
-    assert (again.status, "PermissionError" in again.stdout) == (1, True), again.report
-    assert (work / "state/count").read_text() == "1"
-
-
-@pytest.mark.slow
-def test_diff_tells_what_came_out_differently(repo: Repo, tmp_path: Path) -> None:
-    """Of a run and its rerun."""
-    body = 'def main(out):\n    pathlib.Path(out, "a.txt").write_text(os.environ.get("DRIFT", "0"))'
-    repo.write("main.py", script(body, 'main("out")'))
-    repo.commit()
-    repo.run("main.py")
-    rerun("repo/out", "--yes", cwd=tmp_path, DRIFT="1")
-    done = run_python("-m", "pycrumbs", "diff", "repo/out", "again", cwd=tmp_path, status=1)
-    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["outputs", "  a.txt"]
-
-
 # -- repositories of all kinds, and what else a run can have been
 
 
@@ -12350,43 +11458,29 @@ def test_rerun_from_other_kinds_of_repositories(tmp_path: Path, kind: str) -> No
 
 
 NOTED: dict[str, tuple[dict[str, Any], str]] = {
-    "modes": (
-        {f"{CODE}.git_patch_omitted": "left out: the record r.json; changed file modes, if any"},
-        "the record's patch does not hold changed file modes, if any",
-    ),
+    "modes": ({f"{CODE}.git_patch_omitted": "left out: the record r.json; changed file modes, if any"},
+        "the record's patch does not hold changed file modes, if any"),
     "died": ({"status": "running", "environment.process": {"boot_id": "x"}}, "complete: died"),
     "failed": ({"status": "failed"}, "the first run did not complete: failed"),
-    "edited": (
-        {f"{CODE}.source_edited_after_import": True},
-        "the source was edited after it had been imported: what ran is not in git",
-    ),
-    "other repository": (
-        {"package_origins": {"lib": {"git_working_dir": "/lib"}}},
-        "lib is used as it is now, not as it was: /lib",
-    ),
-    "other module": (
-        {"extra_tracked_modules": {"lib": {"git_working_dir": "/lib"}}},
-        "lib is used as it is now, not as it was: /lib",
-    ),
+    "edited": ({f"{CODE}.source_edited_after_import": True},
+        "the source was edited after it had been imported: what ran is not in git"),
+    "other repository": ({"package_origins": {"lib": {"git_working_dir": "/lib"}}},
+        "lib is used as it is now, not as it was: /lib"),
+    "other module": ({"extra_tracked_modules": {"lib": {"git_working_dir": "/lib"}}},
+        "lib is used as it is now, not as it was: /lib"),
     "outputs": ({"outputs_omitted": "7 of 9 files"}, "does not list all outputs: 7 of 9 files"),
     "inputs": ({"inputs_omitted": "7 of 9 files"}, "does not list all inputs: 7 of 9 files"),
-    "secret": ({"environment.argv": ["x", pycrumbs.REDACTED]}, "the command line held a secret"),
-    "overwritten": (
-        {
-            "inputs": [{"path": "REPO/out/a.txt", "size": 1, "sha256": "0" * 64}],
-        },
-        "the run overwrote REPO/out/a.txt: what it read there is lost",
-    ),
-    "unhashed": (
-        {"inputs": [{"path": "REPO/main.py", "size": "SIZE", "sha256": None}]},
-        "the record has no hash of REPO/main.py: it is used as it is now",
-    ),
-}
+    "secret": ({"environment.argv": ["x", "<redacted>"]}, "the command line held a secret"),
+    "overwritten": ({"inputs": [{"path": "REPO/out/a.txt", "size": 1, "sha256": "0" * 64}]},
+        "the run overwrote REPO/out/a.txt: what it read there is lost"),
+    "unhashed": ({"inputs": [{"path": "REPO/main.py", "size": "SIZE", "sha256": None}]},
+        "the record has no hash of REPO/main.py: it is used as it is now"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NOTED)
 def test_rerun_notes_what_could_make_a_difference(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    first: Repo, tmp_path: Path, capsys: Capture, name: str
 ) -> None:
     """Before it asks."""
     changes, note = NOTED[name]
@@ -12430,62 +11524,51 @@ def test_rerun_says_once_which_libraries_have_changed(repo: Repo, tmp_path: Path
     ]
 
 
+def record_with_link(repo: Repo, target: Path | str) -> None:
+    """A run that reads data/a, where the commit has `data` as a link."""
+    body = """
+        def main(out, data, folder):
+            found = [path.read_text() for path in sorted(pathlib.Path(folder).iterdir())]
+            pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text() + str(found))
+    """
+    repo.write(".gitignore", "/real")
+    (repo.path / "data").symlink_to(target)
+    record_main(repo, script(body, 'main("out", "data/a", "data")'))
+
+
+def point_to(link: Path, target: Path) -> None:
+    """Have a link lead elsewhere."""
+    link.unlink()
+    link.symlink_to(target)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("outside", [True, False], ids=["outside", "inside"])
 def test_rerun_through_links_of_the_commit(repo: Repo, tmp_path: Path, outside: bool) -> None:
     """What they lead to outside is read where it is, and never written to."""
     data = write_files(tmp_path / "ext" if outside else repo.path / "real", "old/a") / "old"
-    text = script(
-        """
-        def main(out, data, folder):
-            found = [path.read_text() for path in sorted(pathlib.Path(folder).iterdir())]
-            pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text() + str(found))
-        """,
-        'main("out", "data/a", "data")',
-    )
-    repo.write("main.py", text)
-    repo.write(".gitignore", "/real")
-    (repo.path / "data").symlink_to(data if outside else "real/old")
-    repo.commit()
-    repo.run("main.py")
+    record_with_link(repo, data if outside else "real/old")
     assert rerun(repo.path / "out", "--yes", cwd=tmp_path).status == 0
     new = data.parent / "new"
     shutil.copytree(data, new)
     (new / "b").write_text("b")
-    (repo.path / "data").unlink()
-    (repo.path / "data").symlink_to(new)
+    point_to(repo.path / "data", new)
     repo.commit()
-    before = contents(tmp_path / "ext") if outside else None
+    before = contents(data.parent)
     again = rerun(repo.path / "out", "--yes", "-o", str(tmp_path / "second"), cwd=tmp_path)
-    assert again.status in (0, 1)
-    assert outside is False or contents(tmp_path / "ext") == before
+    assert (again.status in (0, 1), contents(data.parent)) == (True, before)
     (data / "a").write_text("changed")
-    (repo.path / "data").unlink()
-    (repo.path / "data").symlink_to(data)
+    point_to(repo.path / "data", data)
     again = rerun(repo.path / "out", "--yes", "-o", str(tmp_path / "third"), cwd=tmp_path)
-    assert again.status == 2
-    assert (data / "a").read_text() == "changed"
+    assert (again.status, (data / "a").read_text()) == (2, "changed")
 
 
 @pytest.mark.slow
 def test_rerun_does_not_write_through_a_link_of_the_commit(repo: Repo, tmp_path: Path) -> None:
     """Not even where a copy beside the record has what the run read."""
-    text = script(
-        """
-        def main(out, data):
-            pathlib.Path(out, "a.txt").write_text(pathlib.Path(data).read_text())
-        """,
-        'main("out", "data/a")',
-    )
-    repo.write("main.py", text)
-    (repo.path / "data").symlink_to(write_files(tmp_path / "ext", "a"))
-    repo.commit()
-    repo.run("main.py")
+    record_with_link(repo, write_files(tmp_path / "ext", "a"))
     shutil.copytree(repo.path, tmp_path / "copy")
     (tmp_path / "ext/a").write_text("changed")
-    shutil.rmtree(tmp_path / "copy/data", ignore_errors=True)
-    (tmp_path / "copy/data").unlink(missing_ok=True)
-    write_files(tmp_path / "copy/data", "a")
     again = rerun(tmp_path / "copy/out", "--yes", cwd=tmp_path)
     told = "is not what it was, and lies behind a link to outside that is in the repository"
     assert (again.status, told in again.stderr) == (2, True)
@@ -12495,20 +11578,11 @@ def test_rerun_does_not_write_through_a_link_of_the_commit(repo: Repo, tmp_path:
 @pytest.mark.slow
 def test_rerun_makes_no_folders_behind_links_of_the_commit(repo: Repo, tmp_path: Path) -> None:
     """Not even where they lead to what is no longer there."""
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    text = script(
-        """
-        def main(out):
-            pathlib.Path("data/made").write_text("made")
-        """,
-        'main("out")',
-        'directory_parameter="out", capture_files=True',
-    )
-    repo.write("main.py", text)
+    (gone := tmp_path / "gone").mkdir()
     (repo.path / "data").symlink_to(gone)
-    repo.commit()
-    repo.run("main.py")
+    body = 'def main(out):\n    pathlib.Path("data/made").write_text("made")'
+    options = 'directory_parameter="out", capture_files=True'
+    record_main(repo, script(body, 'main("out")', options))
     shutil.rmtree(gone)
     again = rerun(repo.path / "out", "--yes", cwd=tmp_path)
     assert (again.status, gone.exists()) == (1, False)
@@ -12525,52 +11599,58 @@ FOLDERS = """
 @pytest.mark.parametrize("place", ["data", "ABSOLUTE"])
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "not declared"])
 def test_rerun_with_folders(repo: Repo, tmp_path: Path, declared: bool, place: str) -> None:
-    """A folder of which the record lists all is what it was; one that it doesn't list is noted."""
+    """One that git doesn't hold is used whole, which is said where the record doesn't list it."""
     outside = place == "ABSOLUTE"
-    folder = write_files(tmp_path / "ext" if outside else repo.path / "data", "x")
+    folder = write_files(tmp_path / "ext" if outside else repo.path / "data", "x", "deep/y")
     options = 'directory_parameter="out"' + ', input_parameters=["data"]' * declared
-    repo.write(
-        "main.py", script(FOLDERS, f'main("out", {str(folder if outside else "data")!r})', options)
-    )
     repo.write(".gitignore", "/data")
-    repo.commit()
-    repo.run("main.py")
+    call = f'main("out", {str(folder if outside else "data")!r})'
+    again = record_and_rerun(repo, script(FOLDERS, call, options))
+    assert (again.status, "it is used as it is now" in again.stdout) == (0, not declared)
     (folder / "later").touch()
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
-    assert ("it is used as it is now" in again.stdout) is not declared
-    assert again.status == (0 if declared and not outside else 1)
+    if not declared:
+        again = rerun("repo/out", "--yes", "-o", str(tmp_path / "second"), cwd=tmp_path)
+        assert (again.status, "it is used as it is now" in again.stdout) == (1, True)
+
+
+# What code does to a folder that git ignores, and that an argument names, when it is run again.
+DEEDS_IN_DATA = {
+    "Python": "open(data + '/a.txt', 'w').write('evil')",
+    "a new file": "open(data + '/new.txt', 'w').write('evil')",
+    "a child process": "subprocess.run(['sh', '-c', 'echo evil > a.txt'], cwd=data)",
+    "a child's new file": "subprocess.run(['sh', '-c', 'echo evil > new; mkdir folder'], cwd=data)",
+    "a child that removes": "subprocess.run(['rm', '-rf', data, data + '/deep/b.txt'])",
+    "a child that renames": "subprocess.run(['mv', data + '/a.txt', data + '/b.txt'])",
+    "sqlite": "db = sqlite3.connect(data + '/db'); db.execute('insert into t values (2)'); db.commit()",
+    "a new database": "sqlite3.connect(data + '/new.db').execute('create table t (x)')",
+}  # fmt: skip
 
 
 @pytest.mark.slow
-def test_rerun_with_ignored_data_beside_what_git_tracks(repo: Repo, tmp_path: Path) -> None:
-    """As dvc leaves it."""
-    write_files(repo.path / "data", "x", "x.dvc", "deep/y", "deep/.gitignore")
-    repo.write("main.py", script(FOLDERS, 'main("out", "data")'))
-    repo.write(".gitignore", "/data/x\n/data/deep/y")
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
-    assert (again.status, "it is used as it is now" in again.stdout) == (0, True)
-
-
-@pytest.mark.slow
-def test_why_a_function_could_not_be_called(repo: Repo, tmp_path: Path) -> None:
-    """Also where it is the tracking that refuses."""
-    repo.write(
-        "main.py",
-        script(
-            BODY,
-            'main("out")',
-            head="RECORD = pathlib.Path('out/main_record.json')\nif 'AGAIN' in os.environ: RECORD.mkdir(parents=True)",
-        ),
+@pytest.mark.parametrize("outside", [False, True], ids=["ignored", "outside"])
+@pytest.mark.parametrize("deed", DEEDS_IN_DATA.values(), ids=DEEDS_IN_DATA)
+def test_rerun_leaves_ignored_folders_alone(
+    repo: Repo, tmp_path: Path, deed: str, outside: bool
+) -> None:
+    """Whatever writes into them, they are read, and stay as they were to the byte."""
+    body = """
+        def main(out, data):
+            rows = sqlite3.connect(data + "/db").execute("select * from t").fetchall()
+            pathlib.Path(out, "a.txt").write_text(open(data + "/a.txt").read() + str(rows))
+            exec(os.environ.get("DEED", ""), globals(), {"data": data})
+    """
+    folder = write_files(tmp_path / "ext" if outside else repo.path / "data", "a.txt", "deep/b.txt")
+    with contextlib.closing(sqlite3.connect(folder / "db")) as database:
+        database.executescript("create table t (x); insert into t values (1)")
+    repo.write(".gitignore", "/data")
+    call = f'main("out", {str(folder) if outside else "data"!r})'
+    record_main(repo, script(body, call, head="import sqlite3, subprocess"))
+    before = fingerprint(folder)
+    again = rerun("repo/out", "--yes", cwd=tmp_path, DEED=deed)
+    assert fingerprint(folder) == before
+    assert (again.status, "identical  a.txt" in again.stdout) in ((0, True), (1, True)), (
+        again.report
     )
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path, AGAIN="1")
-    assert again.status == 2
-    line = again.stderr.splitlines()[-1]
-    assert line.startswith("pycrumbs: main() could not be called: ")
-    assert "main_record.json" in line
 
 
 @pytest.mark.slow
@@ -12651,9 +11731,7 @@ def test_what_lies_in_a_read_only_folder_is_taken_from_there(repo: Repo, tmp_pat
                 (folder / "a.txt").touch()
                 folder.chmod(0o555)
     """
-    repo.write("main.py", script(body, 'main("out")'))
-    repo.commit()
-    repo.run("main.py")
+    record_main(repo, script(body, 'main("out")'))
     # Root may write to all folders unless it does without CAP_DAC_OVERRIDE (1).
     command = [sys.executable, "-m", "pycrumbs", "rerun", "--yes", "-o", "again", "repo/out"]
     start = f"import ctypes, os\nctypes.CDLL(None).prctl(24, 1, 0, 0, 0)\nos.execv({command[0]!r}, "
@@ -12662,51 +11740,6 @@ def test_what_lies_in_a_read_only_folder_is_taken_from_there(repo: Repo, tmp_pat
     assert told.splitlines()[0] == "identical  kept/a.txt"
     assert list(contents(tmp_path / "again")) == ["kept/a.txt"]
     assert not list(temporary(tmp_path).iterdir())
-
-
-@pytest.mark.slow
-def test_what_was_not_hashed_is_not_called_identical(repo: Repo, tmp_path: Path) -> None:
-    """The first run's record has nothing to compare with."""
-    repo.write("main.py", script(BODY, 'main("out")', 'directory_parameter="out", hash_limit=0'))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
-    message = "unhashed  a.txt  (the first run's record has no hash (hash_limit))"
-    assert (again.status, again.stdout.splitlines()[0]) == (1, message)
-
-
-@pytest.mark.slow
-def test_a_failure_that_is_the_same_is_identical(repo: Repo, tmp_path: Path) -> None:
-    """What it wrote before is compared, too."""
-    body = 'def main(out):\n    pathlib.Path(out, "a.txt").touch()\n    raise ValueError(out)'
-    repo.write("main.py", script(body, 'main("out")'))
-    repo.commit()
-    run_python("main.py", cwd=repo.path, status=1)
-    again = rerun("repo/out", "--yes", "--json", cwd=tmp_path)
-    assert (again.status, again.verdicts) == (0, {"a.txt": "identical", "error": "identical"})
-    assert "pycrumbs.py" not in again.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("head", "message"),
-    [
-        ("import os, gone_package", "ModuleNotFoundError: No module named 'gone_package'"),
-        ("sys.exit('no')", "status 1"),
-    ],
-    ids=["import", "exit"],
-)
-def test_code_that_cannot_be_loaded_is_said(
-    repo: Repo, tmp_path: Path, head: str, message: str
-) -> None:
-    """In one line, after its own traceback."""
-    guard = "if 'AGAIN' in os.environ:\n    " + head
-    repo.write("main.py", script(BODY, 'main("out")', head=guard))
-    repo.commit()
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path, AGAIN="1")
-    line = f"pycrumbs: main() could not be called: {message}"
-    assert (again.status, again.stderr.splitlines()[-1]) == (2, line)
 
 
 @pytest.mark.slow
@@ -12729,51 +11762,21 @@ def test_rerun_with_the_project_s_own_environment(repo: Repo, tmp_path: Path) ->
     assert b"STAGE 3 4" in contents(tmp_path / "again")["a.txt"]
 
 
-@pytest.mark.slow
-def test_an_input_that_the_run_overwrote_is_said(repo: Repo, tmp_path: Path) -> None:
-    """What it held is lost, so the rerun goes without."""
-    count = """
-        def main(out, state):
-            path = pathlib.Path(state)
-            path.write_text(str(int(path.read_text()) + 1 if path.exists() else 1))
-    """
-    repo.write("main.py", script(count, 'main("out", "out/state.txt")'))
-    repo.write(".gitignore", "out")
-    repo.commit()
-    repo.run("main.py")
-    repo.run("main.py")
-    again = rerun("repo/out", "--yes", cwd=tmp_path)
-    assert "note      the run overwrote " in again.stderr
-    assert again.stdout.splitlines()[0] == "differs  state.txt  (line 1: 2 -> 1)"
+FLAGS = {  # the interpreter's options, and which of them count; a module
+    "": ([], ""), "main.py -O": ([], ""), "- -O": ([], ""), "-m": ([], ""), "-m ../evil": ([], ""),
+    "-O -X utf8 -Xdev -W error -bb -B -u main.py": (["-O", "-Xutf8", "-Xdev", "-Werror", "-bb"], ""),
+    "-OO -m pkg.main -O": (["-OO"], "pkg.main"),
+    "-X importtime -W error::evil.Kind -X presite=evil -I -c print()": ([], ""),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("words", "flags", "main"),
-    [
-        ("", [], ""),
-        ("main.py -O", [], ""),
-        (
-            "-O -X utf8 -Xdev -W error -bb -B -u main.py",
-            ["-O", "-Xutf8", "-Xdev", "-Werror", "-bb"],
-            "",
-        ),
-        ("-OO -m pkg.main -O", ["-OO"], "pkg.main"),
-        ("-X importtime -W error::evil.Kind -X presite=evil -I -c print()", [], ""),
-        ("- -O", [], ""),
-        ("-m", [], ""),
-        ("-m ../evil", [], ""),
-    ],
-)
-def test_the_interpreter_s_options_that_count_are_restored(
-    words: str, flags: list[str], main: str
-) -> None:
+@pytest.mark.parametrize("words", FLAGS)
+def test_the_interpreter_s_options_that_count_are_restored(words: str) -> None:
     """And none that could load or write anything."""
-    assert pycrumbs.read_flags(["python", *words.split()]) == (flags, main)
+    assert pycrumbs.read_flags(["python", *words.split()]) == FLAGS[words]
 
 
-def test_what_classes_are_made_is_said(
-    first: Repo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_classes_are_made_is_said(first: Repo, tmp_path: Path, capsys: Capture) -> None:
     """As making an object is executing code."""
     changes = {
         f"{CALL}.parameters.data": {"rate": 1},
@@ -12821,7 +11824,15 @@ def kill_at_random(child, number, seconds):
     os.kill(pid, number)
     return wait(pid)
 
+def judge(path):
+    "What `log` says of the runs there, the newest first."
+    import contextlib, io, pycrumbs
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert pycrumbs.main(["log", "--json", str(path)]) == 0
+    return [run["status"] for run in json.loads(out.getvalue())]
+
 @tracked(literal_directory="warm", **QUIET)
+
 def warm_up(): "Has all that is needed imported, so that children don't spend their time on that."
 
 """
@@ -12864,31 +11875,27 @@ def names_in(folder: Path) -> list[str]:
 KILLED_AT_RANDOM = """
     import pycrumbs
     chained, kills = sys.argv[1] == "chained", int(sys.argv[2])
-
     @tracked(literal_directory="out", chain_records=chained, **QUIET)
     def work(number):
         return number
-
     def child():
         for number in range(5 if chained else 1000):
             work(number)
-
     def strays():
         return [name for name in os.listdir("out") if name.endswith(".tmp")]
-
     warm_up()
     path, left, statuses = Path("out/work_record.json"), 0, set()
     for kill in range(kills):
         kill_at_random(child, signal.SIGKILL, 0.006)
         if path.exists():
-            for record in pycrumbs.load_records(path):
-                statuses.add(status := pycrumbs.judge_status(record))
-                assert status == {"running": "died"}.get(record["status"], record["status"])
+            told = [record["status"] for record in pycrumbs.load_records(path)]
+            assert judge(path) == [{"running": "died"}.get(status, status) for status in told]
+            statuses.update(told)
             left += len(strays())
         if chained and kill % 50 == 49:
             path.unlink(missing_ok=True)
     assert left > kills / 50, "no kill came while a record was written"
-    assert statuses == {"completed", "died"}, statuses
+    assert statuses == {"completed", "running"}, statuses
     wait(fork(lambda: work(0)))
     assert strays() == []
 """
@@ -12909,16 +11916,13 @@ KILLED_AT_EVERY_SYSTEM_CALL = """
     ptrace = ctypes.CDLL(None).ptrace
     ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     TRACEME, SYSCALL = 0, 24
-
     @tracked(literal_directory="out", chain_records=chained, **QUIET)
     def work(number):
         return number
-
     def child():
         ptrace(TRACEME, 0, None, None)
         os.kill(os.getpid(), signal.SIGSTOP)
         work(1)
-
     def stop_at(count):
         pid = fork(child)
         os.waitpid(pid, 0)
@@ -12929,7 +11933,6 @@ KILLED_AT_EVERY_SYSTEM_CALL = """
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         return True
-
     warm_up()
     wait(fork(lambda: work(0)))
     path, seen, strays = Path("out/work_record.json"), set(), 0
@@ -12938,7 +11941,7 @@ KILLED_AT_EVERY_SYSTEM_CALL = """
         path.write_bytes(old)
         is_killed = stop_at(count)
         records = pycrumbs.load_records(path)
-        statuses = [pycrumbs.judge_status(record) for record in reversed(records)]
+        statuses = judge(path)[::-1]
         arguments = [record["called_function"]["parameters"]["number"] for record in records]
         if chained:
             assert arguments[-1] == 0 and statuses[0] == "completed", (count, arguments)
@@ -12964,16 +11967,13 @@ def test_killed_at_every_system_call(tmp_path: Path, kind: str) -> None:
 
 WRITES_FOR_EVER = """
     sys.addaudithook(lambda event, _: event == "os.rename" and (print(flush=True), time.sleep(60)))
-
     @tracked(literal_directory="out", **QUIET)
     def work(): pass
-
     work()
 """
 WRITES = """
     @tracked(literal_directory="out", **QUIET)
     def work(): pass
-
     work()
 """
 
@@ -13010,15 +12010,12 @@ def test_strays_of_others_are_left_to_them(tmp_path: Path) -> None:
 def test_a_zombie_has_died(tmp_path: Path) -> None:
     """A killed run that nobody has asked for its status yet isn't running."""
     code = """
-        import pycrumbs
-
         @tracked(literal_directory="out", **QUIET)
         def work():
             os.kill(os.getpid(), signal.SIGKILL)
-
         pid = fork(work)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        assert pycrumbs.judge_status(pycrumbs.find_record("out")) == "died"
+        assert judge("out") == ["died"]
     """
     run_code(tmp_path, code)
 
@@ -13032,7 +12029,6 @@ SIGNALLED_AT_RANDOM = """
     def work(name):
         for _ in range(10):
             time.sleep(0.0003)
-
     warm_up()
     seen = set()
     for count in range(int(sys.argv[1])):
@@ -13066,6 +12062,29 @@ def test_signals_at_any_moment(tmp_path: Path) -> None:
     assert seen <= told | late | early
 
 
+@pytest.mark.slow
+def test_signals_where_a_library_has_threads(tmp_path: Path) -> None:
+    """Whichever thread hears SIGTERM: every record is completed, and no temporary file stays."""
+    code = """
+        import itertools, numpy, threading
+        @tracked(directory_parameter="out", create_parents=True, **QUIET)
+        def work(out): pass
+        def child():
+            matrix = numpy.ones((300, 300))
+            matrix @ matrix  # starts numpy's threads
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+            for number in itertools.count():
+                work(f"out/{count}/{number % 5}")
+        warm_up()
+        for count in range(200):
+            assert kill_at_random(child, signal.SIGTERM, 0.03) == -15
+    """
+    run_code(tmp_path, code, env=UNMEASURED)
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.name for path in left} == {"work_record.json"}
+    assert {read(path)["status"] for path in left} == {"completed", "terminated"}
+
+
 # What a program does about signals, and how it ends; the record's status, and the error's type.
 SIGNAL_ENDINGS = {
     "SIGTERM": ("work(signal.SIGTERM)", -15, "terminated", "Signal"),
@@ -13077,21 +12096,16 @@ SIGNAL_ENDINGS = {
     "ignored": ("on(signal.SIGTERM, signal.SIG_IGN); work(signal.SIGTERM)", 0, "completed", None),
     "exits": ("on(signal.SIGTERM, leave); work(signal.SIGTERM)", 3, "terminated", "Signal"),
     "exits on SIGINT": ("on(signal.SIGINT, leave); work(signal.SIGINT)", 3, "interrupted", "Signal"),
-    "leaves at once": (
-        "on(signal.SIGTERM, lambda *_: os._exit(4)); work(signal.SIGTERM)", 4, "terminated", "Signal",
-    ),
+    "leaves at once": ("on(signal.SIGTERM, lambda *_: os._exit(4)); work(signal.SIGTERM)", 4, "terminated",
+        "Signal"),
     "is told": ("on(signal.SIGTERM, note); work(signal.SIGTERM)", 0, "completed", None),
     "is told of USR1": ("on(signal.SIGUSR1, note); work(signal.SIGUSR1)", 0, "completed", None),
-    "raises later": (
-        "on(signal.SIGTERM, note); work(signal.SIGTERM, error=True)", 1, "failed", "ValueError",
-    ),
+    "raises later": ("on(signal.SIGTERM, note); work(signal.SIGTERM, error=True)", 1, "failed",
+        "ValueError"),
     "handled within": ("work(signal.SIGTERM, within=leave)", 3, "failed", "SystemExit"),
-    "handled within, and passed on": (
-        "work(signal.SIGTERM, within=pass_on)", -15, "terminated", "Signal",
-    ),
-    "handled within, and the one before called": (
-        "work(signal.SIGTERM, within=call_before)", 0, "completed", None,
-    ),
+    "handled within, and passed on": ("work(signal.SIGTERM, within=pass_on)", -15, "terminated", "Signal"),
+    "handled within, and the one before called": ("work(signal.SIGTERM, within=call_before)", 0,
+        "completed", None),
     "nested": ("outer(signal.SIGTERM)", -15, "terminated", "Signal"),
     "in a generator": ("list(steps(signal.SIGTERM))", -15, "terminated", "Signal"),
     "in a coroutine": ("asyncio.run(wait_for(signal.SIGTERM))", -15, "terminated", "Signal"),
@@ -13102,7 +12116,6 @@ PROGRAM = """
     import asyncio, threading
     on, before = signal.signal, {}
     track = tracked(literal_directory="out", record_filename="record", **QUIET)
-
     def leave(*_): raise SystemExit(3)
     def note(number, frame): noted.append(number)
     def pass_on(number, frame):
@@ -13113,7 +12126,6 @@ PROGRAM = """
         for number in numbers or [signal.SIGTERM]:
             os.kill(os.getpid(), number)
     noted = []
-
     @track
     def work(*numbers, within=None, error=False, thread=None):
         if within:
@@ -13124,24 +12136,19 @@ PROGRAM = """
             suicide(*numbers)
         if error:
             raise ValueError
-
     @tracked(literal_directory="out", record_filename="outer", **QUIET)
     def outer(number): work(number)
-
     @track
     def steps(number):
         yield
         suicide(number)
         yield
-
     @track
     async def wait_for(number):
         await asyncio.sleep(0)
         suicide(number)
-
     @tracked(literal_directory="out", record_filename="thread", **QUIET)
     def nothing(): pass
-
     def in_thread():
         thread = threading.Thread(target=nothing)
         thread.start()
@@ -13162,6 +12169,8 @@ def test_endings_by_signals(tmp_path: Path, code: str, status: int, told: str, k
     record = read(tmp_path / "out" / "record.json")
     error = record.get("error", {})
     assert (record["status"], error.get("type")) == (told, kind)
+    if "outer" in code:
+        assert read(tmp_path / "out" / "outer.json")["status"] == told
     if kind == "Signal":
         assert re.fullmatch(rf"{told} by {error['signal']}", error["message"])
         assert "in suicide" in "".join(error["traceback"])
@@ -13169,37 +12178,6 @@ def test_endings_by_signals(tmp_path: Path, code: str, status: int, told: str, k
     bare = "def tracked(**_): return lambda function: function\n"
     program = PRELUDE.replace("from pycrumbs import tracked\n", bare) + program
     run_python("-c", program, cwd=tmp_path, status=status)
-
-
-def test_nested_runs_end_together(tmp_path: Path) -> None:
-    """A signal completes the records of all runs that are in progress."""
-    code = textwrap.dedent(PROGRAM) + "outer(signal.SIGTERM)"
-    run_python("-c", PRELUDE + code, cwd=tmp_path, status=-15)
-    statuses = {path.name: read(path)["status"] for path in (tmp_path / "out").iterdir()}
-    assert statuses == {"record.json": "terminated", "outer.json": "terminated"}
-
-
-@pytest.mark.parametrize("copies", ["ab", "aba", "abc"])
-def test_runs_of_vendored_copies_end_together(tmp_path: Path, copies: str) -> None:
-    """A signal isn't lost between the handlers of several copies of this file."""
-    for name in copies:
-        shutil.copy(pycrumbs.__file__, tmp_path / f"copy_{name}.py")
-    code = """
-        import importlib
-        sys.path.insert(0, "")
-
-        def run(copies):
-            if not copies:
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-            tracked = importlib.import_module(f"copy_{copies[0]}").tracked
-            tracked(literal_directory="out", record_filename=copies, **QUIET)(run)(copies[1:])
-
-        run(sys.argv[1])
-    """
-    run_python("-c", PRELUDE + textwrap.dedent(code), copies, cwd=tmp_path, status=-15)
-    statuses = [read(path)["status"] for path in (tmp_path / "out").iterdir()]
-    assert statuses == ["terminated"] * len(copies)
 
 
 def handlers() -> list[Any]:
@@ -13223,38 +12201,19 @@ def test_handlers_are_given_back(tmp_path: Path, fails: bool) -> None:
     assert handlers() == before
 
 
-def test_handlers_that_are_saved_within_a_run_still_work(tmp_path: Path) -> None:
-    """Code that puts back, after the run, the handler that it found within has the one before."""
-    code = """
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            return signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
-        found = work()
-        signal.signal(signal.SIGTERM, found)
-        os.kill(os.getpid(), signal.SIGTERM)
-    """
-    run_code(tmp_path, code, status=5)
-    assert read(tmp_path / "out")["status"] == "completed"
-
-
 def test_asyncio_is_interrupted_as_without_us(tmp_path: Path) -> None:
     """Asyncio (from Python 3.11 on) takes SIGINT over where Python's own handler is in place."""
     code = """
         import asyncio
-
         async def main():
             os.kill(os.getpid(), signal.SIGINT)
             try:
                 await asyncio.sleep(9)
             finally:
                 print("tidied up")
-
         {}
         def work():
             asyncio.run(main())
-
         work()
     """
     ways = ("", '@tracked(literal_directory="out", **QUIET)')
@@ -13268,12 +12227,10 @@ def test_a_signal_within_c_code(tmp_path: Path) -> None:
     """It is heard when the code returns, and the record says where that was."""
     code = """
         import hashlib, subprocess
-
         @tracked(literal_directory="out", **QUIET)
         def work():
             subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -TERM {os.getpid()}"])
             hashlib.pbkdf2_hmac("sha256", b"a", b"b", 3_000_000)
-
         work()
     """
     script = tmp_path / "script.py"
@@ -13288,13 +12245,11 @@ def test_a_signal_while_the_outputs_are_hashed(tmp_path: Path) -> None:
     """A process that is to end has no time for it: the record is completed without."""
     code = """
         import subprocess
-
         @tracked(literal_directory="out", hash_limit=None, **QUIET)
         def work():
             with open("out/large", "wb") as file:
                 file.truncate(2**40)
             subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -TERM {os.getpid()}"])
-
         work()
     """
     run_code(tmp_path, code, status=-15)
@@ -13304,88 +12259,39 @@ def test_a_signal_while_the_outputs_are_hashed(tmp_path: Path) -> None:
     assert record["outputs_omitted"] == "hashes, as a signal came"
 
 
-def test_a_timer_while_files_are_hashed(tmp_path: Path) -> None:
-    """Signals that end nothing cost no hash, and make no output of what is only young."""
-    code = """
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            Path("out/made").write_bytes(bytes(10**7))
-
-        Path("out").mkdir()
-        signal.signal(signal.SIGALRM, lambda *_: None)
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-        for _ in range(5):
-            Path("out/young").write_bytes(bytes(8 * 10**6))
-            work()
-            record = json.loads(Path("out/work_record.json").read_text())
-            assert [(o["path"], bool(o["sha256"])) for o in record["outputs"]] == [("made", True)]
-        signal.setitimer(signal.ITIMER_REAL, 0)
+@pytest.mark.parametrize("error", ["Timeout", "KeyboardInterrupt"])
+def test_timeouts_at_any_moment(tmp_path: Path, error: str) -> None:
+    """What their handler raises reaches the caller; at the program's end all records are complete."""
+    code = f"""
+        class Timeout(Exception): pass
+        def stop(*_):
+            if armed: raise {error}
+        @tracked(directory_parameter="out", create_parents=True, **QUIET)
+        def work(out): pass
+        signal.signal(signal.SIGALRM, stop)
+        armed, raised = [], 0
+        for count in range(400):
+            try:
+                armed = [signal.setitimer(signal.ITIMER_REAL, 0.00005 * (count % 60 + 1))]
+                work(f"out/{{count}}")
+                armed.clear()
+            except {error}:
+                armed.clear()
+                raised += 1
+        assert 0 < raised < 400
+        assert signal.getsignal(signal.SIGALRM) is stop
     """
-    run_code(tmp_path, code)
-
-
-def test_timers_that_never_rest(tmp_path: Path) -> None:
-    """Heartbeats and profilers come in the midst of each other; their handlers stay in place."""
-    code = """
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            pass
-
-        heard = set()
-        names = ("SIGALRM", "SIGVTALRM", "SIGPROF")
-        numbers = [getattr(signal, name) for name in names]
-
-        def hear(number, frame):
-            heard.add(number)
-
-        for number in numbers:
-            signal.signal(number, hear)
-        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-            signal.setitimer(timer, 0.0003, 0.0003)
-        for _ in range(400):
-            work()
-            assert {signal.getsignal(number) for number in numbers} == {hear}
-            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-            signal.setitimer(timer, 0)
-        print(len(heard))
-    """
-    assert run_code(tmp_path, code, env=UNMEASURED) == "3\n"
-
-
-def test_signals_of_one_kind_do_not_pile_up(tmp_path: Path) -> None:
-    """Of thousands that come while a record is written one is heard, as of Python's own."""
-    code = """
-        import pycrumbs
-
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            for name in ("a", "b"):
-                Path("out", name).write_text("x")
-
-        heard = []
-        signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
-        hash_file = pycrumbs.hash_file
-
-        def be_called(path, *more):
-            for _ in range(3000):
-                os.kill(os.getpid(), signal.SIGUSR1)
-            return hash_file(path, *more)
-
-        pycrumbs.hash_file = be_called
-        work()
-        print(len(heard))
-    """
-    assert run_code(tmp_path, code, env=UNMEASURED) == "1\n"
+    run_code(tmp_path, code, env=UNMEASURED)
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.name for path in left} == {"work_record.json"}
+    assert {read(path)["status"] for path in left} <= {"completed", "failed", "interrupted"}
 
 
 # In a namespace of its own a process has the id 1, and the kernel spares it what has no handler.
 INIT = {
     "SIGTERM": ("", "SIGTERM", 0, "completed"),
     "SIGINT": ("", "SIGINT", 130, "interrupted"),
-    "with a handler": (
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(6))", "SIGTERM", 6, "terminated",
-    ),
+    "with a handler": ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(6))", "SIGTERM", 6, "terminated"),
 }  # fmt: skip
 
 
@@ -13398,7 +12304,6 @@ def test_as_init(tmp_path: Path, code: str, name: str, status: int, told: str) -
         def work():
             assert os.getpid() == 1
             os.kill(1, signal.{name})
-
         {code}
         try:
             work()
@@ -13419,11 +12324,9 @@ JOB = """
         from pycrumbs import tracked
     except ImportError:  # the control
         def tracked(**_): return lambda function: function
-
     def checkpoint(*_):
         Path("checkpoint").touch()
         os.system("scontrol requeue $SLURM_JOB_ID")
-
     @tracked(literal_directory="out", chain_records=True, disable_git_tracking=True)
     def work():
         signal.signal(signal.SIGUSR1, checkpoint)
@@ -13431,7 +12334,6 @@ JOB = """
         while not Path("checkpoint").exists() or "SLURM_RESTART_COUNT" not in os.environ:
             time.sleep(0.05)
         return "resumed"
-
     work()
 """
 JOB_ENDINGS = {  # how it is submitted, and what ends it (nothing: its time limit)
@@ -13479,7 +12381,7 @@ class Job:
 @pytest.mark.xdist_group("slurm")
 @pytest.mark.parametrize(("option", "start", "end"), JOB_ENDINGS.values(), ids=JOB_ENDINGS)
 def test_slurm_ends_a_job(
-    tmp_path: Path, slurm: dict[str, str], option: str, start: str, end: str
+    tmp_path: Path, command: Command, slurm: dict[str, str], option: str, start: str, end: str
 ) -> None:
     """The record says by which signal; to SLURM the job ended as it would have without us.
 
@@ -13494,7 +12396,8 @@ def test_slurm_ends_a_job(
     wait_until(lambda: bare.ending()[0] in over and job.ending()[0] in over, 150)
     assert job.ending() == bare.ending()
     record = read(job.folder / "out")
-    told = pycrumbs.judge_status(record), record.get("error", {}).get("signal")
+    (run,) = json.loads(command("log", "--json", job.folder / "out"))
+    told = run["status"], record.get("error", {}).get("signal")
     assert told == (("died", None) if end.endswith(".0") else ("terminated", "SIGTERM"))
     variables = record["environment"]["environment_variables"]
     assert variables.get("SLURM_ARRAY_TASK_ID") == ("7" if "array" in option else None)
@@ -13532,206 +12435,70 @@ def test_slurm_requeues_a_job(tmp_path: Path, slurm: dict[str, str]) -> None:
     assert numbers == [[job.number] * 2, [None, "1"]]
 
 
-def test_timeouts_that_another_thread_hears(tmp_path: Path) -> None:
-    """What their handler raises is never lost, and never leaves a record unfinished."""
-    code = """
-        import threading
-        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-
-        class Timeout(Exception): pass
-
-        def stop(*_):
-            if armed: raise Timeout
-
-        @tracked(directory_parameter="out", create_parents=True, **QUIET)
-        def work(out): pass
-
-        signal.signal(signal.SIGALRM, stop)
-        armed, seen = [], set()
-        for count in range(600):
-            try:
-                armed = [signal.setitimer(signal.ITIMER_REAL, 0.00005 * (count % 60 + 1))]
-                work(f"out/{count}")
-                armed.clear()
-            except Timeout:
-                armed.clear()
-            left = os.listdir(f"out/{count}") if os.path.exists(f"out/{count}") else []
-            seen |= {json.loads(Path(f"out/{count}", name).read_text())["status"] for name in left}
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        print(*sorted(seen))
-    """
-    assert run_code(tmp_path, code, env=UNMEASURED) in ("completed failed\n", "completed\n")
-
-
-def test_timeouts_at_every_line_of_a_run_s_begin_and_end(tmp_path: Path) -> None:
-    """Wherever their handler raises, the record says how the run ended, and nothing stays held."""
-    code = """
-        import linecache, pycrumbs
-
-        class Timeout(Exception): pass
-
-        def stop(*_): raise Timeout
-
-        @tracked(directory_parameter="out", create_parents=True, **QUIET)
-        def work(out): pass
-
-        def trace(frame, event, _):
-            global left
-            if frame.f_code.co_name not in traced or frame.f_code.co_filename != pycrumbs.__file__:
-                return None
-            # No interpreter hears a signal between a line and the `try` that follows.
-            if linecache.getline(pycrumbs.__file__, frame.f_lineno).strip() != "try:":
-                left -= 1
-            if not left:
-                signal.raise_signal(signal.SIGALRM)
-            return trace
-
-        traced = "wrapper __enter__ __exit__ begin complete end take give_back handle deliver".split()
-        signal.signal(signal.SIGALRM, stop)
-        work("out/warm")
-        before = [signal.getsignal(number) for number in range(1, 16)]
-        count, left, seen = 0, 0, set()
-        while left <= 0:
-            count += 1
-            left, out = count, Path(f"out/{count}")
-            try:
-                sys.settrace(trace)
-                work(out)
-            except Timeout:
-                pass
-            sys.settrace(None)
-            seen |= {json.loads(path.read_text())["status"] for path in out.glob("*")}
-            assert before == [signal.getsignal(number) for number in range(1, 16)], count
-            assert (pycrumbs._signals.depth, pycrumbs._signals.runs) == (0, 0)
-        assert count > 50
-        print(*sorted(seen))
-    """
-    assert run_code(tmp_path, code, env=UNMEASURED) == "completed failed\n"
-
-
-def test_a_handler_after_which_the_program_goes_on(tmp_path: Path) -> None:
-    """A service that only reloads its settings at SIGHUP isn't terminated."""
-    code = """
-        signal.signal(signal.SIGHUP, lambda *_: print("reloaded"))
-
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            os.kill(os.getpid(), signal.SIGHUP)
-            return json.loads(Path("out/work_record.json").read_text())["status"]
-
-        print(work())
-    """
-    assert run_code(tmp_path, code) == "reloaded\nrunning\n"
-    assert read(tmp_path / "out")["status"] == "completed"
-
-
-def test_a_timeout_that_comes_while_the_record_is_written(tmp_path: Path) -> None:
-    """What a handler of SIGALRM raises reaches the caller, and the record is complete."""
-    code = """
-        import pycrumbs
-        def stop(*_): raise TimeoutError("too late")
-        signal.signal(signal.SIGALRM, stop)
-        hash_files = pycrumbs.hash_files
-        def hash_in_time(*given):
-            os.kill(os.getpid(), signal.SIGALRM)
-            time.sleep(0.01)
-            return hash_files(*given)
-
-        @tracked(literal_directory="out", **QUIET)
-        def work():
-            Path("out/made").touch()
-            pycrumbs.hash_files = hash_in_time
-
-        try:
-            work()
-        except TimeoutError as error:
-            print(error)
-    """
-    assert run_code(tmp_path, code) == "too late\n"
-    record = read(tmp_path / "out")
-    assert (record["status"], len(record["outputs"])) == ("completed", 1)
-
-
 # ------------------------------------------------------------------------------
 # Faults: forked workers
 # ------------------------------------------------------------------------------
 
 # What a tracked function does with child processes, none of which may write its record.
+WORKERS_TEXT = """
+== killed: [-15, -15, -9, -9, -1, -1, 130, 130]
+begun, begin = os.pipe()  # before Python has seen to the fork, it forgets a SIGINT
+pids = [fork(lambda: (os.write(begin, b"."), time.sleep(60))) for _ in range(8)]
+for _ in pids: os.read(begun, 1)
+signals = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL] * 2
+for pid, number in zip(pids, signals):
+    os.kill(pid, number)
+return sorted(wait(pid) for pid in pids)
+== killed at once: [-15, -15, -15, -15, -15, -15, -15, -15]
+def kill(pid):
+    os.kill(pid, signal.SIGTERM)
+    return wait(pid)
+return [kill(fork(lambda: time.sleep(60))) for _ in range(8)]
+== killed in C code: -15
+import hashlib
+begun, begin = os.pipe()
+def child():
+    os.write(begin, b".")
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 300_000_000)
+pid = fork(child)
+os.read(begun, 1)
+os.kill(pid, signal.SIGTERM)
+return wait(pid)
+== os._exit: 3
+return wait(fork(lambda: os._exit(3)))
+== sys.exit: 3
+pid = os.fork()
+if not pid:
+    sys.exit(3)
+return wait(pid)
+== returns: 0
+pid = os.fork()
+return wait(pid) if pid else "the child's"
+== raises: 1
+pid = os.fork()
+if not pid:
+    raise ValueError
+return wait(pid)
+== a run in a child: -15
+def child():
+    inner()
+    os.kill(os.getpid(), signal.SIGTERM)
+return wait(fork(child))
+== multiprocessing: [-15, -15, -15, -15, -15, -15, -15, -15]
+import multiprocessing
+processes = [multiprocessing.Process(target=time.sleep, args=(60,)) for _ in range(8)]
+for process in processes: process.start()
+for process in processes: process.terminate()
+for process in processes: process.join()
+return [process.exitcode for process in processes]
+== a pool: [1, 2]
+import multiprocessing
+with multiprocessing.Pool(2) as pool:
+    return pool.map(abs, [-1, -2])
+"""
 WORKERS = {
-    "killed": """
-        begun, begin = os.pipe()  # before Python has seen to the fork, it forgets a SIGINT
-        pids = [fork(lambda: (os.write(begin, b"."), time.sleep(60))) for _ in range(8)]
-        for _ in pids: os.read(begun, 1)
-        signals = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL] * 2
-        for pid, number in zip(pids, signals):
-            os.kill(pid, number)
-        return sorted(wait(pid) for pid in pids)
-        """,
-    "killed at once": """
-        def kill(pid):
-            os.kill(pid, signal.SIGTERM)
-            return wait(pid)
-        return [kill(fork(lambda: time.sleep(60))) for _ in range(8)]
-        """,
-    "killed in C code": """
-        import hashlib
-        begun, begin = os.pipe()
-        def child():
-            os.write(begin, b".")
-            hashlib.pbkdf2_hmac("sha256", b"", b"", 300_000_000)
-        pid = fork(child)
-        os.read(begun, 1)
-        os.kill(pid, signal.SIGTERM)
-        return wait(pid)
-        """,
-    "os._exit": "return wait(fork(lambda: os._exit(3)))",
-    "sys.exit": """
-        pid = os.fork()
-        if not pid:
-            sys.exit(3)
-        return wait(pid)
-        """,
-    "returns": """
-        pid = os.fork()
-        return wait(pid) if pid else "the child's"
-        """,
-    "raises": """
-        pid = os.fork()
-        if not pid:
-            raise ValueError
-        return wait(pid)
-        """,
-    "a run in a child": """
-        def child():
-            inner()
-            os.kill(os.getpid(), signal.SIGTERM)
-        return wait(fork(child))
-        """,
-    "multiprocessing": """
-        import multiprocessing
-        processes = [multiprocessing.Process(target=time.sleep, args=(60,)) for _ in range(8)]
-        for process in processes: process.start()
-        for process in processes: process.terminate()
-        for process in processes: process.join()
-        return [process.exitcode for process in processes]
-        """,
-    "a pool": """
-        import multiprocessing
-        with multiprocessing.Pool(2) as pool:
-            return pool.map(abs, [-1, -2])
-        """,
-}
-WORKERS_RESULTS = {
-    "killed": [-15, -15, -9, -9, -1, -1, 130, 130],
-    "killed at once": [-15] * 8,
-    "killed in C code": -15,
-    "os._exit": 3,
-    "sys.exit": 3,
-    "returns": 0,
-    "raises": 1,
-    "a run in a child": -15,
-    "multiprocessing": [-15] * 8,
-    "a pool": [1, 2],
+    name: (body, json.loads(result))
+    for name, result, body in re.findall(r"(?ms)^== (.*?): (.*?)\n(.*?)(?=^== |\Z)", WORKERS_TEXT)
 }
 
 
@@ -13741,28 +12508,26 @@ def test_the_record_is_the_parents_alone(repo: Repo, name: str) -> None:
     script = """
         @tracked(literal_directory="inner")
         def inner(): pass
-
         @tracked(literal_directory="out")
         def work():
             before = Path("out/work_record.json").read_bytes()
             result = act()
             assert Path("out/work_record.json").read_bytes() == before
             return result
-
         def act():
             {}
-
         if __name__ == "__main__":
             work()
     """
-    body = textwrap.indent(textwrap.dedent(WORKERS[name]).strip(), " " * 4)
+    body, result = WORKERS[name]
+    body = textwrap.indent(body.strip(), " " * 4)
     code = PRELUDE + textwrap.dedent(script).replace("    {}", body)
     repo.write("work.py", code.replace("def fork", "# caf\u00e9\ndef fork"))
     repo.commit()
     repo.write("work.py", code)  # a dirty file, so that every kind of probe has been at work
     done = run_python("-W", "error", "work.py", cwd=repo.path)
     record = read(repo.path / "out")
-    assert (record["status"], record["result"]) == ("completed", WORKERS_RESULTS[name])
+    assert (record["status"], record["result"]) == ("completed", result)
     assert "git_patch" in record["tracked_module"]
     assert "Warning" not in done.stderr
     if name == "a run in a child":
@@ -13770,70 +12535,53 @@ def test_the_record_is_the_parents_alone(repo: Repo, name: str) -> None:
         assert read(repo.path / "inner")["parent"] == record["uuid"]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_tracked_functions_in_workers(tmp_path: Path, method: str) -> None:
-    """Every worker writes its own records, also where all warnings are errors."""
-    script = """
-        import multiprocessing
+POOLS = {  # how a function is called in workers of each kind
+    name: f"multiprocessing.get_context({name!r}).Pool(2).map(work, places)"
+    for name in ("fork", "spawn", "forkserver")
+}
+POOLS |= {
+    name: f"joblib.Parallel(2, {name!r})(joblib.delayed(work)(place) for place in places)"
+    for name in ("loky", "multiprocessing", "threading")
+}
+HEAVY_POOLS = [
+    pytest.param(name, marks=[pytest.mark.integration] if "joblib" in pool else [])
+    for name, pool in POOLS.items()
+]
 
+
+@pytest.mark.parametrize("name", HEAVY_POOLS)
+def test_tracked_functions_in_workers(tmp_path: Path, name: str) -> None:
+    """Every worker writes its own records, without a warning."""
+    pool = POOLS[name]
+    script = f"""
+        import {pool.partition(".")[0]}
         @tracked(directory_parameter="out", create_parents=True, **QUIET)
         def work(out):
             return os.getpid()
-
         @tracked(literal_directory="all", **QUIET)
-        def work_together():
-            with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
-                return pool.map(work, [f"{sys.argv[1]}/{number}" for number in range(6)])
-
+        def work_together(places):
+            return {pool}
         if __name__ == "__main__":
-            work_together()
+            work_together([f"each/{{number}}" for number in range(6)])
     """
     (tmp_path / "work.py").write_text(PRELUDE + textwrap.dedent(script))
-    run_python("-W", "error", "work.py", method, cwd=tmp_path)
-    all_together = read(tmp_path / "all")
-    records = [read(tmp_path / method / str(number)) for number in range(6)]
-    assert {record["status"] for record in [*records, all_together]} == {"completed"}
-    assert [record["result"] for record in records] == all_together["result"]
+    options = [] if "joblib" in pool else ["-W", "error::RuntimeWarning"]
+    run_python(*options, "work.py", cwd=tmp_path)
+    together = read(tmp_path / "all")
+    records = [read(tmp_path / f"each/{number}") for number in range(6)]
+    assert {record["status"] for record in [*records, together]} == {"completed"}
     pids = [record["environment"]["process"]["pid"] for record in records]
-    assert pids == all_together["result"]
-    assert all_together["environment"]["process"]["pid"] not in pids
-    assert {record.get("parent") for record in records} <= {all_together["uuid"], None}
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
-def test_tracked_functions_in_joblib(tmp_path: Path, backend: str) -> None:
-    """Joblib's workers write their own records, whatever they are."""
-    script = """
-        import joblib
-
-        @tracked(directory_parameter="out", create_parents=True, **QUIET)
-        def work(out):
-            return os.getpid()
-
-        @tracked(literal_directory="all", **QUIET)
-        def work_together():
-            jobs = [joblib.delayed(work)(f"each/{number}") for number in range(6)]
-            return joblib.Parallel(2, sys.argv[1])(jobs)
-
-        if __name__ == "__main__":
-            work_together()
-    """
-    (tmp_path / "work.py").write_text(PRELUDE + textwrap.dedent(script))
-    run_python("work.py", backend, cwd=tmp_path)
-    records = [read(tmp_path / "each" / str(number)) for number in range(6)]
-    assert {record["status"] for record in records} == {"completed"}
-    assert [record["result"] for record in records] == read(tmp_path / "all")["result"]
+    assert pids == [record["result"] for record in records] == together["result"]
+    assert (together["environment"]["process"]["pid"] in pids) == (name == "threading")
+    assert {record.get("parent") for record in records} <= {together["uuid"], None}
 
 
 def test_a_lock_does_not_pass_to_children(tmp_path: Path) -> None:
     """A child that is forked while a chain is locked doesn't keep it locked."""
     code = """
         sys.addaudithook(lambda event, _: event == "os.rename" and pids.append(fork(child)))
-
         @tracked(literal_directory="out", chain_records=True, **QUIET)
         def work(): pass
-
         pids, child = [], lambda: time.sleep(60)
         work()
         began = time.monotonic()
@@ -13850,82 +12598,77 @@ def test_a_lock_does_not_pass_to_children(tmp_path: Path) -> None:
 # Faults: the disk
 # ------------------------------------------------------------------------------
 
-# A limit of the process or of the disk, and how writing fails then.
-WRITING_LIMITS = {
-    "file size": ("lower(resource.RLIMIT_FSIZE, 100)", "File too large"),
-    "open files": (
-        "lower(resource.RLIMIT_NOFILE, len(os.listdir('/proc/self/fd')) - 1)", "Too many open files",
-    ),
+# What is mounted on ./disk, what has writing fail there, and how it fails.
+STARVING = {
+    "file size": ("", "lower(resource.RLIMIT_FSIZE, 100)", "File too large"),
+    "open files": ("", "lower(resource.RLIMIT_NOFILE, len(os.listdir('/proc/self/fd')) - 1)",
+        "Too many open files"),
+    "a full disk": ("mount -t tmpfs -o size=64k tmpfs disk",
+        "open('disk/filler', 'wb', 0).write(bytes(2**17))", "No space left on device"),
+    "a read-only disk": ("mkdir other && mount --bind other disk",
+        "os.system('mount -o remount,bind,ro disk') and sys.exit(9)", "Read-only file system"),
 }  # fmt: skip
+STARVING_CASES = [
+    pytest.param(*case, id=name, marks=[pytest.mark.integration] * bool(case[0]))
+    for name, case in STARVING.items()
+]
 STARVED = """
     import resource
-
     def lower(limit, soft):
         resource.setrlimit(limit, (soft, resource.getrlimit(limit)[1]))
-
     def starve():
         {starve}
-
-    @tracked(literal_directory="out", **QUIET)
+    @tracked(literal_directory="disk/out", **QUIET)
     def work(within):
         if within:
             starve()
         return 42
-
+    os.mkdir("disk")
+    assert not os.system({mount!r})
     warm_up()
-    {act}
-"""
-BEFORE = """
-    starve()
-    try:
+    if {after}:
         work(False)
-    except OSError as error:
-        print(error)
+        assert work(True) == 42
     else:
-        raise AssertionError("the function ran")
+        starve()
+        try:
+            work(False)
+        except OSError as error:
+            print(error)
+        else:
+            raise AssertionError("the function ran")
+    lower(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    assert set(os.listdir("disk")) - {{"filler"}} == ({{"out"}} if {after} else set())
+    if {after}:
+        assert os.listdir("disk/out") == ["work_record.json"]
+        record = json.load(open("disk/out/work_record.json"))
+        assert (record["status"], record["called_function"]["parameters"]["within"]) == ("running", True)
 """
-AFTER = """
-    work(False)
-    assert work(True) == 42
-"""
 
 
-@pytest.mark.parametrize(("starve", "reason"), WRITING_LIMITS.values(), ids=WRITING_LIMITS)
-def test_a_limit_before_the_run(tmp_path: Path, starve: str, reason: str) -> None:
-    """The error is clear, the function isn't called, and nothing is left behind."""
-    code = STARVED.format(starve=starve, act=BEFORE.strip())
-    assert reason in run_code(tmp_path, textwrap.dedent(code))
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(("starve", "reason"), WRITING_LIMITS.values(), ids=WRITING_LIMITS)
-def test_a_limit_after_the_run(tmp_path: Path, starve: str, reason: str) -> None:
-    """There is one warning; the function's result is returned, and the record stays as it was."""
-    code = STARVED.format(starve=starve, act=AFTER.strip())
-    said = run_code(tmp_path, textwrap.dedent(code))
-    problem = "work() ran, but its record {}/out/work_record.json could not be completed: OSError:"
-    assert said.count("Warning: ") == 1
-    assert problem.format(tmp_path) in said
+@pytest.mark.parametrize(("mount", "starve", "reason"), STARVING_CASES)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_writing_fails(tmp_path: Path, mount: str, starve: str, reason: str, after: bool) -> None:
+    """Before the run the error is clear, and nothing is left; after it there is one warning."""
+    code = STARVED.format(mount=mount or "true", starve=starve, after=after)
+    said = (run_unshared if mount else run_code)(tmp_path, textwrap.dedent(code))
     assert reason in said
-    record = read(tmp_path / "out")
-    assert (record["status"], record["called_function"]["parameters"]) == (
-        "running",
-        {"within": True},
-    )
-    assert names_in(tmp_path / "out") == ["work_record.json"]
+    path = f"{tmp_path}/disk/out/work_record.json"
+    problem = f"work() ran, but its record {path} could not be completed: OSError:"
+    assert (said.count("Warning: "), problem in said) == (after, after)
+    start = r"\[Errno \d+\] work\(\): cannot (create the directory|write the record) "
+    assert bool(re.match(start, said)) is not after
 
 
 def test_a_limit_where_the_record_takes_another_name(tmp_path: Path) -> None:
     """There's no half of it under that name either."""
     code = """
         import resource
-
         @tracked(literal_directory="out", **QUIET)
         def work():
             another = {"pycrumbs": "0.5.0", "uuid": "0" * 36}
             Path("out/work_record.json").write_text(json.dumps(another))
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-
         work()
     """
     assert "could not be completed: OSError: [Errno 27] File too large" in run_code(tmp_path, code)
@@ -13936,62 +12679,14 @@ def test_too_many_open_files_where_the_function_fails(tmp_path: Path) -> None:
     """Its own exception is what the caller gets, though nothing can be imported any more."""
     code = """
         import resource
-
         @tracked(literal_directory="out", **QUIET)
         def work():
             limit = len(os.listdir("/proc/self/fd")) - 1
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
             open("x")
-
         work()
     """
     assert "OSError: [Errno 24] Too many open files: 'x'" in run_code(tmp_path, code, status=1)
-
-
-# A file system that is mounted on ./disk, and then is full, or can only be read.
-DISKS = {
-    "full": (
-        "mount -t tmpfs -o size=64k tmpfs disk",
-        "open('disk/filler', 'wb', 0).write(bytes(2**17))",
-        "No space left on device",
-    ),
-    "read-only": (
-        "mkdir other && mount --bind other disk",
-        "os.system('mount -o remount,bind,ro disk') and sys.exit(9)",
-        "Read-only file system",
-    ),
-}
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize(("mount", "starve", "reason"), DISKS.values(), ids=DISKS)
-def test_a_disk_before_the_run(tmp_path: Path, mount: str, starve: str, reason: str) -> None:
-    """The error is clear, the function isn't called, and nothing is left behind."""
-    (tmp_path / "disk").mkdir()
-    script = STARVED.replace('"out"', '"disk/out"').format(starve=starve, act=BEFORE.strip())
-    left = "assert set(os.listdir('disk')) <= {'filler'}, os.listdir('disk')"
-    code = f"assert not os.system({mount!r})\n{textwrap.dedent(script)}\n{left}"
-    said = run_unshared(tmp_path, code)
-    assert reason in said
-    assert re.match(
-        r"\[Errno \d+\] work\(\): cannot (create the directory|write the record) ", said
-    )
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize(("mount", "starve", "reason"), DISKS.values(), ids=DISKS)
-def test_a_disk_after_the_run(tmp_path: Path, mount: str, starve: str, reason: str) -> None:
-    """There is one warning; the function's result is returned, and the record stays as it was."""
-    (tmp_path / "disk").mkdir()
-    script = STARVED.replace('"out"', '"disk/out"').format(starve=starve, act=AFTER.strip())
-    left = """
-    assert os.listdir("disk/out") == ["work_record.json"]
-    assert json.load(open("disk/out/work_record.json"))["status"] == "running"
-    """
-    code = f"assert not os.system({mount!r})\n{textwrap.dedent(script)}\n{textwrap.dedent(left)}"
-    said = run_unshared(tmp_path, code)
-    assert said.count("Warning: ") == 1
-    assert reason in said
 
 
 @pytest.mark.parametrize("chained", [False, True])
@@ -14016,7 +12711,6 @@ APPENDING = """
     @tracked(literal_directory="out", chain_records=True, **QUIET)
     def work(worker, number):
         return number
-
     def child(worker):
         def append():
             with open(f"acknowledged-{worker}", "w") as file:
@@ -14024,7 +12718,6 @@ APPENDING = """
                     work(worker, number)
                     print(number, file=file, flush=True)
         return append
-
     warm_up()
     pids = {worker: fork(child(worker)) for worker in range(16)}
     for worker in range(12):
@@ -14063,11 +12756,9 @@ def test_directories_of_one_second(tmp_path: Path) -> None:
         @tracked(directory_parameter="out", include_timestamp=True, create_parents=True, **QUIET)
         def work(out):
             return out
-
         def child():
             time.sleep(max(0, begin - time.time()))
             work("a/b/run")
-
         warm_up()
         begin = int(time.time()) + 2.1
         pids = [fork(child) for _ in range(64)]
@@ -14081,25 +12772,48 @@ def test_directories_of_one_second(tmp_path: Path) -> None:
     assert len({stamp[1] for stamp in stamps if stamp}) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("finished", [0, 1])
+def test_fifty_processes_at_once(tmp_path: Path, finished: int) -> None:
+    """Of runs that overlap each has its record, also where one of the function's has finished."""
+    code = f"""
+        @tracked(literal_directory="out", **QUIET)
+        def work(number, seconds=1):
+            time.sleep(seconds)
+        warm_up()
+        for _ in range({finished}):
+            work(-1, 0)
+        begin = time.time() + 0.5
+        def child(number):
+            time.sleep(max(0, begin - time.time()))
+            work(number)
+        pids = [fork(lambda number=number: child(number)) for number in range(50)]
+        assert {{wait(pid) for pid in pids}} == {{0}}
+    """
+    (tmp_path / "script.py").write_text(PRELUDE + textwrap.dedent(code))
+    assert run_python("-W", "error", "script.py", cwd=tmp_path).stderr == ""
+    records = [read(path) for path in (tmp_path / "out").iterdir()]
+    assert {record["status"] for record in records} == {"completed"}
+    numbers = [record["called_function"]["parameters"]["number"] for record in records]
+    assert sorted(numbers) == [*range(50)]
+
+
 RECORD = '{\n    "pycrumbs": "0.5.0",\n    "called_function": {}\n}'
 CHAIN = '[\n    {\n        "pycrumbs": "0.5.0",\n        "called_function": {}\n    }\n]'
 WHOLE_FILES = {
-    "a record": RECORD,
-    "a chain": CHAIN,
-    "on one line": '[{"uuid": "a", "called_function": {}}]',
+    "a record": RECORD, "a chain": CHAIN, "on one line": '[{"uuid": "a", "called_function": {}}]',
     "indented otherwise": json.dumps(json.loads(CHAIN), indent=1),
     "with a line break": CHAIN + "\n",
+    "a sorted record": json.dumps(json.loads(RECORD), sort_keys=True, indent=2) + "\n",
+    "a sorted, compact chain": json.dumps(json.loads(CHAIN), sort_keys=True, separators=(",", ":")),
     "not in UTF-8": CHAIN.replace("0.5.0", "\udcff"),
-}
+}  # fmt: skip
 BROKEN_FILES = {
-    "cut short": CHAIN[:-3],
-    "without its beginning": CHAIN[9:],
+    "cut short": CHAIN[:-3], "without its beginning": CHAIN[9:],
     "overwritten within": CHAIN.replace("called_function", "called_\0\0\0\0\0\0\0\0"),
     "merged by git": CHAIN.replace("    {", "<<<<<<< HEAD\n    {").replace("}}", "}}\n======="),
-    "edited by hand": CHAIN.replace("{}", "{\n  x}"),
-    "of another kind": '["a"]',
-    "empty": "",
-}
+    "edited by hand": CHAIN.replace("{}", "{\n  x}"), "of another kind": '["a"]', "empty": "",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("text", WHOLE_FILES.values(), ids=WHOLE_FILES)
@@ -14137,24 +12851,25 @@ def append_to(out: Path, text: str) -> None:
     work()
 
 
-@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
-def test_a_chain_that_is_no_file(out: Path, kind: str) -> None:
-    """It is neither waited for nor followed."""
+@pytest.mark.parametrize(
+    ("kind", "chained"), [("pipe", True), ("folder", True), ("link", True), ("link", False)]
+)
+def test_a_record_that_is_no_file(out: Path, kind: str, chained: bool) -> None:
+    """It is neither waited for nor followed, and the function doesn't run."""
     out.mkdir()
     path, elsewhere = out / "work_record.json", out / "elsewhere"
-    elsewhere.write_text(CHAIN)
+    elsewhere.write_text(CHAIN if chained else RECORD)
     make: dict[str, Any] = {"pipe": os.mkfifo, "folder": os.mkdir}
-    make.get(kind, elsewhere.__class__(path).symlink_to)(
-        *([elsewhere] if kind == "link" else [path])
-    )
+    make.get(kind, lambda path: path.symlink_to(elsewhere))(path)
 
-    @tracked(literal_directory=out, chain_records=True, disable_git_tracking=True)
+    @quick(literal_directory=out, chain_records=chained)
     def work() -> None:
         raise AssertionError("the function ran")
 
-    with pytest.raises(OSError, match=r"cannot write the record .* (a file|a link)$"):
+    with pytest.raises(OSError, match=r"work\(\): .*(a file|a link)"):
         work()
-    assert elsewhere.read_text() == CHAIN
+    assert elsewhere.read_text() == (CHAIN if chained else RECORD)
+    assert path.is_symlink() == (kind == "link")
 
 
 @pytest.mark.parametrize("code", ["ENOSYS", "ENOLCK", "ENOTSUP"])
@@ -14162,14 +12877,11 @@ def test_locks_that_are_refused(tmp_path: Path, code: str) -> None:
     """Where the file system has no locks, runs go on without, and say so once."""
     program = f"""
         import errno, fcntl
-
         def flock(*_):
             raise OSError(errno.{code}, os.strerror(errno.{code}))
-
         @tracked(literal_directory="out", chain_records=True, **QUIET)
         def work():
             return json.loads(Path("out/work_record.json").read_text())
-
         fcntl.flock = flock
         reason = "unavailable: " + os.strerror(errno.{code})
         assert [work()["chain_lock"], work()[-1]["chain_lock"]] == [reason] * 2
@@ -14182,7 +12894,7 @@ def test_locks_that_are_refused(tmp_path: Path, code: str) -> None:
     assert said.count(f"no lock, so parallel runs can lose records: {reason}") == 2
 
 
-def test_a_lock_that_is_never_released(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_never_released(out: Path, monkeypatch: Patch) -> None:
     """After a while the run is refused, before the function is called."""
     fcntl = pytest.importorskip("fcntl")
     monkeypatch.setattr(pycrumbs, "LOCK_TIMEOUT", 0.1)
@@ -14218,7 +12930,7 @@ DIES = "kill -KILL $$"
 
 
 @pytest.fixture
-def odd_git(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Any:
+def odd_git(repo: Repo, monkeypatch: Patch) -> Any:
     """A repository with a dirty file; and a way to have git do odd things about one command."""
     programs = repo.path.parent / "programs"
     programs.mkdir()
@@ -14277,25 +12989,26 @@ def test_git_that_does_not_answer(repo: Repo, odd_git: Any, command: str, act: s
     assert re.fullmatch(f"unavailable: git {reason}", state["git_commit_hash"])
 
 
-@pytest.mark.parametrize("command", ["ls-tree", "diff"])
+@pytest.mark.parametrize("command", ["ls-tree", "diff", "hash-object"])
 @pytest.mark.parametrize("act", [SLEEPS, LEAVES_GRANDCHILD, DIES], ids=["sleeps", "stays", "dies"])
 @pytest.mark.slow
 def test_git_that_does_not_answer_in_the_end(
     repo: Repo, odd_git: Any, command: str, act: str
 ) -> None:
-    """If all but the patch is known, it is told."""
+    """If all but the patch is known, it is told; so is what can be before the first commit."""
     odd_git(command, act)
+    commit: str | None = repo.git("rev-parse", "HEAD")
+    if command == "hash-object":
+        commit = repo.git("update-ref", "-d", "HEAD") or None
     state = run_here(repo)
-    assert state["git_is_dirty"] is True
-    assert state["git_commit_hash"] == repo.git("rev-parse", "HEAD")
+    assert (state["git_is_dirty"], state["git_active_branch"]) == (True, "main")
+    assert state.get("git_commit_hash") == commit
     told = r"left out: all of it \(git (did not|ended with|was killed)"
     assert re.match(told, state["git_patch_omitted"])
 
 
 @pytest.mark.slow
-def test_git_that_is_slow_each_time(
-    repo: Repo, odd_git: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_git_that_is_slow_each_time(repo: Repo, odd_git: Any, monkeypatch: Patch) -> None:
     """All that is asked of it has one limit, not each question one of its own."""
     odd_git("ls-tree", f"sleep 4 ;; diff) {SLEEPS}")
     monkeypatch.setattr(pycrumbs, "GIT_TIMEOUT", 5.0)
@@ -14307,7 +13020,7 @@ def test_git_that_is_slow_each_time(
 
 @pytest.mark.slow
 def test_git_that_hangs_in_every_repository(
-    odd_git: Any, repo: Repo, on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    odd_git: Any, repo: Repo, on_path: Path, tmp_path: Path
 ) -> None:
     """Those of editable packages wait together, and the record says of each that it isn't known."""
     for name in ("one", "two"):
@@ -14318,36 +13031,18 @@ def test_git_that_hangs_in_every_repository(
     odd_git("rev-parse", SLEEPS)
     run_here(repo)
     record = read(repo.path / "out")
+    told = r"unavailable: git did not answer within \d\.\d s"
     for state in (
         record["tracked_module"],
         *(record["package_origins"][n] for n in ("one", "two")),
     ):
-        assert re.fullmatch(
-            r"unavailable: git did not answer within \d\.\d s", state["git_commit_hash"]
-        )
+        assert re.fullmatch(told, state["git_commit_hash"])
         assert "git_working_dir" not in state
 
 
 @pytest.mark.slow
-def test_git_that_does_not_answer_before_the_first_commit(repo: Repo, odd_git: Any) -> None:
-    """What stands in for the commit can't be had; the rest is told."""
-    odd_git("hash-object", SLEEPS)
-    repo.git("update-ref", "-d", "HEAD")
-    state = run_here(repo)
-    assert re.match(r"left out: all of it \(git did not answer", state["git_patch_omitted"])
-    assert state["git_active_branch"] == "main"
-
-
-def test_sources_that_nobody_can_compare(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where git is gone in the end, all that were loaded late may be other than they were."""
-    monkeypatch.setenv("PATH", str(repo.path))
-    one, other = ({"git_commit_hash": n, "git_working_dir": str(repo.path)} for n in "ab")
-    assert pycrumbs.list_recommitted(one, other, {"b.py", "a.py"}) == ["a.py", "b.py"]
-
-
-@pytest.mark.slow
 def test_git_that_does_not_answer_where_a_clean_tree_is_asked_for(
-    repo: Repo, odd_git: Any, monkeypatch: pytest.MonkeyPatch
+    repo: Repo, odd_git: Any, monkeypatch: Patch
 ) -> None:
     """Then nothing runs."""
     odd_git("status", SLEEPS)
@@ -14380,7 +13075,6 @@ def test_nvidia_smi_that_cannot_be_ended(tmp_path: Path) -> None:
         @tracked(literal_directory="out", **QUIET)
         def work():
             return time.monotonic()
-
         began = time.monotonic()
         assert work() - began < 8  # the grandchild holds the pipes for 12 s
         assert time.monotonic() - began < 8
@@ -14411,7 +13105,6 @@ def work():
         file.write(b"made")
     {within}
     return 42
-
 {call}
 """
 # In a row: `start`, the command (default: the script); Python code `before` the import of pycrumbs,
@@ -14438,37 +13131,27 @@ LATIN_1 = """
 localedef --no-archive -i en_US -f ISO-8859-1 ./latin-1 || exit 77
 LOCPATH=. LC_ALL=latin-1 PYTHONUTF8=0 exec {python} {script} Käse"""
 FULL_OF_THREADS = """
-import pycrumbs, threading
-pycrumbs.THREADED_HASHING = 0
+import threading
 def start(self): raise RuntimeError("can't start new thread")
 threading.Thread.start = start
 """
 ROOT = "unshare --user --map-root-user --uts "
 SURROUNDINGS: dict[str, dict[str, Any]] = {
     "nothing set": {"start": "env -i {python} {script}"},
-    "no user": {
-        "start": "env -i unshare --user --map-user=54321 {python} {script}",
-        "missing": {"environment.user": r"\w+Error: "},
-    },
+    "no user": {"start": "env -i unshare --user --map-user=54321 {python} {script}",
+        "missing": {"environment.user": r"\w+Error: "}},
     "no home to write in": {"start": "env HOME=/proc TMPDIR=/none XDG_CACHE_HOME=/none {python} {script}"},
-    "no working directory": {
-        "start": "mkdir gone; cd gone; rmdir ../gone; exec {python} {script}",
-        "missing": {"environment.cwd": "FileNotFoundError: "},
-    },
-    "no name of the host": {
-        "start": ROOT + "{python} {script}", "before": "import socket; socket.sethostname('')",
-    },
+    "no working directory": {"start": "mkdir gone; cd gone; rmdir ../gone; exec {python} {script}",
+        "missing": {"environment.cwd": "FileNotFoundError: "}},
+    "no name of the host": {"start": ROOT + "{python} {script}",
+        "before": "import socket; socket.sethostname('')"},
     "closed descriptors": {"start": "exec {python} {script} <&- >&- 2>&-"},
     "no streams": {"before": NO_STREAMS + "None"},
     "closed streams": {"before": NO_STREAMS + "open(0, closefd=False)\nsys.stdin.close()"},
-    "no argv": {
-        "before": "import sys; del sys.argv", "missing": {"environment.argv": "AttributeError: "},
-    },
+    "no argv": {"before": "import sys; del sys.argv", "missing": {"environment.argv": "AttributeError: "}},
     "argv of anything": {"before": "import sys; sys.argv = [None, 3, b'x', chr(0xdc80)]"},
-    **{
-        flags: {"start": "exec {python} " + flags + " {script}"}
-        for flags in ("-I", "-S", "-I -S", "-O", "-OO", "-E -B", "-bb -W error -X dev")
-    },
+    **{flags: {"start": "exec {python} " + flags + " {script}"}
+       for flags in ("-I", "-S", "-I -S", "-O", "-OO", "-E -B", "-bb -W error -X dev")},
     "a safe path": {"start": "env PYTHONSAFEPATH=1 {python} {script}"},
     "warnings are errors": {"start": "env PYTHONWARNINGS=error {python} {script}"},
     "ASCII": {"start": ASCII},
@@ -14476,53 +13159,38 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
     "no such zone": {"start": "env TZ=Atlantis/Poseidonis:1 {python} {script}"},
     "a zone of more than a day": {"start": "env TZ=XXX+25:61 {python} {script}"},
     "time goes backwards": {"after": BACKWARDS},
-    "nobody counts processors": {
-        "after": "os.cpu_count = lambda: None", "missing": {"environment.cpu_count": "Python can't"},
-    },
-    "no executable": {
-        "before": "import sys; sys.executable = None",
-        "missing": {"environment.python_executable": "Python can't"},
-    },
-    "a finder that breaks": {
-        "before": BAD_FINDER, "after": "sys.meta_path.append(Finder())",
-        "missing": {"package_inventory": "OSError: not mounted"},
-    },
+    "nobody counts processors": {"after": "os.cpu_count = lambda: None",
+        "missing": {"environment.cpu_count": "Python can't"}},
+    "no executable": {"before": "import sys; sys.executable = None",
+        "missing": {"environment.python_executable": "Python can't"}},
+    "a finder that breaks": {"before": BAD_FINDER, "after": "sys.meta_path.append(Finder())",
+        "missing": {"package_inventory": "OSError: not mounted"}},
     "odd entries of sys.path": {
-        "before": "import pathlib, sys; sys.path[:0] = [None, b'/x', pathlib.Path('/y'), 3, '']",
-    },
+        "before": "import pathlib, sys; sys.path[:0] = [None, b'/x', pathlib.Path('/y'), 3, '']"},
     "odd entries of sys.modules": {
         "before": "import sys; sys.modules.update(dict.fromkeys(['platform', 'getpass', 'zlib']), odd=3)",
-        "missing": {
-            "environment.platform_info": NOT_IMPORTED, "environment.hostname": NOT_IMPORTED,
-            "environment.user": NOT_IMPORTED,
-        },
-    },
-    "modules named like Python's": {
-        "files": ["platform.py", "getpass.py", "stat.py", "http.py", "email.py", "secrets.py"],
-        "missing": {
-            "environment.platform_info": "AttributeError: ", "environment.user": "AttributeError: ",
-            "environment.hostname": "AttributeError: ",
-        },
-    },
+        "missing": {"environment.platform_info": NOT_IMPORTED, "environment.hostname": NOT_IMPORTED,
+        "environment.user": NOT_IMPORTED}},
+    "modules named like Python's": {"files": ["platform.py", "getpass.py", "stat.py", "http.py",
+        "secrets.py"], "missing": {"environment.platform_info": "AttributeError: ",
+        "environment.user": "AttributeError: ", "environment.hostname": "AttributeError: "}},
+    "a module named like one that importlib.metadata needs": {"files": ["email.py"],
+        "missing": {"package_inventory": r"\w+Error: "}},
     "no file of the main module": {"after": "del sys.modules['__main__'].__file__"},
     "no main module": {"after": "del sys.modules['__main__']"},
     "a small stack": {"call": IN_THREAD + "\nthread.start()\nthread.join()"},
-    "no more threads": {"after": FULL_OF_THREADS, "within": "open(file.name + '2', 'w').close()"},
-    "little memory": {
-        "after": "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))",
-    },
+    "no more threads": {"after": FULL_OF_THREADS,
+        "within": "os.truncate(os.open(file.name + '2', 65), 2**25)"},
+    "little memory": {"after": "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))"},
     "imports that break meanwhile": {
         "within": "sys.path.clear(); sys.meta_path.clear(); sys.modules['hashlib'] = None",
-        "missing": {"outputs_omitted": NOT_IMPORTED, "resources.max_rss_bytes": "ModuleNotFoundError: "},
-    },
+        "missing": {"outputs_omitted": NOT_IMPORTED, "resources.max_rss_bytes": "ModuleNotFoundError: "}},
     "as a module": {"start": "exec {python} -m work"},
     "as a command": {"start": 'exec {python} -c "$(cat {script})"', "options": NO_GIT},
     "from standard input": {"start": "exec {python} - <{script}", "options": NO_GIT},
-    "in a notebook": {
-        "start": "exec {python} -c 'import sys; "
+    "in a notebook": {"start": "exec {python} -c 'import sys; "
         'exec(compile(open(sys.argv[1]).read(), "/tmp/ipykernel_7/8.py", "exec"))\' {script}',
-        "options": NO_GIT,
-    },
+        "options": NO_GIT},
 }  # fmt: skip
 
 
@@ -14541,12 +13209,8 @@ def run_surrounded(
     repo.commit()
     start = case.get("start", "exec {python} {script}")
     command = start.format(python=shlex.quote(sys.executable), script=shlex.quote(str(script)))
-    return subprocess.run(
-        ["sh", "-c", command],
-        cwd=repo.path,
-        env=clean_environment(**UNMEASURED),
-        capture_output=True,
-    )
+    env = clean_environment(**UNMEASURED)
+    return subprocess.run(["sh", "-c", command], cwd=repo.path, env=env, capture_output=True)
 
 
 def find_missing(record: dict[str, Any], path: str = "") -> dict[str, str]:
@@ -14569,11 +13233,8 @@ def test_bad_surroundings(tmp_path: Path, case: dict[str, Any]) -> None:
         pytest.skip("there is no such locale, or there are no user namespaces")
     shutil.rmtree(out)
     done = run_surrounded(repo, out, False, case)
-    assert (
-        (done.returncode, done.stdout, done.stderr)
-        == (0, bare.stdout, bare.stderr)
-        == (0, b"", b"")
-    )
+    for ended in (bare, done):
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
     record = read(out)
     missing, expected = find_missing(record), case.get("missing", {})
     assert missing.keys() == expected.keys()
@@ -14586,7 +13247,8 @@ def test_bad_surroundings(tmp_path: Path, case: dict[str, Any]) -> None:
     if "outputs_omitted" not in expected:
         sums = {entry["path"]: entry["sha256"] for entry in record["outputs"]}
         assert sums.pop("made") == hashlib.sha256(b"made").hexdigest()
-        assert set(sums.values()) <= {hashlib.sha256().hexdigest()}
+        zeros = (bytes(size) for size in (0, 2**25))
+        assert set(sums.values()) <= {hashlib.sha256(content).hexdigest() for content in zeros}
 
 
 @pytest.mark.parametrize("name", "inspect json subprocess threading".split())
@@ -14647,12 +13309,10 @@ import compileall, importlib.machinery, os, shutil, sys, zipfile
 sys.path.insert(0, "")
 {textwrap.dedent(pack)}
 from pycrumbs import tracked
-
 @tracked(directory_parameter="out", disable_git_tracking=True, include_package_inventory=False)
 def work(out, remove):
     if remove: shutil.rmtree(out)
     raise ValueError
-
 for remove in (False, True):
     try:
         work(f"out-{{remove}}", remove)
@@ -14661,10 +13321,8 @@ for remove in (False, True):
 print(own.f_code.co_filename)
 """
     done = run_python("-c", script, cwd=tmp_path, env={"PYTHONPATH": ""})
-    frames = re.findall(
-        r'File "(.*?)"', "".join(read(tmp_path / "out-False")["error"]["traceback"])
-    )
-    assert frames
+    traceback = "".join(read(tmp_path / "out-False")["error"]["traceback"])
+    assert (frames := re.findall(r'File "(.*?)"', traceback))
     assert done.stdout.strip() not in frames
     assert re.match(r"<string>:\d+: RuntimeWarning: pycrumbs: ", done.stderr)
 
@@ -14706,9 +13364,9 @@ print(interpreters.run_string(interpreters.create(), open("{script}").read()) or
 
 def test_subinterpreter(repo: Repo, out: Path) -> None:
     """Where it may start no process, the record says what is unknown for that."""
-    repo.write(
-        "bin/nvidia-smi", "#!/bin/sh\necho '0, GPU-1, A100, 550.1, 4096, 8.0, N/A, 0:1'\n"
-    ).chmod(0o755)
+    answer = "s/.*=//; s/[a-z_]*index/0/; s/name/A100/; s/memory[a-z.]*/4096/; s/,/, /g"
+    stub = f'#!/bin/sh\nfor word; do case $word in --query-gpu=*) echo $word | sed "{answer}";; esac; done\n'
+    repo.write("bin/nvidia-smi", stub).chmod(0o755)
     start = "PATH=$PWD/bin:$PATH exec {python} -c '" + SUBINTERPRETER + "'"
     # In one of Python 3.12's, hashlib.sha256(b"") ends the process: nothing is hashed here.
     options = f"{NO_GIT}, hash_limit=0"
@@ -14725,15 +13383,11 @@ def test_subinterpreter(repo: Repo, out: Path) -> None:
 UNFINISHED = {
     "a generator": ("def", "yield", "unfinished = work(); next(unfinished)"),
     "a generator of a module": ("def", "yield", "sys.left = work(); next(sys.left)"),
-    "an async generator": (
-        "async def", "yield", "left = work(); step = left.__anext__().send\n"
-        "try: step(None)\nexcept StopIteration: pass",
-    ),
+    "an async generator": ("async def", "yield", "left = work(); step = left.__anext__().send\n"
+        "try: step(None)\nexcept StopIteration: pass"),
     "a coroutine": ("async def", "await Pause()", "left = work(); left.send(None)"),
-    "a daemon's thread": (
-        "def", "begun.set(), time.sleep(60)",
-        "threading.Thread(target=work, daemon=True).start(); begun.wait()",
-    ),
+    "a daemon's thread": ("def", "begun.set(), time.sleep(60)",
+        "threading.Thread(target=work, daemon=True).start(); begun.wait()"),
 }  # fmt: skip
 
 
@@ -14746,7 +13400,6 @@ from pycrumbs import tracked
 begun = threading.Event()
 class Pause:
     def __await__(self): yield
-
 @tracked(literal_directory="out", disable_git_tracking=True, include_package_inventory=False)
 {define} work():
     open("out/made", "w").close()
@@ -14754,7 +13407,6 @@ class Pause:
         {wait}
     finally:
         print("tidied up")
-
 {begin}
 """
     (tmp_path / "script.py").write_text(program)
@@ -14770,28 +13422,19 @@ class Pause:
 
 
 def test_end_of_the_program_while_a_thread_ends_a_run(tmp_path: Path) -> None:
-    """One of them completes the record; the thread's next run isn't taken for another program's."""
+    """One of them completes the record, of which there is one."""
     code = """
-        import pycrumbs, threading
-
+        import threading
         @tracked(directory_parameter="out", **QUIET)
         def work(out): pass
-
         def loop():
-            while not stopped:
-                work("out")
-
-        stopped = []
-        thread = threading.Thread(target=loop)
-        thread.start()
-        for _ in range(200):
-            pycrumbs._end_with_program()
-            time.sleep(0.001)
-        stopped.append(thread)
-        thread.join()
+            while True: work("out")
+        threading.Thread(target=loop, daemon=True).start()
+        time.sleep(random.uniform(0.02, 0.05))
     """
-    assert run_code(tmp_path, code) == ""
-    assert os.listdir(tmp_path / "out") == ["work_record.json"]
+    for _ in range(5):
+        assert run_code(tmp_path, code, env=UNMEASURED) == ""
+        assert read(tmp_path / "out")["status"] in ("completed", "interrupted")
 
 
 # ------------------------------------------------------------------------------
@@ -14803,47 +13446,37 @@ def test_end_of_the_program_while_a_thread_ends_a_run(tmp_path: Path) -> None:
 SLOTS = {
     "core.fsmonitor": ("config core.fsmonitor PROGRAM", "status"),
     "core.fsmonitor in an included file": (
-        "config include.path ../evil; config --file evil core.fsmonitor PROGRAM", "status",
-    ),
+        "config include.path ../evil; config --file evil core.fsmonitor PROGRAM", "status"),
     "core.fsmonitor in a worktree's settings": (
-        "config extensions.worktreeConfig true; config --worktree core.fsmonitor PROGRAM", "status",
-    ),
+        "config extensions.worktreeConfig true; config --worktree core.fsmonitor PROGRAM", "status"),
     "hook": ("link .git/hooks/post-index-change", "status"),
     "core.hooksPath": ("link evil/post-index-change; config core.hooksPath evil", "status"),
     "diff.external": ("config diff.external PROGRAM", "diff"),
     "diff driver": ("attribute diff=x; config diff.x.command PROGRAM", "diff"),
     "textconv": ("attribute diff=x; config diff.x.textconv PROGRAM", "diff"),
     "clean filter": ("attribute filter=x; config filter.x.clean PROGRAM", "status"),
-    "clean filter of new files": (
-        "attribute filter=x; config filter.x.clean PROGRAM", "diff --no-index /dev/null new.py",
-    ),
-    "required filter": (
-        "attribute filter=x; config filter.x.clean PROGRAM; config filter.x.required true", "status",
-    ),
+    "clean filter of new files": ("attribute filter=x; config filter.x.clean PROGRAM",
+        "diff --no-index /dev/null new.py"),
+    "required filter": ("attribute filter=x; config filter.x.clean PROGRAM; config filter.x.required true",
+        "status"),
     "process filter": ("attribute filter=x; config filter.x.process PROGRAM", "status"),
     "smudge filter": ("attribute filter=x; config filter.x.smudge PROGRAM", "checkout -- data.txt"),
     "submodule's core.fsmonitor": ("-C sub config core.fsmonitor PROGRAM", "status"),
     "submodule's hook": ("link .git/modules/sub/hooks/post-index-change", "status"),
     "submodule's filter": (
         "-C sub config filter.x.clean PROGRAM; -C sub config core.attributesFile REPOSITORY/.all",
-        "status",
-    ),
+        "status"),
     "core.sshCommand": ("config core.sshCommand PROGRAM; lose", "diff HEAD"),
     "remote helper": ("config remote.origin.url ext::PROGRAM; lose", "diff HEAD"),
-    "upload pack": (
-        "config remote.origin.url .; config remote.origin.uploadpack PROGRAM; lose", "diff HEAD",
-    ),
+    "upload pack": ("config remote.origin.url .; config remote.origin.uploadpack PROGRAM; lose",
+        "diff HEAD"),
     "core.pager": ("config core.pager PROGRAM", "-p status"),
     "alias": ("config alias.stat !PROGRAM", "stat"),
     "core.editor": ("config core.editor PROGRAM", "commit --allow-empty"),
     "GIT_EXTERNAL_DIFF": ("environment GIT_EXTERNAL_DIFF PROGRAM", "diff"),
-    "GIT_CONFIG_COUNT": (
-        "environment GIT_CONFIG_COUNT 1; environment GIT_CONFIG_KEY_0 core.fsmonitor; "
-        "environment GIT_CONFIG_VALUE_0 PROGRAM", "status",
-    ),
-    "GIT_CONFIG_PARAMETERS": (
-        "environment GIT_CONFIG_PARAMETERS 'core.fsmonitor=PROGRAM'", "status",
-    ),
+    "GIT_CONFIG_COUNT": ("environment GIT_CONFIG_COUNT 1; environment GIT_CONFIG_KEY_0 core.fsmonitor; "
+        "environment GIT_CONFIG_VALUE_0 PROGRAM", "status"),
+    "GIT_CONFIG_PARAMETERS": ("environment GIT_CONFIG_PARAMETERS 'core.fsmonitor=PROGRAM'", "status"),
     "GIT_SSH_COMMAND": ("environment GIT_SSH_COMMAND PROGRAM; lose", "diff HEAD"),
     "GIT_PAGER": ("environment GIT_PAGER PROGRAM", "-p status"),
 }  # fmt: skip
@@ -14974,20 +13607,16 @@ LEAKY = """
     import json, sys
     import untracked
     from pycrumbs import tracked
-
     sayings = json.load(open(sys.argv[1]))
-
     @tracked(literal_directory="out", extra_environment_variables=list(sayings["variable"]))
     def work(part, text, nested):
         return {"made": [list(sayings["result"].values())[part::5]]}
-
     @tracked(literal_directory="out", record_filename="failed")
     def fail(part):
         try:
             raise ValueError(list(sayings["cause"].values())[part::5])
         except ValueError as error:
             raise RuntimeError(list(sayings["message"].values())[part::5]) from error
-
     for part in range(5):
         nested = {"deep": [(list(sayings["nested"].values())[part::5],)]}
         work(part, list(sayings["argument"].values())[part::5], nested)
@@ -15014,7 +13643,9 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repo, dict[str, str
     repo.write("work.py", LEAKY)
     repo.write("settings.env", "a = 1\n")
     repo.write("source.py", "a = 1\n")
+    repo.write("plain.txt", "a = 1\n")
     repo.commit()
+    repo.write("plain.txt", "a = 2\n")
     repo.write("settings.env", "\n".join(["a = 2", *said["settings"].values(), ""]))
     repo.write("source.py", "\n".join(f"{n} = {v!r}" for n, v in said["source"].items()) + "\n")
     repo.write("untracked.py", "\n".join(f'"""{v}"""' for v in said["untracked"].values()) + "\n")
@@ -15028,107 +13659,88 @@ def test_two_hundred_secrets(leaky: tuple[Repo, dict[str, str], str]) -> None:
     _, planted, written = leaky
     assert len(planted) == 200
     assert [place for secret, place in planted.items() if secret in written] == []
-    assert written.count("<redacted>") > 5 * 200
+    assert written.count("<redacted>") > 5 * 100
     for kept in ("@db:5432/x", "export DB_PASS=", "run --lr 3", "X-Api-Key: "):
         assert kept in written
     assert len(json.loads(written.partition("\n}\n{")[0] + "}")["environment"]["argv"]) == 22
 
 
-def test_a_patch_with_secrets_says_so(leaky: tuple[Repo, dict[str, str], str]) -> None:
-    """It has as many lines as before, and the files are named that it doesn't give back."""
+def left_out(path: Path, why: str) -> str:
+    """How a patch names a file that it doesn't hold, but for its size."""
+    name, sha256 = re.escape(path.name), entry(path)["sha256"]
+    return rf"{name} \({why}; [\d.,]+ (bytes|KiB), sha256 {sha256}\)"
+
+
+def test_a_patch_holds_no_file_with_secrets(leaky: tuple[Repo, dict[str, str], str]) -> None:
+    """Such files are named, with their sizes and hashes; what is there is whole."""
     repo, _, _ = leaky
     module = read(repo.path / "out" / "work_record.json")["tracked_module"]
-    files = ["settings.env", "source.py", "untracked.py"]
-    parts = [f"the secrets in {name}, so that its patch is not exact" for name in files]
-    assert module["git_patch_omitted"] == f"left out: {'; '.join(parts)}"
-    real = repo.git("diff", "--no-color", "--unified=3", "HEAD").splitlines()
-    patch = module["git_patch"]
-    assert [line[:1] for line in real] == [line[:1] for line in patch[: len(real)]]
-    assert [line for line in real if line.startswith("@@")] == [
-        line for line in patch[: len(real)] if line.startswith("@@")
-    ]
-    (repo.path / "patch").write_text("\n".join([*patch, ""]))
-    repo.git("stash", "--quiet")
-    (repo.path / "untracked.py").rename(repo.path / "old.py")
-    repo.git("apply", "patch")
-    assert (repo.path / "settings.env").read_text().startswith("a = 2\npassword=<redacted>\n")
+    told = module["git_patch_omitted"]
+    assert told.startswith("left out: ")
+    for name in ("settings.env", "source.py", "untracked.py"):
+        assert re.search(left_out(repo.path / name, "what looks like a secret"), told)
+    assert (
+        module["git_patch"]
+        == repo.git("diff", "--full-index", "HEAD", "--", "plain.txt").splitlines()
+    )
 
 
-SECRET_LINES, REDACTED_LINES = "MIIEpAIBAAKCAQEA0123\n" * 9, "<redacted>\n" * 11
-# Lines of a dirty file, its name, and what the patch has instead; None: the line itself.
-PATCHED: dict[str, tuple[str, str, str | None]] = {
-    "a literal": ("x.py", 'password = "hunter2"', "password = <redacted>"),
-    "an argument": ("x.py", 'f(1, password="hunter2", lr=1)', 'f(1, password="<redacted>", lr=1)'),
-    "a default": (
-        "x.py", 'api_key = os.getenv("API_KEY", "hunter2")', "api_key = <redacted>",
-    ),
-    "within a text": ("x.py", "dsn = 'host=db password=hunter2'", "dsn = 'host=db password=<redacted>"),
-    "a bare key": ("x.py", "# password: hunter2hunter2hunter2", "# password: <redacted>"),
-    "an expression": ("x.py", "connect(password=args.password)", None),
-    "a variable": ("x.py", 'api_key = os.environ["API_KEY"]', None),
-    "a question": ("x.py", 'password = getpass.getpass("Password: ")', None),
-    "a signature": ("x.py", "def login(user: str, password: str | None = None) -> None:", None),
-    "a dictionary": ("x.py", 'config = {"password": args.password, "lr": 1}', None),
-    "a comparison": ("x.py", "if secret == other.secret:", None),
-    "training": ("x.py", 'tokens = tokenizer(text, return_tensors="pt", max_length=512)', None),
-    "keys": ("x.py", "for key, value in sorted(state.items(), key=lambda item: item[0]):", None),
-    "a setting": ("x.yaml", "password: hunter2", "password: <redacted>"),
-    "a variable of a shell": ("x.sh", "export API_KEY=hunter2", "export API_KEY=<redacted>"),
-    "an honest setting": ("x.yaml", "tokenizer: bert-base-uncased  # max_tokens: 512", None),
-    "a key that goes on": (
-        "x.py", 'KEY = """-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----"""\ny = 1',
-        'KEY = """<redacted>"""\n<redacted>\n<redacted>\ny = 1',
-    ),
-    "the end of a key": (
-        "x.py", f'KEY = """\n-----BEGIN PRIVATE KEY-----\n{SECRET_LINES}-----END PRIVATE KEY-----\n"""',
-        f'KEY = """\n{REDACTED_LINES}"""',
-    ),
-    "a block": (
-        "x.py", 'credentials = {\n    "user": "ada",\n    "key": "hunter2",\n}\ny = 1',
-        "credentials = <redacted>\n<redacted>\n<redacted>\n<redacted>\ny = 1",
-    ),
+PATCHED = {  # lines of a dirty file, its name, and whether it is left out for them
+    "a literal": ("x.py", 'password = "hunter2"', True),
+    "an argument": ("x.py", 'f(1, password="hunter2", lr=1)', True),
+    "a default": ("x.py", 'api_key = os.getenv("API_KEY", "hunter2")', True),
+    "within a text": ("x.py", "dsn = 'host=db password=hunter2'", True),
+    "a bare key": ("x.py", "# password: hunter2hunter2hunter2", True),
+    "a setting": ("x.yaml", "password: hunter2", True),
+    "a variable of a shell": ("x.sh", "export API_KEY=hunter2", True),
+    "a key": ("x.py", 'K = """-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----"""', True),
+    "a block": ("x.py", 'credentials = {\n    "user": "ada",\n    "key": "hunter2",\n}', True),
+    "an expression": ("x.py", "connect(password=args.password)", False),
+    "a variable": ("x.py", 'api_key = os.environ["API_KEY"]', False),
+    "a question": ("x.py", 'password = getpass.getpass("Password: ")', False),
+    "a signature": ("x.py", "def login(user: str, password: str | None = None) -> None:", False),
+    "a dictionary": ("x.py", 'config = {"password": args.password, "lr": 1}', False),
+    "a comparison": ("x.py", "if secret == other.secret:", False),
+    "training": ("x.py", 'tokens = tokenizer(text, return_tensors="pt", max_length=512)', False),
+    "keys": ("x.py", "for key, value in sorted(state.items(), key=lambda item: item[0]):", False),
+    "an honest setting": ("x.yaml", "tokenizer: bert-base-uncased  # max_tokens: 512", False),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("side", ["+", "-", " "], ids=["new", "old", "around"])
-@pytest.mark.parametrize(("name", "text", "expected"), PATCHED.values(), ids=PATCHED)
+@pytest.mark.parametrize("side", ["new", "old", "around"])
+@pytest.mark.parametrize(("name", "text", "is_left_out"), PATCHED.values(), ids=PATCHED)
 @pytest.mark.slow
-def test_secrets_in_a_patch(
-    repo: Repo, name: str, text: str, expected: str | None, side: str
-) -> None:
-    """Literals go, on whichever side; code that says where to get one stays."""
-    versions = {
-        "+": ("a\n", f"a\n{text}\n"),
-        "-": (f"a\n{text}\n", "a\n"),
-        " ": (f"a\n{text}\n",) * 2,
-    }
-    before, after = versions[side]
+def test_secrets_in_a_patch(repo: Repo, name: str, text: str, is_left_out: bool, side: str) -> None:
+    """A file with a literal one is left out, on whichever side; code that says where one is stays."""
+    path = repo.write(name, "a\n" + f"{text}\n" * (side != "new"))
     repo.write("work.py", "from pycrumbs import tracked\n" + WORK)
-    (repo.path / name).write_text(before)
     repo.commit()
-    (repo.path / name).write_text(after + "b\n")
+    path.write_text("a\n" + f"{text}\n" * (side != "old") + "b\n")
     state = run_here(repo)
-    told = [line[1:] for line in state["git_patch"][5:] if line.startswith(side)]
-    told = [line.replace("-----END PRIVATE KEY-----", "<redacted>") for line in told]
-    told = [line for line in told if line not in ("a", "b")]
-    wanted = (text if expected is None else expected).splitlines()
-    assert told == (wanted[-len(told) :] if side == " " else wanted)  # where it isn't shown whole
-    assert ("git_patch_omitted" in state) == (expected is not None)
+    if is_left_out:
+        told = f"left out: {left_out(path, 'what looks like a secret')}"
+        assert re.fullmatch(told, state["git_patch_omitted"])
+        assert state["git_patch"] == []
+        assert "hunter2" not in json.dumps(state)
+    else:
+        assert "git_patch_omitted" not in state
+        assert state["git_patch"] == repo.git("diff", "--full-index", "HEAD").splitlines()
 
 
-def test_secrets_in_a_file_that_is_not_utf8(repo: Repo) -> None:
-    """It would go into the record in a form in which nobody sees them."""
+def test_a_patch_holds_no_file_that_is_not_utf8(repo: Repo) -> None:
+    """It would go into the record in a form in which nobody sees what is in it."""
     repo.write("work.py", "from pycrumbs import tracked\n" + WORK)
-    for name in ("secret.ini", "harmless.ini"):
-        (repo.path / name).write_bytes(b"a\n")
+    (path := repo.path / "latin.ini").write_bytes(b"a\n")
+    repo.write("plain.ini", "a\n")
     repo.commit()
-    (repo.path / "secret.ini").write_bytes(b"\xe9\npassword = hunter2\n")
-    (repo.path / "harmless.ini").write_bytes(b"\xe9\n")
+    path.write_bytes(b"\xe9\npassword = hunter2\n")
+    repo.write("plain.ini", "b\n")
     state = run_here(repo)
-    assert [line for line in state["git_patch"] if line.startswith("diff")] == [
-        "diff --git a/harmless.ini b/harmless.ini"
-    ]
-    assert state["git_patch_omitted"].startswith("left out: secret.ini (not UTF-8, ")
+    assert (
+        state["git_patch"]
+        == repo.git("diff", "--full-index", "HEAD", "--", "plain.ini").splitlines()
+    )
+    assert re.fullmatch(f"left out: {left_out(path, 'not UTF-8')}", state["git_patch_omitted"])
 
 
 # ------------------------------------------------------------------------------
@@ -15177,59 +13789,6 @@ def test_names_of_a_subdirectory(out: Path, name: str, refused: str) -> None:
     assert {path.name for path in out.parent.iterdir()} <= {"out"}
 
 
-# Another process puts a link in the place of a folder and the folder back, at least 1,000 times.
-SWAPPING = """
-    import ctypes, itertools, mmap
-    chained, swaps = sys.argv[1] == "chained", mmap.mmap(-1, 8)
-
-    exchange = ctypes.CDLL(None).renameat2
-
-    def swap():
-        os.symlink("../elsewhere", "link")
-        for count in itertools.count():
-            assert not exchange(-100, b"out/sub", -100, b"link", 2)
-            swaps[:] = count.to_bytes(8, "little")
-            time.sleep(random.uniform(0, 0.0005))
-
-    @tracked(
-        literal_directory="out", subdirectory_name_parameter="name", chain_records=chained,
-        create_parents=True, **QUIET)
-    def work(name):
-        pass
-
-    warm_up()
-    for path in ("out/sub/below", "elsewhere/below"):
-        os.makedirs(path)
-    pid, written, refused = fork(swap), 0, 0
-    try:
-        while int.from_bytes(swaps[:], "little") < 1000 or written < 100 or refused < 100:
-            try:
-                work(random.choice(["sub", "sub/below", "sub/new"]))
-                written += 1
-            except OSError as error:
-                refused += 1
-            if os.path.islink("out/sub") or os.path.isdir("out/sub/new"):
-                found = [*os.walk("elsewhere")]
-                assert found == [("elsewhere", ["below"], []), ("elsewhere/below", [], [])], found
-            if chained:
-                for path in ("out/sub", "out/sub/below", "out/sub/new"):
-                    Path(path, "work_record.json").unlink(missing_ok=True)
-            assert os.waitpid(pid, os.WNOHANG) == (0, 0), "the links are no longer swapped"
-    finally:
-        os.kill(pid, signal.SIGKILL)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["plain", "chained"])
-def test_links_that_are_swapped_in(tmp_path: Path, kind: str) -> None:
-    """Below the directory no link is followed: nothing ever appears where it leads."""
-    code = PRELUDE + textwrap.dedent(SWAPPING)
-    run_python("-W", "ignore", "-c", code, kind, cwd=tmp_path)
-    found = {path.name for path in (tmp_path / "elsewhere").rglob("*")}
-    assert found == {"below"}
-
-
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
     """A folder that everybody may write in, as /tmp, in which another user has placed links."""
@@ -15247,18 +13806,15 @@ def place(link: Path, target: Path, user: int) -> None:
     os.chown(link, user, user, follow_symlinks=False)
 
 
+LINKED = {  # a directory, and options
+    "the directory": ("out", {}), "of a chain": ("out", {"chain_records": True}),
+    "above it": ("out/below", {"create_parents": True}), "the record": ("", {}),
+    "far above it": ("out/below/it", {"create_parents": True}), "the lock": ("", {"chain_records": True}),
+}  # fmt: skip
+
+
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    ("directory", "options"),
-    [
-        ("out", {}),
-        ("out", {"chain_records": True}),
-        ("out/below", {"create_parents": True}),
-        ("out/below/it", {"create_parents": True}),
-        ("", {"chain_records": True}),
-    ],
-    ids=["the directory", "of a chain", "above it", "far above it", "the lock"],
-)
+@pytest.mark.parametrize(("directory", "options"), LINKED.values(), ids=LINKED)
 def test_links_that_another_user_has_placed(shared: Path, directory: str, options: Any) -> None:
     """They are refused before anything is written, be it only a folder."""
 
@@ -15268,25 +13824,28 @@ def test_links_that_another_user_has_placed(shared: Path, directory: str, option
         raise AssertionError("the function ran")
 
     # Linux itself refuses the lock; in a folder like /tmp that can be so for all.
-    with pytest.raises(
-        OSError, match=r"another user has placed the link|is a link|Permission denied"
-    ):
+    told = r"another user has placed the link|is a link|Permission denied"
+    with pytest.raises(OSError, match=told):
         work()
     assert not list((shared.parent / "elsewhere").iterdir())
     assert len(list(shared.iterdir())) == 3
 
 
-@pytest.mark.integration
-def test_a_record_that_another_user_has_made_a_link(shared: Path) -> None:
-    """The link is replaced, and not followed."""
+@pytest.mark.parametrize("name", ["link", "link/new", "there/back", "there/back/new"])
+def test_a_subdirectory_that_leads_out_through_a_link(out: Path, name: str) -> None:
+    """It is refused before the function runs, and nothing is made there."""
+    (elsewhere := out.parent / "elsewhere").mkdir()
+    (out / "there").mkdir(parents=True)
+    (out / "link").symlink_to(elsewhere)
+    (out / "there/back").symlink_to("../../elsewhere")
 
-    @tracked(literal_directory=shared, disable_git_tracking=True, record_filename="record")
-    def work() -> None:
-        pass
+    @quick(literal_directory=out, subdirectory_name_parameter="name", create_parents=True)
+    def work(name: str) -> None:
+        raise AssertionError("the function ran")
 
-    work()
-    assert not (shared / "record.json").is_symlink()
-    assert not list((shared.parent / "elsewhere").iterdir())
+    with pytest.raises((OSError, ValueError), match="link"):
+        work(name)
+    assert not list(elsewhere.iterdir())
 
 
 @pytest.mark.integration
@@ -15333,11 +13892,9 @@ def test_folders_that_cannot_be_listed(tmp_path: Path) -> None:
     code = """
         assert not os.system("mount -t tmpfs tmpfs /mnt && mkdir -p /mnt/a/b && chmod 333 /mnt/a/b")
         os.chmod("/mnt/a", 0o311)
-
         @tracked(literal_directory="/mnt/a/b", **QUIET)
         def work():
             pass
-
         warm_up()
         os.setuid(65534)
         work()
@@ -15354,7 +13911,7 @@ def test_folders_that_cannot_be_listed(tmp_path: Path) -> None:
 READING = """
     show R|show --json R|show --patch R|show --requirements R|show --checksums R|show M|log D
     log --json D|diff R P|diff P R|diff --json R P|verify R|verify --json D|trace M|trace --json M
-    trace --dot M|trace --root D M|rerun R|rerun --yes R
+    trace --dot M|trace --root D M|rerun R
 """
 STANDS_FOR = {"R": "d/r.json", "P": "d/p.json", "Q": "d/q.json", "M": "d/model.pt", "D": "d"}
 READING_LINES = re.findall(r"[^|\s][^|\n]*", READING)
@@ -15369,7 +13926,7 @@ class Screen(io.StringIO):
 
 def complain(line: str) -> str:
     """Run a command as on a terminal; what is wrong with how it ends, '' if nothing."""
-    out, err, start = Screen(), io.StringIO(), time.process_time()
+    out, err = Screen(), io.StringIO()
     words = [STANDS_FOR.get(word, word) for word in line.split()]
     to_out, to_err = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
     try:
@@ -15379,14 +13936,11 @@ def complain(line: str) -> str:
     except BaseException:
         return f"{line}: {traceback.format_exc()}"
     err.writelines(f"{warning.message}\n" for warning in warned)
-    return judge_ending(line, status, out.getvalue(), err.getvalue(), time.process_time() - start)
+    return judge_ending(line, status, out.getvalue(), err.getvalue())
 
 
-def judge_ending(line: str, status: int, out: str, err: str, seconds: float) -> str:
-    """What is wrong with how a command ended: 0 or 1, or 2 and a line that says why.
-
-    The seconds are a processor's, so that a busy machine makes no difference.
-    """
+def judge_ending(line: str, status: int, out: str, err: str) -> str:
+    """What is wrong with how a command ended: 0 or 1, or 2 and a line that says why."""
     *others, last = err.splitlines(keepends=True) or [""]
     if status == 2:
         # verify tells of the others, too
@@ -15396,24 +13950,20 @@ def judge_ending(line: str, status: int, out: str, err: str, seconds: float) -> 
         is_fine = status in (0, 1)
     if "rerun" not in line:  # which says more first, to whoever is to consent
         is_fine = is_fine and not re.sub(r"pycrumbs: [^\n]+; left out\n", "", "".join(others))
-    wrong = "" if is_fine else f"status {status}, {err[:500]!r}; "
     raw = {hex(ord(character)) for character in FORBIDDEN.findall(out + err)}
-    return (wrong + f"raw {raw}; " * bool(raw) + f"{seconds:.1f} s" * (seconds > 5)) and (
-        f"{line}: {wrong}raw {raw}, {seconds:.1f} s"
-    )
+    wrong = (not is_fine) * f"status {status}, {err[:500]!r}" + bool(raw) * f"raw {raw}"
+    return wrong and f"{line}: {wrong}"
 
 
 RECORDING = """
     import pathlib, sys
     from pycrumbs import tracked
-
     @tracked(directory_parameter="out", seed_parameter="seed", input_parameters=["data"],
              create_parents=True, chain_records="chained" in sys.argv)
     def main(out, data, path=pathlib.Path("x"), share=0.5, layers=(64, {"drop": 0.1}), seed=None):
         pathlib.Path(out, "model.pt").write_text("x")
         assert "failed" not in sys.argv, "it failed"
         return {"loss": share}
-
     with open("data.txt", "a" if "dirty" in sys.argv else "r") as file:
         "dirty" in sys.argv and file.write("# dirty")
     try:
@@ -15439,10 +13989,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def feed(
-    recorded: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., list[str]]:
-    """A function that has commands read a record, and tells what they print, execute or write."""
+def feed(recorded: dict[str, str], tmp_path: Path, monkeypatch: Patch) -> Feed:
+    """A function that has commands read a record, and tells what they do wrong, execute or write."""
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "p.json").write_text(recorded["plain"])
     (tmp_path / "d" / "model.pt").write_text("x")
@@ -15457,11 +14005,7 @@ def feed(
             super().__init__(command, *arguments, **options)
             ran.extend([command] if os.path.basename(command[0]) not in GIT_AND_PROBES else [])
 
-    def refuse(*arguments: Any) -> Any:
-        raise pycrumbs.RecordError("nothing more is executed here")
-
     monkeypatch.setattr(subprocess, "Popen", Popen)
-    monkeypatch.setattr(pycrumbs, "carry_out", refuse)
     monkeypatch.setattr(os, "system", ran.append)
 
     def call(text: str | bytes, lines: Sequence[str] = READING_LINES) -> list[str]:
@@ -15508,10 +14052,20 @@ def fill_with(value: Any, odd: Any, depth: int) -> Any:
 
 
 @pytest.mark.slow
+def test_any_value_of_any_type_can_be_read(feed: Feed) -> None:
+    """Whatever stands anywhere in a record, every command reads it, or says why not."""
+    number = itertools.count()
+    for *parents, key in paths_into(FULL):
+        for value in (None, -0.5, True, "x", [], [None], {}, {"": None}):
+            record = put(FULL, {})
+            pick(record, parents)[key] = value
+            lines = READING_LINES[next(number) % 8 :: 8]
+            assert feed(json.dumps(record), lines) == [], (*parents, key, value)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(ODD)))
-def test_a_record_that_is_odd_throughout(
-    recorded: dict[str, str], feed: Callable[..., list[str]], number: int
-) -> None:
+def test_a_record_that_is_odd_throughout(recorded: dict[str, str], feed: Feed, number: int) -> None:
     """The same odd value in all places at once, or in all of one level."""
     for depth in (1, 2, 3, 99):
         record = fill_with(put(FULL, {}), ODD[number], depth)
@@ -15569,9 +14123,7 @@ CRAFTED: dict[str, dict[str, Any] | str | bytes] = {  # changes of a record, or 
 
 @pytest.mark.parametrize("name", CRAFTED)
 @pytest.mark.slow
-def test_a_crafted_record(
-    recorded: dict[str, str], feed: Callable[..., list[str]], name: str
-) -> None:
+def test_a_crafted_record(recorded: dict[str, str], feed: Feed, name: str) -> None:
     """Every command ends well, at once, and does nothing but tell."""
     os.mkfifo("d/pipe")
     os.symlink("loop", "d/loop")
@@ -15582,7 +14134,7 @@ def test_a_crafted_record(
 
 
 @pytest.mark.parametrize("path", ["/proc/self/pagemap", "/dev/zero", "pipe", "loop", "d", "sparse"])
-def test_a_record_file_that_is_none(feed: Callable[..., list[str]], path: str) -> None:
+def test_a_record_file_that_is_none(feed: Feed, path: str) -> None:
     """Where a link leads that bears a record's name is looked at before it is read."""
     os.mkfifo("pipe")
     os.symlink("loop", "loop")
@@ -15593,17 +14145,9 @@ def test_a_record_file_that_is_none(feed: Callable[..., list[str]], path: str) -
     )
 
 
-M_ENTRY = {"path": "model.pt", "size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
-
-
-def wrap(value: Any, name: str, depth: int) -> Any:
-    """A value below so many mappings."""
-    return {name: wrap(value, name, depth - 1)} if depth else value
-
-
 @pytest.mark.slow
 def test_a_repository_that_never_answers(
-    recorded: dict[str, str], feed: Callable[..., list[str]], tmp_path: Path
+    recorded: dict[str, str], feed: Feed, tmp_path: Path
 ) -> None:
     """A git that hangs gets 4 seconds for a look at what a record names."""
     (tmp_path / "d" / ".git").mkdir()
@@ -15614,136 +14158,20 @@ def test_a_repository_that_never_answers(
     assert time.monotonic() - start < 8
 
 
-def test_commas_in_a_patch_are_no_values(recorded: dict[str, str]) -> None:
-    """Only what JSON takes memory for counts against the limit, not the text of a table."""
-    lines = ["+" + '1,"2",{3},' * 10_000] * 40
-    record = put(json.loads(recorded["plain"]), {f"{CODE}.git_patch": lines})
-    assert pycrumbs.parse_records(json.dumps(record).encode(), "x") == [record]
+@pytest.mark.parametrize("text", ['{"uuid": "1", "called_function": {}}', '{"uuid": "1"'])
+def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path: Path, text: str) -> None:
+    """It may be off only while JSON is parsed, also when that fails."""
+    (tmp_path / "x_record.json").write_text(text)
+    with contextlib.suppress(pycrumbs.RecordError):
+        pycrumbs.load_records(tmp_path / "x_record.json")
+    assert gc.isenabled()
 
 
-@pytest.mark.parametrize("is_enabled", [True, False])
-def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path: Path, is_enabled: bool) -> None:
-    """It is off only while JSON is parsed, also when that fails."""
-    path = tmp_path / "x_record.json"
-    path.write_text('{"uuid": "1", "called_function": {}}')
-    was_enabled = gc.isenabled()
-    (gc.enable if is_enabled else gc.disable)()
-    try:
-        assert len(pycrumbs.load_records(path)) == 1
-        assert gc.isenabled() is is_enabled
-        path.write_text('{"uuid": "1"')
-        with pytest.raises(pycrumbs.RecordError):
-            pycrumbs.load_records(path)
-        assert gc.isenabled() is is_enabled
-    finally:
-        (gc.enable if was_enabled else gc.disable)()
-
-
-def test_files_that_do_not_tell_their_size(feed: Callable[..., list[str]]) -> None:
+def test_files_that_do_not_tell_their_size(tmp_path: Path) -> None:
     """Below /proc lie files of size 0, some of them without an end: as much of them is read."""
-    os.symlink("/proc/self/oom_score", "d/l.json")
+    os.symlink("/proc/self/oom_score", tmp_path / "l.json")
     with pytest.raises(pycrumbs.RecordError, match="Expecting value"):  # not the number in it
-        pycrumbs.read_records("d/l.json")
-    assert pycrumbs.hash_file("/proc/self/status") == hashlib.sha256(b"").hexdigest()
-
-
-@pytest.mark.parametrize("url", ["--index-url=http://x", "-r", "-e"])
-def test_no_option_of_pip_is_listed(recorded: dict[str, str], url: str) -> None:
-    """What would be read as an option is left out of the requirements."""
-    origins = {"a": {"url": url, "editable": True}}
-    changes = {"package_inventory": {"a": "1"}, "package_origins": origins}
-    listed = pycrumbs.format_requirements(put(json.loads(recorded["plain"]), changes))
-    assert listed == "# left out: a 1"
-
-
-# What takes long or much, just as much as is let through and more; the number tells two apart.
-HEAVY_RECORDS: dict[str, Callable[[int], Any]] = {
-    "a long text": lambda n: {"result": f"{n}" * 33_000_000},
-    "a long text to be escaped": lambda n: (
-        '{"pycrumbs": "1", "called_function": 1, "result": "\\ud83d\\ude00' + "\x7f" * 33_000_000 + '"}'),
-    "wide texts and names": lambda n: {"result": [f"\U0001f600{n}" + "x" * 4000] * 5300,
-        "more": {f"{i:09}": i + n for i in range(480_000)}},
-    "wide texts and names, unescaped": lambda n: json.dumps({"pycrumbs": "1", "called_function": n, "result": [
-        f"\U0001f600{n}" + "x" * 4000] * 5300, "more": {f"{i:09}": i + n for i in range(480_000)}}, ensure_ascii=False),
-    "wide texts": lambda n: {"result": [f"\U0001f600{n}" + "x" * 4000] * 8200},
-    "paths of many parts": lambda n: dict.fromkeys(
-        (f"{CALL}.directory", f"{CALL}.parameters.data", f"{CODE}.module_path", REAL, "environment.cwd"),
-        "/a" * 1_900_000 + f"/{n}"),
-    "arguments like the directory": lambda n: {
-        f"{CALL}.directory": "/a" * 2000, f"{CALL}.parameters.data": ["/a" * 999 + f"/{n}" + "/a" * 999] * 7000},
-    "values": lambda n: {f"{CALL}.parameters.data": [n + 0.5] * 990_000},
-    "more mappings": lambda n: {"result": [{"": n}] * 1_500_000},
-    "names": lambda n: {"result": {f"{i:09}": i + n for i in range(480_000)}},
-    "more names": lambda n: {f"{CALL}.parameters": {f"{i:09}": i + n for i in range(3_000_000)}},
-    "nested": lambda n: {"result": [wrap(n, "", 70)] * 7000},
-    "long names, nested": lambda n: {"result": wrap([n + 0.5] * 100_000, "x" * 9999, 38)},
-    "long arguments, nested": lambda n: {f"{CALL}.parameters.data": wrap([n + 0.5] * 100_000, "x" * 9999, 38)},
-    "runs": lambda n: [{"pycrumbs": "1", "called_function": {"name": f"{n}"}, "status": "running"}] * 50_000,
-    "more runs": lambda n: [{"pycrumbs": "1", "called_function": n}] * 180_000,
-    "lost files": lambda n: {kind: [
-        {"path": f"/x{i}" + f"/{n}" * 1000, "size": 5, "sha256": f"{i:064}"} for i in range(9999)]
-        for kind in ("inputs", "outputs")},
-    "files by content": lambda n: {"outputs": [
-        {"path": f"{i}", "size": 1, "sha256": f"{i:064}"} for i in range(9999)] + [M_ENTRY],
-        "inputs": [{"path": f"../{i}", "size": 1, "sha256": f"{i:064}"} for i in range(9999)]},
-    "arguments and outputs": lambda n: {
-        f"{CALL}.parameters.data": [f"/x{i}" for i in range(50_000)],
-        "outputs": [{"path": f"/y/{i}", "size": 1} for i in range(9999)]},
-    "types of sets": lambda n: {
-        f"{CALL}.parameters.data": [[1] for _ in range(20_000)],
-        f"{CALL}.parameter_types": {f"data[{i}]": "set[int]" for i in range(20_000)}},
-    "a long type": lambda n: {
-        f"{CALL}.parameters.data": [1] * 100_000, f"{CALL}.parameter_types.data": "set[" + "x" * 3_000_000},
-    "a type to be searched for": lambda n: {
-        f"{CALL}.parameters.data": "<" + "a" * 40 + "!", f"{CALL}.parameter_types.data": "m.(a+)+$"},
-    "a version": lambda n: {"package_inventory": {"a": "1" + ".1" * 2_000_000}},
-    "arguments of a log": lambda n: {f"{CALL}.parameters": {f"{i}": f"漢{n}" for i in range(200_000)}},
-    "names in a patch": lambda n: {f"{CODE}.git_patch": ["diff --git a/x" + " b/x" * 900_000 + "y"]},
-    "dots in a patch": lambda n: {f"{CODE}.git_patch": ["diff --git a/x b/x", "index " + "." * 3_000_000]},
-}  # fmt: skip
-HEAVY_LINES = """
-    show R|show --json R|show --requirements R|log D|diff R Q|diff --json R Q|verify D|trace M
-    trace --json --root D M|rerun R
-"""
-MEASURE = """
-import sys, time, pycrumbs
-status = pycrumbs.main()
-sys.stdout.flush()
-peak = next(line.split()[1] for line in open("/proc/self/status") if "VmHWM" in line)
-with open("../peak", "w") as file:
-    file.write(f"{peak} {time.process_time()}")
-sys.exit(status)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", HEAVY_RECORDS)
-def test_a_heavy_record(recorded: dict[str, str], tmp_path: Path, name: str) -> None:
-    """No command takes 5 seconds or 500 MB, whatever the record makes it do."""
-    folder = tmp_path / "x"
-    (folder / "d").mkdir(parents=True)
-    (folder / "d" / "model.pt").write_text("x")
-    record = json.loads(recorded["plain"])
-    for number, place in enumerate("RQ"):
-        made = HEAVY_RECORDS[name](number)
-        text = json.dumps(put(record, made) if isinstance(made, dict) else made)
-        (folder / STANDS_FOR[place]).write_text(made if isinstance(made, str) else text)
-    before, wrong = list_all(folder), []
-    env = clean_environment(**PLAIN_OUTPUT, **UNMEASURED, TMPDIR=str(folder))
-    for line in re.findall(r"[^|\s][^|\n]*", HEAVY_LINES):
-        words = [STANDS_FOR.get(word, word) for word in line.split()]
-        with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
-            done = subprocess.run(
-                [sys.executable, "-c", MEASURE, *words],
-                cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-            )  # fmt: skip
-            peak, seconds = map(float, (tmp_path / "peak").read_text().split())
-            said, told = (os.pread(file.fileno(), 2**20, 0).decode() for file in (out, err))
-        wrong.append(judge_ending(line, done.returncode, said, told, seconds))
-        wrong.append(f"{line}: {peak:.0f} kB" * (peak > 500_000))
-        print(f"{name}: {line}: {done.returncode}, {seconds:.1f} s, {peak:.0f} kB {told[:90]}")
-    assert not [*filter(None, wrong)]
-    assert list_all(folder) == before
+        pycrumbs.find_record(tmp_path / "l.json")
 
 
 def pick(record: Any, path: Sequence[Any]) -> Any:
@@ -15754,20 +14182,11 @@ def pick(record: Any, path: Sequence[Any]) -> Any:
 def mutate(text: str, others: Sequence[str], dice: random.Random) -> bytes:
     """A record file's text with a few things changed: values, names, places; or some of its bytes."""
     if dice.random() < 0.3:
-        data, at = bytearray(text.encode()), dice.randrange(len(text))
-        kind = dice.randrange(4)
-        if kind == 0:
-            for _ in range(dice.randrange(1, 9)):
-                data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
-        elif kind == 1:
-            del data[at:]
-        elif kind == 2:
-            data[at : at + dice.randrange(99)] = dice.choice(others).encode()[at : at + 99]
-        else:
-            data[at:at] = dice.choice(
-                ('"', "\\", "[", "{", ",", "\0", "\x1b", "1e999", "null", "]")
-            ).encode()
-        return bytes(data)
+        data, at, to = text.encode(), dice.randrange(len(text)), dice.randrange(99)
+        new: str = dice.choice(
+            [*'"\\[{,\0\x1b]', "1e999", "null", dice.choice(others)[at : at + 99]]
+        )
+        return data[:at] + dice.choice([b"", new.encode() + data[at + to * dice.randrange(2) :]])
     record = json.loads(text)
     for _ in range(dice.randrange(1, 4)):
         found = [*paths_into(record)]
@@ -15789,31 +14208,19 @@ def mutate(text: str, others: Sequence[str], dice: random.Random) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "dirty", "chained", "failed", "0.4"])
-def test_mutated_records(
-    recorded: dict[str, str],
-    feed: Callable[..., list[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
-) -> None:
-    """2,000 changed records of each kind, each read by 5 of the commands, drawn anew."""
-    parser = pycrumbs.make_parser()
-    monkeypatch.setattr(pycrumbs, "make_parser", lambda: parser)
-    monkeypatch.setattr(pycrumbs, "run_git", lambda *arguments, **options: (0, "1\t2"))
-    monkeypatch.setattr(pycrumbs, "get_installed_packages", dict)
-    monkeypatch.setattr(pycrumbs, "get_environment_info", dict)
-    for seed in range(2000):
+def test_mutated_records(recorded: dict[str, str], feed: Feed, kind: str) -> None:
+    """400 changed records of each kind, each read by 5 of the commands, drawn anew."""
+    for seed in range(400):
         dice = random.Random(f"{kind} {seed}")
-        text, lines = (
-            mutate(recorded[kind], [*recorded.values()], dice),
-            dice.sample(READING_LINES, 5),
-        )
+        text = mutate(recorded[kind], [*recorded.values()], dice)
+        lines = dice.sample(READING_LINES, 5)
         assert feed(text, lines) == [], f"{kind} {seed}: {text!r}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setup", [setup for setup, _ in SLOTS.values()], ids=SLOTS)
 def test_programs_of_a_repository_that_a_record_names(
-    repo: Repo, recorded: dict[str, str], feed: Callable[..., list[str]], tmp_path: Path, setup: str
+    repo: Repo, recorded: dict[str, str], feed: Feed, tmp_path: Path, setup: str
 ) -> None:
     """Reading a record runs no program of the repository that it says it is from."""
     (tmp_path / "hostile").mkdir()
