@@ -203,16 +203,14 @@ class _Options(types.SimpleNamespace):
                 "name a parameter in directory_injection_parameter, directory_parameter or "
                 "subdirectory_name_parameter"
             )
-        for option, (kinds, what) in _LIST_OPTIONS.items():
-            given = getattr(self, option)
-            if given is None:
-                continue
+        for option, (kind, what) in _LIST_OPTIONS.items():
+            given = getattr(self, option) or ()
             if isinstance(given, (str, bytes, types.ModuleType)) or not hasattr(given, "__iter__"):
                 raise TypeError(f"tracked: {option} takes a list, even for one")
             # A copy: an iterator would be used up by the first call.
             vars(self)[option] = items = tuple(given)
             for item in items:
-                if not isinstance(item, kinds):
+                if not isinstance(item, (str, kind)):
                     raise TypeError(f"tracked: {option} takes {what}, not {item!r:.80}")
         limit = self.hash_limit
         if limit is not None and (not isinstance(limit, int) or limit < 0):
@@ -241,9 +239,9 @@ class _Options(types.SimpleNamespace):
 
 
 _LIST_OPTIONS = {
-    "extra_modules": ((str, types.ModuleType), "modules and names of modules"),
-    "extra_environment_variables": ((str,), "names of environment variables"),
-    "input_parameters": ((str,), "names of parameters"),
+    "extra_modules": (types.ModuleType, "modules and names of modules"),
+    "extra_environment_variables": (str, "names of environment variables"),
+    "input_parameters": (str, "names of parameters"),
 }
 
 
@@ -280,7 +278,7 @@ class Tracker:
         parameters = self.signature.parameters.values()
         known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         named = [item for item in vars(self.options).items() if item[0].endswith("_parameter")]
-        named += [("input_parameters", name) for name in self.options.input_parameters or ()]
+        named += [("input_parameters", name) for name in self.options.input_parameters]
         for option, name in named:
             if name is not None and name not in known:
                 raise ValueError(
@@ -327,7 +325,6 @@ class Tracker:
 
 def _wrap(function: Any, options: _Options) -> Any:
     """Wrap a function in one of its own kind."""
-    # Decorated from within, these stay what they are: descriptors.
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(_wrap(function.__func__, options))
     if not isinstance(function, (types.FunctionType, types.MethodType)):
@@ -442,8 +439,8 @@ def make_script(path: str, module: str | None, **options: Any) -> Callable[..., 
 
     def script(*argv: str, seed: int | None = None) -> None:
         program_started.append(True)
-        sys.modules["__main__"] = main = types.ModuleType("__main__")
-        vars(main).update(__annotations__={}, __builtins__=sys.modules["builtins"])
+        sys.modules["__main__"] = entry = types.ModuleType("__main__")
+        vars(entry).update(__annotations__={}, __builtins__=sys.modules["builtins"])
         if module is not None:
             import runpy
 
@@ -452,8 +449,8 @@ def make_script(path: str, module: str | None, **options: Any) -> Callable[..., 
             from importlib.machinery import SourceFileLoader
 
             loader = SourceFileLoader("__main__", path)
-            vars(main).update(__cached__=None, __file__=path, __loader__=loader)
-            exec(compile(read_bytes(path), path, "exec", dont_inherit=True), vars(main))
+            vars(entry).update(__cached__=None, __file__=path, __loader__=loader)
+            exec(compile(read_bytes(path), path, "exec", dont_inherit=True), vars(entry))
 
     name = module or os.path.splitext(os.path.basename(path))[0]
     script.__name__, script.__qualname__, script.__module__ = name, name, "__main__"
@@ -611,6 +608,7 @@ class Call:
     def create(self, directory: str) -> bool:
         """Create a directory, tell whether it is new, and say what to do where it can't be."""
         try:
+            check_links(directory)
             created = create_directories(directory, self.create_parents)
         except OSError as error:
             orphan = isinstance(error, FileNotFoundError) and not self.create_parents
@@ -730,7 +728,6 @@ class Run:
             if self.capture:
                 self.capture.end()
             if not self.file.is_there(self.uuid):
-                # It could not begin.
                 remove_directories(self.call.created)
             else:
                 self.note_end(error)
@@ -782,9 +779,8 @@ class Run:
     def make_record(self) -> Record:
         """The record as it is before the function runs."""
         omitted: list[str] = []
-        declared = self.options.input_parameters or ()
+        declared = self.options.input_parameters
         inputs = find_inputs(self.call.bound.arguments, declared, omitted)
-        # Now, as the function may change them.
         self.hash_room = hash_files(inputs, self.hash_room)
         record = {
             "pycrumbs": __version__,
@@ -1028,7 +1024,6 @@ class _Endings:
         except BaseException as error:
             self.raised = (error, outcome)
             raise
-        # The program goes on.
         self.complete_records(None)
 
     def complete_records(self, outcome: Record | None) -> None:
@@ -1046,15 +1041,12 @@ _endings = _Endings()
 
 def _is_left(handler: Any) -> bool:
     """Whether a handler stays in place, as the run ends well, or the process doesn't."""
-    # Ignored; or set by C code, which can't be called from here.
-    if handler in (_signal.SIG_IGN, None, _signal.default_int_handler):
-        return True
-    # The kernel doesn't end process 1 of a container by a signal without a handler.
-    if handler == _signal.SIG_DFL:
-        return os.getpid() == 1
-    # asyncio's of SIGINT cancels the task, which ends the run.
+    # Ignored; set by C code, which can't be called here; Python's own, and asyncio's, of Ctrl-C.
     function = getattr(handler, "func", handler)
-    return getattr(function, "__module__", None) == "asyncio.runners"
+    is_harmless = handler in (_signal.SIG_IGN, None, _signal.default_int_handler)
+    is_asyncio = getattr(function, "__module__", None) == "asyncio.runners"
+    # The kernel doesn't end process 1 of a container by a signal without a handler.
+    return is_harmless or is_asyncio or (handler == _signal.SIG_DFL and os.getpid() == 1)
 
 
 def _in_main_thread() -> bool:
@@ -1117,7 +1109,7 @@ class Evidence:
         """Read them; the probes that this starts join `probes`."""
         options = tracker.options
         # Each starts its git at once; they are asked in turn.
-        probes.extend(probe_module(module) for module in options.extra_modules or ())
+        probes.extend(probe_module(module) for module in options.extra_modules)
         if not options.disable_git_tracking:
             probes.append(GitProbe(tracker.function.__module__, tracker.source_file))
         # Slow imports and reads go on while git works.
@@ -1155,7 +1147,6 @@ class Evidence:
 
     def read_environment(self, options: _Options) -> Record:
         """The environment; while nothing in it changes, the one of the call before."""
-        # nvidia-smi may have answered since the first call.
         gpus = self.gpus.read()
         # CPython's own dictionary of bytes: decoding it would take ten times as long.
         variables = dict(getattr(os.environ, "_data", os.environ))
@@ -1166,7 +1157,7 @@ class Evidence:
                 get_process_info(),
                 gpus=gpus,
                 rank=read_rank(os.environ),
-                environment_variables=read_variables(options.extra_environment_variables or ()),
+                environment_variables=read_variables(options.extra_environment_variables),
             )
             self.state = state
         return self.environment
@@ -1191,11 +1182,8 @@ def get_process_info() -> Record:
     return without_none({key: attempt(read) for key, read in _PROCESS_FACTS.items()})
 
 
-def _read_orig_argv() -> list[str]:
-    """The interpreter's whole command line; before Python 3.10 only Linux tells."""
-    if hasattr(sys, "orig_argv"):
-        return redact_argv(sys.orig_argv)
-    return redact_argv(os.fsdecode(read_bytes("/proc/self/cmdline")).split("\0")[:-1])
+def _read_command_line() -> list[str]:
+    return os.fsdecode(read_bytes("/proc/self/cmdline")).split("\0")[:-1]
 
 
 def _read_docker_build_hash() -> str | None:
@@ -1207,7 +1195,8 @@ def _read_docker_build_hash() -> str | None:
 
 _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
     "argv": lambda: redact_argv(sys.argv),
-    "orig_argv": _read_orig_argv,
+    # Before Python 3.10 only Linux tells.
+    "orig_argv": lambda: redact_argv(getattr(sys, "orig_argv", None) or _read_command_line()),
     "platform": lambda: sys.platform,
     "platform_info": lambda: __import__("platform").platform(),
     "python_version": lambda: sys.version,
@@ -1484,7 +1473,6 @@ class GitProbe:
         for key in sorted(own):
             if "=" in key:
                 raise self.error(f"the setting {key} in {self.top} can't be switched off")
-            # An empty program is none.
             arguments += ["-c", f"{key}={users.get(key, '')}"]
             if key not in users:
                 arguments += ["-c", f"{key.rpartition('.')[0]}.required=false"]
@@ -1626,7 +1614,6 @@ class GitProbe:
         paths = [*dict.fromkeys([*changed, *others])]
         if not paths:
             return []
-        # Before the first commit, everything is new.
         commit = commit or self.ask("hash-object", "-t", "tree", "--stdin").strip()
         sizes = self.read_sizes(commit, paths)
         paths = self.select(paths, sizes)
@@ -1771,12 +1758,10 @@ _BETWEEN_OMITTED = r"; (?!(?:deleted|[\d.]+ \w+(?:, sha256 \w+)?)\))"
 def add_late_sources(module: Record, sources: Iterable[str]) -> Record:
     """A state whose patch also has the new sources that a program has loaded only as it ran."""
     names, commit = sorted(sources), module.get("git_commit_hash")
-    probe = attempt(GitProbe, module["name"], module["module_path"])
-    later = probe if isinstance(probe, Missing) else attempt(probe.read, allow_dirty=True)
+    later = attempt(lambda: GitProbe(module["name"], module["module_path"]).read(True))
     if isinstance(later, Missing):
         reason = f"{', '.join(names)}, loaded later ({later})"
         later = tell_omitted([f"whatever isn't committed of {reason}"])
-    # What was left out of the first patch still is.
     omitted = [*list_omitted(module), *list_omitted(later)]
     if later.get("git_commit_hash", commit) != commit:
         omitted.append(f"what may be other in {', '.join(names)} by a commit made meanwhile")
@@ -1946,7 +1931,6 @@ def read_packages() -> tuple[dict[str, str], Record]:
 
     packages: dict[str, str] = {}
     origins: Record = {}
-    # Like imports, pass over entries that are no text.
     folders = [entry for entry in sys.path if isinstance(entry, str)]
     for distribution in importlib.metadata.distributions(path=folders):
         name, version = parse_metadata(_read_metadata(distribution.read_text))
@@ -1963,17 +1947,13 @@ def read_packages() -> tuple[dict[str, str], Record]:
 
 def _read_metadata(read_text: Callable[[str], str | None]) -> str:
     """The METADATA of a wheel or the PKG-INFO of an egg; '' if it has none that can be read."""
-    for file in ("METADATA", "PKG-INFO", ""):
-        try:
-            text = read_text(file)
-        except UnicodeDecodeError as error:
-            text = error.object.decode("utf-8", "replace")
-        except Exception:
-            # Somebody else's finder may raise anything.
-            text = None
-        if text:
-            return text
-    return ""
+    try:
+        return next(filter(None, map(read_text, ("METADATA", "PKG-INFO", ""))), "") or ""
+    except UnicodeDecodeError as error:
+        return error.object.decode("utf-8", "replace")
+    except Exception:
+        # Somebody else's finder may raise anything.
+        return ""
 
 
 def parse_metadata(text: str) -> tuple[str | None, str | None]:
@@ -1983,7 +1963,6 @@ def parse_metadata(text: str) -> tuple[str | None, str | None]:
     """
     header = pattern(r"\r?\n\r?\n").split(text, maxsplit=1)[0]
     lines = pattern(r"(?im)^(name|version)[ \t]*:[ \t]*(.*?)[ \t\r]*$").findall(header)
-    # Of several the first counts, as for importlib.metadata.
     fields = {key.lower(): value for key, value in reversed(lines)}
     name = fields.get("name")
     return name and canonical_name(name), fields.get("version")
@@ -2276,7 +2255,6 @@ def _describe_file(path: str, signature: tuple[int, ...] | None) -> Record:
     """A file's entry, not yet hashed."""
     if signature is None:
         return {"path": path, "size": None, "mtime": None, "sha256": None}
-    # Some file systems know the year 30000.
     mtime = attempt(format_time, signature[0] / 1e9)
     return {"path": path, "size": signature[2], "mtime": mtime, "sha256": None}
 
@@ -2398,7 +2376,6 @@ def scan_tree(
         if visited == VISIT_LIMIT:
             return files, False
         found = attempt(entry.stat, follow_symlinks=links)
-        # It may have been removed meanwhile.
         if not isinstance(found, Missing) and stat.S_ISREG(found.st_mode):
             files[path] = sign(found)
     return files, True
@@ -2475,10 +2452,7 @@ def find_outputs(
 
 
 def hash_files(
-    entries: Iterable[Record],
-    room: int | None,
-    root: str = "",
-    stop: Callable[[], bool] = bool,
+    entries: Iterable[Record], room: int | None, root: str = "", stop: Callable[[], bool] = bool
 ) -> int | None:
     """Fill in the entries' sha256, smallest files first, while there is room; return what is left.
 
@@ -2659,7 +2633,6 @@ def interpreter_folders() -> list[str]:
     folders = {sysconfig.get_paths().get(name) for name in names}
     folders |= {path for path in map(str, sys.path) if path.endswith(_PACKAGE_FOLDERS)}
     if sys.prefix != sys.base_prefix:
-        # Everything in a virtual environment is installed.
         folders.add(sys.prefix)
     return [os.path.join(folder, "") for folder in folders if folder]
 
@@ -2680,7 +2653,6 @@ def _note_event(event: str, arguments: tuple[Any, ...]) -> None:
             else:
                 capture.note_rename(path, absolute(os.fsdecode(other)))
     except Exception:
-        # The program's own opening must go on, whatever this one was.
         return
 
 
@@ -2771,7 +2743,6 @@ class _Describer:
             return value
         kind, depth = type(value), len(self.open)
         try:
-            # First, as no description of a secret is harmless.
             if is_secret(name, value):
                 self.spend(len(REDACTED))
                 return REDACTED
@@ -2912,7 +2883,6 @@ class _Describer:
         if _inherits(kind, "collections.deque", "collections.UserList"):
             return self.walk_list(value, path)
         if _inherits(kind, "array.array") or _implements(kind, "MutableSequence", "MappingView"):
-            # Its repr is at least as long.
             self.check(len(value))
         if kind is types.FunctionType:
             return self.text(f"<function {value.__module__}.{value.__qualname__}>")
@@ -3328,7 +3298,6 @@ def _is_expression(code: str, start: int, value: str) -> bool:
     """Whether code gets a value from elsewhere: `args.key`, `os.environ["KEY"]`."""
     before = code[code.rfind("\n", 0, start) + 1 : start]
     if before.count('"') % 2 or before.count("'") % 2:
-        # Within a string.
         return pattern(r"\w").search(value) is None
     texts = pattern(r"([\"'])(.*?)(?:\1|$)").findall(value)
     if any(not pattern(r"[A-Z][A-Z0-9_]*|\W*").fullmatch(text) for _, text in texts):
@@ -3579,11 +3548,20 @@ def _find_holder(path: str, record: Record) -> str | None:
             problem = f"{path} is there and holds no record: move it, or name another file"
             raise FileExistsError(errno.EEXIST, f"{problem} in record_filename")
         records = attempt_records(path)
-        # Of a chain, which holds many runs, nothing is replaced.
-        if len(records) != 1 or is_in_progress(records[0]):
+        # Of a chain, which holds many runs, nothing is replaced; nor of a process that overlapped.
+        if len(records) != 1 or is_in_progress(records[0]) or _is_of_our_time(records[0]):
             return None
         uuid, function = str(records[0].get("uuid")), identify_function(records[0])
     return str(uuid) if function == identify_function(record) else None
+
+
+def _is_of_our_time(record: Record) -> bool:
+    """Whether a run of another process ended after this process had begun."""
+    here, then = identify_process(), get(record, "environment", "process")
+    if then == here or "start_time" not in here:
+        return False
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - here["start_time"] / os.sysconf("SC_CLK_TCK")
+    return bool(time.time() - age < parse_time(get(record, "timing", "end_time")))
 
 
 def _take_over(path: str, holder: str, text: str, record: Record) -> bool:
@@ -3625,7 +3603,6 @@ def _is_stray(path: str, name: str) -> bool:
 def _hidden_path(path: str, end: str) -> str:
     """A hidden file beside a record; its name may have 255 bytes, as the record's may."""
     folder, name = os.path.split(path)
-    # No character is cut through.
     stem = os.fsencode(name.removesuffix(".json"))[:200].decode(errors="ignore")
     return os.path.join(folder, f".{stem}.json.{end}")
 
@@ -3757,6 +3734,19 @@ def create_directories(path: str, parents: bool) -> list[str]:
                 remove_directories(created)
                 raise
     return created
+
+
+def check_links(path: str) -> None:
+    """Raise PermissionError if another user's link lies on the way: it could lead a run astray.
+
+    Trusted are those of root, of this user, and of the owner of the folder that they are in.
+    """
+    for place in (path, *folders_above(path)) if hasattr(os, "geteuid") else ():
+        if os.path.islink(place):
+            found, around = os.lstat(place), os.stat(os.path.dirname(place))
+            if found.st_uid not in (0, os.geteuid(), around.st_uid):
+                raise PermissionError(errno.EPERM, f"another user has placed the link {place}")
+            check_links(os.path.join(os.path.dirname(place), os.readlink(place)))
 
 
 def remove_directories(created: Iterable[str]) -> None:
@@ -3970,9 +3960,6 @@ def is_seed_drawn(record: Record) -> bool:
     return record.get("seed") is not None and record["seed"] not in given
 
 
-# -- the values in a record
-
-
 def open_json(value: Any) -> list[tuple[str, str, Any]]:
     """What a JSON value holds, as (step, name, value); nothing if it is no container.
 
@@ -3991,10 +3978,7 @@ def join_path(path: str, step: str) -> str:
 
 
 def map_json(value: Any, change: Callable[[Any, str], Any], path: str = "") -> Any:
-    """A copy of a JSON value in which `change`, given a value and its path, has replaced each one.
-
-    The inner ones come first.
-    """
+    """A copy of a JSON value; `change` remakes each value in it, inner ones first, by its path."""
     if isinstance(value, dict):
         value = {n: map_json(v, change, join_path(path, s)) for s, n, v in open_json(value)}
     elif isinstance(value, list):
@@ -4110,7 +4094,6 @@ def find_run(path: str, on_problem: Callable[[str], object]) -> Record:
     if not os.path.exists(path):
         raise RecordError(f"{path}: there is no such file or directory")
     if is_alike or path.endswith(".json"):
-        # Says why not.
         return read_records(path)[-1]
     advice = "if it was written elsewhere, trace --root DIR looks for it by content"
     raise RecordError(f"{path}: no record beside it or in a folder above names this file; {advice}")
@@ -4237,11 +4220,7 @@ def verify_record(record: Record | _StrPath) -> list[Record]:
 
 
 def verify_records(records: Iterable[Record]) -> list[Record]:
-    """Verify several runs at once.
-
-    One state more than `verify_record` has is possible: 'replaced', for an output that isn't the
-    recorded one because a later one of these runs made it anew.
-    """
+    """Verify several runs; what a later one of them made anew is 'replaced'."""
     runs, newest = [], {}
     for record in sorted(records, key=start_of):
         inputs, outputs = entries_of(record, "inputs"), entries_of(record, "outputs")
@@ -4552,7 +4531,6 @@ def _diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
                 yield f"{path} (type)", kind, other
 
 
-# What is compared of each run, and how.
 _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], Iterator[Any]]]] = {
     "function": (_describe_function, diff_values),
     "arguments": (_describe_call, _diff_arguments),
@@ -5403,10 +5381,7 @@ def _evaluate(text: str, find: Callable[[str], Any]) -> Any:
 
 
 def carry_out(
-    plan: Plan,
-    record: Record,
-    directory: _StrPath | None = None,
-    keep: bool = False,
+    plan: Plan, record: Record, directory: _StrPath | None = None, keep: bool = False
 ) -> Record:
     """Check the code out, run the function in a child, compare, and leave the rest as it was."""
     import shutil
@@ -5431,7 +5406,10 @@ def carry_out(
     finally:
         if not keep:
             shutil.rmtree(work, ignore_errors=True)
-    result.update(notes=[*plan.notes, *list_hints(made)], record=made, directory=target)
+    # What to do about how the rerun failed.
+    hint = _HINTS.get(get(made, "error", "type", kind=str))
+    notes = [*plan.notes, hint] if hint else plan.notes
+    result.update(notes=notes, record=made, directory=target)
     return {**result, "checkout": plan.relocate(plan.top)} if keep else result
 
 
@@ -5451,7 +5429,6 @@ def _sweep_reruns() -> None:
     for entry in scan_folder(tempfile.gettempdir()):
         found = pattern(rf"{_RERUN_PREFIX}{machine}-(\d+)-(\d+)-").match(entry.name)
         if found and is_gone(found[1], found[2]):
-            # Fails where it is another user's.
             shutil.rmtree(os.path.join(tempfile.gettempdir(), entry.name), ignore_errors=True)
 
 
@@ -5523,10 +5500,7 @@ def _require_git(folder: str, *arguments: str) -> str:
 
 
 def _make_folder_of(path: str, plan: Plan) -> bool:
-    """Make the folder that a path is in, and tell whether it lies inside the copies.
-
-    A link that is in the commit may lead out of them; then nothing is made.
-    """
+    """Make the folder that a path is in, unless a link in the commit leads it out of the copies."""
     folder = os.path.realpath(os.path.dirname(path))
     root = os.path.realpath(plan.root)
     is_inside = folder == root or is_below(folder, root)
@@ -5569,7 +5543,6 @@ def _place_unrecorded(plan: Plan) -> None:
             continue
         if not os.path.isabs(text) or plan.map_path(path) != path:
             if os.path.lexists(place):
-                # From git or the record.
                 continue
             if _make_folder_of(place, plan):
                 _link_whole(path, place)
@@ -5695,7 +5668,6 @@ class _RerunCall(Call):
         return self.plan.relocate(super().read_base())
 
     def create_target(self, target: str) -> str:
-        # With the suffix that it had.
         return self.plan.relocate(self.plan.directory)
 
 
@@ -5745,7 +5717,8 @@ def execute_plan(path: str) -> None:
 
     plan, work = Plan(**json.loads(read_bytes(path))), os.path.dirname(path)
     rerun, left = _Rerun(plan), {}
-    Tracker.start = lambda *call: rerun.start(*call)  # type: ignore[method-assign]
+    # A bound method alone would not get the tracker.
+    Tracker.start = lambda *call: rerun.start(*call)  # type: ignore[method-assign]  # noqa: PLW0108
     sys.argv = [plan.map_path(argument) for argument in plan.argv]
     recorded = (plan.map_path(os.path.join(plan.cwd, path)) for path in plan.python_path)
     copied = [path for path in recorded if is_below(path, plan.root)]
@@ -5895,7 +5868,6 @@ def _forbid_writing(plan: Plan, work: str) -> None:
         granted = rights if os.path.isdir(path) else rights & 0x4002
         descriptor = attempt(os.open, path, os.O_PATH | os.O_CLOEXEC)
         if isinstance(descriptor, Missing):
-            # It has been removed meanwhile.
             continue
         rule = granted.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder)
         system(_LANDLOCK_ADD, rules, is_path, rule, 0)
@@ -5999,7 +5971,6 @@ def judge_rerun(plan: Plan, record: Record, made: Record) -> list[Record]:
         name = (old or new or {})["name"]
         verdicts.append((name, *compare_outputs(old, new, _made_path(name, plan))))
     results = [run.get("result") for run in (record, made)]
-    # Tracebacks name other folders.
     errors = [pick(run.get("error"), ("type", "message")) or None for run in (record, made)]
     for name, (one, other) in {"result": results, "error": errors}.items():
         if one != other:
@@ -6007,12 +5978,6 @@ def judge_rerun(plan: Plan, record: Record, made: Record) -> list[Record]:
         elif one is not None:
             verdicts.append((name, "identical", ""))
     return [dict(zip(("name", "verdict", "detail"), verdict)) for verdict in verdicts]
-
-
-def list_hints(made: Record) -> list[str]:
-    """What to do about how the rerun failed, where that can be told."""
-    hint = _HINTS.get(get(made, "error", "type", kind=str))
-    return [hint] if hint else []
 
 
 _HINTS = {
@@ -6577,7 +6542,8 @@ def _list_variables(plan: Plan) -> Iterator[str]:
         if value != os.environ.get(name):
             yield f"{clean(name)} is set to {clean(value)}" if value else f"{name} is unset"
     for name in plan.unset:
-        yield f"{clean(name)} is not set: only what the decorator names literally is"
+        why = "the decorator doesn't name it literally, or it may choose programs or code"
+        yield f"{clean(name)} is not set: {why}"
 
 
 def _list_changes(record: Record) -> Iterator[str]:
@@ -6682,7 +6648,6 @@ def _cmd_run(arguments: Any) -> int:
     path = _find_program(program, arguments.module)
     options = {"literal_directory": arguments.output, "disable_git_tracking": arguments.no_git}
     script = make_script(path, program if arguments.module else None, **options)
-    # As `python` would have it.
     sys.argv = [path if arguments.module else program, *argv]
     try:
         script(*redact_argv(argv), seed=arguments.seed)
@@ -6906,7 +6871,6 @@ def _cmd_rerun(arguments: Any) -> int:
     """
     record = find_run(arguments.target, _complain)
     if arguments.output is not None:
-        # Before anything is hashed, or asked.
         check_target(os.path.abspath(arguments.output))
     plan = plan_rerun(record, arguments.repo)
     told = format_plan(plan, record)
@@ -6934,7 +6898,6 @@ def _change_handlers(old: Any, new: Any) -> None:
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(_signal, name, None)
         if number is not None and _signal.getsignal(number) == old:
-            # Only the main thread may.
             attempt(_signal.signal, number, new)
 
 
@@ -7114,14 +7077,10 @@ class Program:
         """Kill it and its children without waiting for what can't be killed; say how it ended."""
         import signal
 
-        try:
-            if self.popen.returncode is None and hasattr(os, "killpg"):
-                # The whole group (start_new_session): a child of its own may hold the pipes.
-                os.killpg(self.popen.pid, signal.SIGKILL)
-            else:
-                self.popen.kill()
-        except OSError:
-            pass
+        if self.popen.returncode is None and hasattr(os, "killpg"):
+            # The whole group (start_new_session): a child of its own may hold the pipes.
+            attempt(os.killpg, self.popen.pid, signal.SIGKILL)
+        attempt(self.popen.kill)
         if self.read(0.05) is None:
             # Nothing can kill it, or a grandchild has the pipes.
             self.popen.poll()
@@ -7207,9 +7166,6 @@ def pattern(text: str) -> Any:
     return _patterns[text]
 
 
-# -- files and paths
-
-
 class OwnPath(str):
     """A path that pycrumbs itself opens, and no run."""
 
@@ -7236,13 +7192,11 @@ def size_of(path: str) -> int:
 def absolute(path: str) -> str:
     """An absolute path; a relative one as it is where the working directory is gone."""
     try:
-        plain = os.path.abspath(path)
+        # Behind a link `..` leads elsewhere than it seems to.
+        has_turn = os.pardir in path.split(os.sep)
+        return os.path.realpath(path) if has_turn else os.path.abspath(path)
     except FileNotFoundError:
         return path
-    # Behind a link `..` leads elsewhere than it seems to.
-    is_plain = os.pardir not in path.split(os.sep)
-    real = plain if is_plain else os.path.realpath(path)
-    return plain if is_plain or os.path.realpath(plain) == real else real
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -7266,16 +7220,9 @@ def number_names(start: str, end: str = "") -> Iterator[str]:
         yield f"{start}_{number}{end}"
 
 
-# -- this process, and others
-
-
 def read_hostname() -> str:
     """The name of this machine in its network."""
-    if hasattr(os, "uname"):
-        return os.uname().nodename
-    import socket
-
-    return socket.gethostname()
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
 
 
 def identify_process() -> Record:
@@ -7303,10 +7250,7 @@ _identities: dict[int, Record] = {}
 
 
 def _read_start_time(pid: object) -> int | None:
-    """When a process started, in clock ticks since the boot; None if there is none.
-
-    -1 for a zombie.
-    """
+    """When a process started, in clock ticks since the boot; -1 for a zombie, None for none."""
     try:
         # The name in brackets may hold spaces and brackets itself; the last one ends it.
         fields = read_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()
@@ -7331,15 +7275,9 @@ def is_gone(pid: Any, start: object) -> bool:
 
 
 def module_attributes() -> list[Record]:
-    """The attributes of the loaded modules; asked in a way that doesn't wake lazy ones.
-
-    `sys.modules` also holds None for modules that must not be imported, and odd objects.
-    """
+    """The attributes of the loaded modules; no lazy module wakes, and odd entries are passed."""
     modules = [m for m in list(sys.modules.values()) if issubclass(type(m), types.ModuleType)]
     return [object.__getattribute__(module, "__dict__") for module in modules]
-
-
-# -- messages
 
 
 def warn(message: str) -> None:
@@ -7368,9 +7306,6 @@ def say(message: str) -> None:
             print(f"pycrumbs: {message}", file=sys.stderr)
     except Exception:
         return
-
-
-# -- values and texts
 
 
 def without_none(mapping: Mapping[str, Any]) -> Record:
@@ -7468,10 +7403,6 @@ def limit_texts(texts: Sequence[str], limit: int) -> list[str]:
     more = [f"... and {len(texts) - limit:,} more"] if len(texts) > limit + 1 else []
     return [*texts[: limit if more else limit + 1], *more]
 
-
-# ------------------------------------------------------------------------------
-# Started as a program
-# ------------------------------------------------------------------------------
 
 if __name__ == "__main__":
     # Where a debugger or profiler sets none, the plain name would be that of `builtins`.
