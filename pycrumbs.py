@@ -477,13 +477,11 @@ class Call:
     rerun_of: str | None = None
 
     def __init__(self, tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        import uuid
-
         self.tracker, self.options = tracker, tracker.options
         self.create_parents = self.options.create_parents
         # Where a path leads; in a rerun, what lies in the repository leads to its checkout.
         self.locate: Callable[[str], str] = os.path.realpath
-        self.uuid, self.start = str(uuid.uuid4()), time.time()
+        self.uuid, self.start = draw_uuid(), time.time()
         self.args, self.kwargs = args, kwargs
         self.bound = tracker.bind(args, kwargs)
         # Before the run changes them: it may draw a seed, or stamp a directory.
@@ -694,7 +692,7 @@ class Run:
         try:
             self.file.begin(self.record)
         except FileExistsError as error:
-            raise self.call.fail(FileExistsError, str(error)) from None
+            raise self.call.fail(FileExistsError, str(error.strerror)) from None
         except OSError as error:
             problem = f"cannot write the record {self.file.path}: {error.strerror or error}"
             raise self.call.fail(OSError, problem, error.errno) from None
@@ -2173,8 +2171,12 @@ class _SeedOnImport:
         """The last run has ended: seed nothing more because of it."""
         self.waiting = {name: self.lasting[name] for name in self.waiting if name in self.lasting}
         if not self.waiting and self in sys.meta_path:
-            # A new list: another thread's import may be walking the old one, and would skip one.
-            sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
+            others = [finder for finder in sys.meta_path if finder is not self]
+            if _thread._count():
+                # Another thread's import may be walking the old list, and would skip a finder.
+                sys.meta_path = others
+            else:
+                sys.meta_path[:] = others
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self.waiting or self not in sys.meta_path:
@@ -3538,8 +3540,9 @@ def _find_holder(path: str, record: Record) -> str | None:
         found = os.lstat(path)
     except FileNotFoundError:
         return "nobody"
-    if stat.S_ISLNK(found.st_mode):
-        raise OSError(errno.ELOOP, f"{path} is a link")
+    if stat.S_ISLNK(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        kind = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.ELOOP
+        raise OSError(kind, "it is a directory" if kind == errno.EISDIR else "it is a link")
     signature, uuid, function = _own_records.get(path, (None, "", None))
     if signature != sign(found):
         if stat.S_ISREG(found.st_mode) and not found.st_size:
@@ -3558,7 +3561,7 @@ def _find_holder(path: str, record: Record) -> str | None:
 def _is_of_our_time(record: Record) -> bool:
     """Whether a run of another process ended after this process had begun."""
     here, then = identify_process(), get(record, "environment", "process")
-    if then == here or "start_time" not in here:
+    if then in (here, None) or "start_time" not in here:
         return False
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - here["start_time"] / os.sysconf("SC_CLK_TCK")
     return bool(time.time() - age < parse_time(get(record, "timing", "end_time")))
@@ -3668,7 +3671,7 @@ class _Lock:
             except (BlockingIOError, PermissionError):
                 time.sleep(0.005)
             except (OSError, ImportError) as error:
-                return str(error)
+                return str(getattr(error, "strerror", error))
         os.close(self.descriptor)
         problem = f"somebody has locked {self.path} for {_LOCK_TIMEOUT:.0f} s"
         raise TimeoutError(errno.ETIMEDOUT, problem)
@@ -3693,10 +3696,11 @@ def _write_through(
 
     FileExistsError if the new file is there already.
     """
-    # O_EXCL: never through a link, or into a file, that somebody has put there.
-    descriptor = open_quietly(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    data, is_done = memoryview(text.encode("utf-8", "surrogateescape")), False
+    descriptor = None
     try:
+        # O_EXCL: never through a link, or into a file, that somebody has put there.
+        descriptor = open_quietly(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        data = memoryview(text.encode("utf-8", "surrogateescape"))
         try:
             while data:
                 data = data[os.write(descriptor, data) :]
@@ -3706,11 +3710,13 @@ def _write_through(
             os.close(descriptor)
         if may_replace():
             os.replace(OwnPath(new), OwnPath(path))
-            is_done = True
-    finally:
-        if not is_done:
+            return True
+        os.unlink(new)
+        return False
+    except BaseException as error:
+        if descriptor is not None or not isinstance(error, FileExistsError):
             attempt(os.unlink, new)
-    return is_done
+        raise
 
 
 def make_room(known: set[Any] | dict[Any, Any]) -> None:
@@ -4152,7 +4158,7 @@ class _Makers:
 
         One that made this content (by default, what is there now) goes before one that only wrote
         to this path; then one that began `before` the file was read; then the nearest; then the
-        newest, or the one that `_choose_maker` takes of several at once.
+        newest.
         """
         claims = [
             (folder, claim)
@@ -4169,7 +4175,11 @@ class _Makers:
             ((claim.made(sha256) is True, start_of(claim.record) < before, len(folder)), claim)
             for folder, claim in claims
         ]
-        return max(ranked, key=lambda pair: (pair[0], start_of(pair[1].record)))[1]
+        best = max(rank for rank, _ in ranked)
+        makers = sorted((c for rank, c in ranked if rank == best), key=lambda c: start_of(c.record))
+        # Of several at once the first to end: the others only saw its file.
+        at_once = (c for c in makers if end_of(c.record) > start_of(makers[-1].record))
+        return min(at_once, key=lambda claim: end_of(claim.record), default=makers[-1])
 
     def find_for_folder(self, folder: str) -> Record | None:
         """The newest run of the nearest folder above that has outputs below this one."""
@@ -4221,8 +4231,13 @@ def verify_record(record: Record | _StrPath) -> list[Record]:
 
 def verify_records(records: Iterable[Record]) -> list[Record]:
     """Verify several runs; what a later one of them made anew is 'replaced'."""
+    # Links lead to some of them by other names.
+    unique: dict[object, Record] = {}
+    for record in records:
+        path = os.path.realpath(str(record.get("record_path", id(record))))
+        unique.setdefault((path, record.get("record_number")), record)
     runs, newest = [], {}
-    for record in sorted(records, key=start_of):
+    for record in sorted(unique.values(), key=start_of):
         inputs, outputs = entries_of(record, "inputs"), entries_of(record, "outputs")
         runs.append((record, inputs, outputs))
         newest.update({entry["path"]: record for entry in outputs})
@@ -5193,12 +5208,12 @@ def _list_library_doubts(record: Record, own: str) -> Iterator[str]:
     for top, (name, then) in [*states.items()][:_LIBRARY_LIMIT]:
         if top not in (own, "None"):
             now = attempt(lambda top=top: GitProbe(top, top).describe(allow_dirty=True))
-            differ = [key for key in _LIBRARY_KEYS if get(then, key) != get(now, key)]
-            if differ or list_omitted(then):
-                yield f"{name} is used as it is now, not as it was: {top} ({', '.join(differ)})"
-
-
-_LIBRARY_KEYS = ("git_commit_hash", "git_patch")
+            a, b = (str(get(state, "git_commit_hash")) for state in (then, now))
+            change = f" (commit {a[:12]} -> {b[:12]})"
+            if a == b:
+                change = " (what is not committed there may be other than it was)"
+            if a != b or get(then, "git_patch") != get(now, "git_patch") or list_omitted(then):
+                yield f"{name} is used as it is now, not as it was: {top}{change}"
 
 
 # -- arguments from their descriptions
@@ -6290,7 +6305,7 @@ def _format_requirement(name: str, version: str, origin: Record) -> str:
 
 
 # One requirement and nothing else: a record from elsewhere could give pip options.
-_REQUIREMENT = r"(?:# |[A-Za-z0-9][\w.-]*(?: @ |==(?!=)))[\w.+!:/@#&=%~,?*()\[\] -]+\Z"
+_REQUIREMENT = r"(?:# .*|[A-Za-z0-9][\w.-]*(?: @ (?!-)|==(?!=))[\w.+!:/@#&=%~,?*()\[\]-]+)\Z"
 
 
 def format_checksums(record: Record) -> str:
@@ -7218,6 +7233,13 @@ def number_names(start: str, end: str = "") -> Iterator[str]:
     yield start + end
     for number in itertools.count(2):
         yield f"{start}_{number}{end}"
+
+
+def draw_uuid() -> str:
+    """A random UUID (RFC 9562, version 4); `uuid` would import what a project may have replaced."""
+    text = os.urandom(16).hex()
+    variant = "89ab"[int(text[16], 16) % 4]
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
 def read_hostname() -> str:
