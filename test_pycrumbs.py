@@ -11762,24 +11762,6 @@ def main(out, *functions):
 -- lib.py
 def negate(x):
     return -x
-== attrs and pydantic
-call: main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b"), more=(1,)))
-needs: 1 (Plain(_rate=1, shape=('a',), twice=2), Model(
-import attrs, pydantic
-@attrs.define
-class Plain:
-    _rate: int
-    shape: tuple
-    twice: int = attrs.field(init=False)
-    def __attrs_post_init__(self):
-        self.twice = 2 * self._rate
-class Model(pydantic.BaseModel):
-    model_config = {"extra": "allow"}
-    path: pathlib.Path
-    inner: "Model" = None
-@tracked
-def main(out, *values):
-    pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
 == in the directory of another run
 call: main("runs/1", "runs/1/eval")
 record: runs/1/eval
@@ -11912,6 +11894,24 @@ def main(out):
     pathlib.Path(out, "a.txt").write_text("second STAGE")
 """
 HEAVY_PROJECTS = r"""
+== attrs and pydantic
+call: main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b"), more=(1,)))
+needs: 1 (Plain(_rate=1, shape=('a',), twice=2), Model(
+import attrs, pydantic
+@attrs.define
+class Plain:
+    _rate: int
+    shape: tuple
+    twice: int = attrs.field(init=False)
+    def __attrs_post_init__(self):
+        self.twice = 2 * self._rate
+class Model(pydantic.BaseModel):
+    model_config = {"extra": "allow"}
+    path: pathlib.Path
+    inner: "Model" = None
+@tracked
+def main(out, *values):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
 == scikit-learn
 import joblib
 from sklearn import datasets, ensemble
@@ -15054,22 +15054,6 @@ class Pause:
     assert record["status"] == "interrupted"
     assert record["error"]["message"] == "the program ended before it did"
     assert record["outputs"][0]["sha256"] == hashlib.sha256().hexdigest()
-
-
-def test_end_of_the_program_while_a_thread_ends_a_run(tmp_path: Path) -> None:
-    """One of them completes the record, of which there is one."""
-    code = """
-        import threading
-        @tracked(directory_parameter="out", **QUIET)
-        def work(out): pass
-        def loop():
-            while True: work("out")
-        threading.Thread(target=loop, daemon=True).start()
-        time.sleep(random.uniform(0.02, 0.05))
-    """
-    for _ in range(5):
-        assert run_code(tmp_path, code, env=UNMEASURED) == ""
-        assert read(tmp_path / "out")["status"] in ("completed", "interrupted")
 
 
 # ------------------------------------------------------------------------------
