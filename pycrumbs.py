@@ -3542,7 +3542,7 @@ def _find_holder(path: str, record: Record) -> str | None:
         return "nobody"
     if stat.S_ISLNK(found.st_mode) or stat.S_ISDIR(found.st_mode):
         kind = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.ELOOP
-        raise OSError(kind, "it is a directory" if kind == errno.EISDIR else "it is a link")
+        raise OSError(kind, os.strerror(kind) if kind == errno.EISDIR else "it is a link")
     signature, uuid, function = _own_records.get(path, (None, "", None))
     if signature != sign(found):
         if stat.S_ISREG(found.st_mode) and not found.st_size:

@@ -2605,8 +2605,7 @@ assert not left or {"seed_tasks(" in before}, sys.meta_path
 @pytest.mark.parametrize("attributes", [
     "exec_module = classmethod(give); create_module = classmethod(lambda *_: None)",
     "__slots__ = (); exec_module = give; create_module = lambda *_: None",
-    "load_module = lambda self, name: give(self, sys.modules.setdefault(name, type(sys)(name)))",
-], ids=["a class", "without attributes", "of old"])  # fmt: skip
+], ids=["a class", "without attributes"])  # fmt: skip
 def test_loaders_of_other_kinds(tmp_path: Path, attributes: str) -> None:
     """Frozen programs have such: the library is imported and seeded, or a warning says it wasn't."""
     before = f"""
@@ -5712,7 +5711,7 @@ LATE_SAID = "the changes of {} after the run began, and before it was loaded"
     ("Path('dirty.py').write_text('X = 1\\n'); import dirty", LATE_SAID.format("dirty.py")),
     ("subprocess.run(['git', 'add', 'helper.py']); "
      "subprocess.run(['git', 'commit', '-qm', '2']); import helper, old",
-     "what helper.py became by a commit that was made meanwhile"),
+     r"what may be other in helper\.py, old\.py by a commit made meanwhile"),
     ("os.environ['PATH'] = '/nowhere'; import helper",
      r"whatever isn't committed of helper.py, loaded later \(unavailable: .*"),
 ], ids=["edited", "reverted", "committed", "no git in the end"])  # fmt: skip
@@ -7982,7 +7981,6 @@ NO_DIFFERENCES = """
     environment.orig_argv = ["python3"]
     environment.environment_variables.SLURM_JOB_ID = "5"
     environment.environment_variables.MASTER_PORT = "1"
-    environment.rank = {"job": "x"}
     tracked_module.git_active_branch = "detached"
     tracked_module.git_working_dir = "/x"
     inputs = [{"path": "/data/clean.json", "size": 8192, "sha256": null}]
@@ -10092,24 +10090,6 @@ def main(out, *functions):
 -- lib.py
 def negate(x):
     return -x
-== attrs and pydantic
-call: main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b"), more=(1,)))
-needs: 1 (Plain(_rate=1, shape=('a',), twice=2), Model(
-import attrs, pydantic
-@attrs.define
-class Plain:
-    _rate: int
-    shape: tuple
-    twice: int = attrs.field(init=False)
-    def __attrs_post_init__(self):
-        self.twice = 2 * self._rate
-class Model(pydantic.BaseModel):
-    model_config = {"extra": "allow"}
-    path: pathlib.Path
-    inner: "Model" = None
-@tracked
-def main(out, *values):
-    pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
 == in the directory of another run
 call: main("runs/1", "runs/1/eval")
 record: runs/1/eval
@@ -10242,6 +10222,24 @@ def main(out):
     pathlib.Path(out, "a.txt").write_text("second STAGE")
 """
 HEAVY_PROJECTS = r"""
+== attrs and pydantic
+call: main("out", Plain(1, ("a",)), Model(path="a", inner=Model(path="b"), more=(1,)))
+needs: 1 (Plain(_rate=1, shape=('a',), twice=2), Model(
+import attrs, pydantic
+@attrs.define
+class Plain:
+    _rate: int
+    shape: tuple
+    twice: int = attrs.field(init=False)
+    def __attrs_post_init__(self):
+        self.twice = 2 * self._rate
+class Model(pydantic.BaseModel):
+    model_config = {"extra": "allow"}
+    path: pathlib.Path
+    inner: "Model" = None
+@tracked
+def main(out, *values):
+    pathlib.Path(out, "a.txt").write_text(f"STAGE {values}")
 == scikit-learn
 import joblib
 from sklearn import datasets, ensemble
@@ -13148,7 +13146,7 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
     "little memory": {"after": "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))"},
     "imports that break meanwhile": {
         "within": "sys.path.clear(); sys.meta_path.clear(); sys.modules['hashlib'] = None",
-        "missing": {"outputs_omitted": NOT_IMPORTED, "resources.max_rss_bytes": "ModuleNotFoundError: "}},
+        "missing": {"outputs_omitted": NOT_IMPORTED}},
     "as a module": {"start": "exec {python} -m work"},
     "as a command": {"start": 'exec {python} -c "$(cat {script})"', "options": NO_GIT},
     "from standard input": {"start": "exec {python} - <{script}", "options": NO_GIT},
@@ -13383,24 +13381,6 @@ class Pause:
     assert record["status"] == "interrupted"
     assert record["error"]["message"] == "the program ended before it did"
     assert record["outputs"][0]["sha256"] == hashlib.sha256().hexdigest()
-
-
-def test_end_of_the_program_while_a_thread_ends_a_run(tmp_path: Path) -> None:
-    """One of them completes the record, of which there is one."""
-    code = """
-        import threading
-        begun = threading.Event()
-        @tracked(directory_parameter="out", **QUIET)
-        def work(out):
-            begun.set()
-            time.sleep(0.01)
-        threading.Thread(target=work, args=("out",), daemon=True).start()
-        begun.wait()
-        time.sleep(random.uniform(0.005, 0.02))
-    """
-    for _ in range(5):
-        assert run_code(tmp_path, code, env=UNMEASURED) == ""
-        assert read(tmp_path / "out")["status"] in ("completed", "interrupted")
 
 
 # ------------------------------------------------------------------------------
