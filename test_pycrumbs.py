@@ -27,11 +27,9 @@ import inspect
 import io
 import itertools
 import json
-import ntpath
 import os
 import pickle
 import platform
-import posixpath
 import pty
 import random
 import re
@@ -12868,7 +12866,9 @@ def test_a_lock_that_is_never_released(out: Path) -> None:
     out.mkdir()
     with (out / ".work_record.json.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(OSError, match=r"cannot write the record .*somebody has locked .*\.work"):
+        with pytest.raises(
+            OSError, match=r"cannot write the record .*somebody has locked .*\.work"
+        ):
             work()
 
 
