@@ -57,20 +57,10 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 __all__ = [
-    "RecordError",
-    "diff_records",
-    "find_record",
-    "get_environment_info",
-    "get_git_info",
-    "get_installed_packages",
-    "load_records",
-    "rerun_record",
-    "seed_tasks",
-    "trace_file",
-    "tracked",
-    "verify_record",
-    "write_record",
-]
+    "RecordError", "diff_records", "find_record", "get_environment_info", "get_git_info",
+    "get_installed_packages", "load_records", "rerun_record", "seed_tasks", "trace_file",
+    "tracked", "verify_record", "write_record",
+]  # fmt: skip
 __version__ = "0.6.0"
 
 # What a user may want to know; the other limits stand with their sections.
@@ -173,7 +163,7 @@ def tracked(
         (`FileExistsError`), or the record can't be written. The function hasn't run then.
     """
     # The arguments, by their names, are the options: they are listed nowhere else.
-    options = _Options(**locals(), run_as=None, source_file=None)
+    options = Options(**locals(), run_as=None, source_file=None)
     if misplaced:
         raise TypeError(
             "tracked takes named options only, and one at least: write "
@@ -183,7 +173,7 @@ def tracked(
     return lambda function: _wrap(function, options)
 
 
-class _Options(types.SimpleNamespace):
+class Options(types.SimpleNamespace):
     """The options of one `tracked`, fixed once made; the attributes are its parameters."""
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -248,7 +238,7 @@ _LIST_OPTIONS = {
 class Tracker:
     """One tracked function: its options, its signature, and the evidence its first call read."""
 
-    def __init__(self, function: Callable[..., Any], options: _Options) -> None:
+    def __init__(self, function: Callable[..., Any], options: Options) -> None:
         import inspect
 
         self.function = function
@@ -270,7 +260,7 @@ class Tracker:
     def __reduce__(self) -> tuple[Any, ...]:
         # What was read in this process isn't true where a pickled wrapper arrives. Its file's path
         # still is, but cloudpickle keeps only the last part.
-        options = _Options(**{**vars(self.options), "source_file": self.source_file})
+        options = Options(**{**vars(self.options), "source_file": self.source_file})
         return Tracker, (self.function, options)
 
     def check_parameters(self) -> None:
@@ -323,7 +313,7 @@ class Tracker:
         return self.evidence
 
 
-def _wrap(function: Any, options: _Options) -> Any:
+def _wrap(function: Any, options: Options) -> Any:
     """Wrap a function in one of its own kind."""
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(_wrap(function.__func__, options))
@@ -457,7 +447,8 @@ def make_script(path: str, module: str | None, **options: Any) -> Callable[..., 
     given = {**(tracked.__kwdefaults__ or {}), "seed_parameter": "seed", "create_parents": True}
     given.update(capture_files=True, run_as="module" if module else "script")
     given.update(options, source_file=absolute(path))
-    wrapped: Callable[..., None] = _wrap(script, _Options(**given))
+    (checked := Options(**given)).check()
+    wrapped: Callable[..., None] = _wrap(script, checked)
     return wrapped
 
 
@@ -640,7 +631,7 @@ class Call:
 # raises by that; `begin`, within it, writes the first one. A run that is left in
 # another process than it began in (a forked child's copy) writes nothing.
 
-active_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("run", default=None)
+_active_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("run", default=None)
 # By source file and qualified name: a rerun finds here what other decorators hide.
 tracked_functions: dict[tuple[str | None, str], Callable[..., Any]] = {}
 
@@ -651,7 +642,7 @@ class Run:
     def __init__(self, call: Call) -> None:
         self.call, self.tracker, self.options = call, call.tracker, call.options
         self.uuid, self.pid = call.uuid, os.getpid()
-        self.parent = active_run.get()
+        self.parent = _active_run.get()
         # The wall clock tells when; how long, a clock that nobody sets.
         self.clock, self.cpu_seconds = time.perf_counter(), sum(os.times()[:4])
         self.outcome: Record = {"status": "completed"}
@@ -722,21 +713,30 @@ class Run:
 
     def end(self, error: BaseException | None) -> None:
         """Write the last record, and leave no trace else; what fails here is one warning."""
-        try:
-            if self.capture:
-                self.capture.end()
-            if not self.file.is_there(self.uuid):
-                remove_directories(self.call.created)
-            else:
-                self.note_end(error)
-                self.record.update(self.evidence.note_late_sources())
-                self.evidence.gpus.read(is_last=True)
-                self.save(self.outcome, self.hash_room)
-        except Exception as problem:
+        # Once more, as what a timeout's handler raises comes but once.
+        for _ in range(2):
+            try:
+                self.write_last(error)
+                break
+            except Exception as raised:
+                problem = raised
+        else:
             what = f"{self.tracker.name}() ran, but its record {self.file.path}"
             warn(f"{what} could not be completed: {describe_briefly(problem)}")
         # Not in a `finally`: after Ctrl-C in the lines above the run is still to be completed.
         _endings.remove(self)
+
+    def write_last(self, error: BaseException | None) -> None:
+        """Write how the run ended; a run that has no record leaves no directories either."""
+        if self.capture:
+            self.capture.end()
+        if not self.file.is_there(self.uuid):
+            remove_directories(self.call.created)
+        else:
+            self.note_end(error)
+            self.record.update(self.evidence.note_late_sources())
+            self.evidence.gpus.read(is_last=True)
+            self.save(self.outcome, self.hash_room)
 
     def save(self, outcome: Record | None, hash_room: int | None) -> None:
         """Write the record of a run that ends like that; None: that goes on after all."""
@@ -856,16 +856,16 @@ class Active:
         self.run = run
 
     def __enter__(self) -> None:
-        self.tokens = active_run.set(self.run), active_captures.set(self.run.captures)
+        self.tokens = _active_run.set(self.run), active_captures.set(self.run.captures)
 
     def __exit__(self, *error: object) -> None:
         try:
-            active_run.reset(self.tokens[0])
+            _active_run.reset(self.tokens[0])
             active_captures.reset(self.tokens[1])
         except ValueError:
             # A coroutine that is closed in another context than it ran in.
-            if active_run.get() is self.run:
-                active_run.set(None)
+            if _active_run.get() is self.run:
+                _active_run.set(None)
                 active_captures.set(None)
 
 
@@ -938,7 +938,7 @@ class _Endings:
             run.outcome = {"status": "interrupted", "error": error}
             run.complete(None)
         # Through these, what is suspended would outlive the streams that its `finally` prints on.
-        active_run.set(None)
+        _active_run.set(None)
         tracked_functions.clear()
 
     def install(self) -> None:
@@ -1111,7 +1111,7 @@ class Evidence:
         if not options.disable_git_tracking:
             probes.append(GitProbe(tracker.function.__module__, tracker.source_file))
         # Slow imports and reads go on while git works.
-        get_process_info()
+        _get_process_info()
         for probe in probes:
             probe.advance()
         if options.include_package_inventory and self.packages is None:
@@ -1143,7 +1143,7 @@ class Evidence:
         self.tracked_module = add_late_sources(self.tracked_module, sources)
         return {"tracked_module": self.tracked_module}
 
-    def read_environment(self, options: _Options) -> Record:
+    def read_environment(self, options: Options) -> Record:
         """The environment; while nothing in it changes, the one of the call before."""
         gpus = self.gpus.read()
         # CPython's own dictionary of bytes: decoding it would take ten times as long.
@@ -1152,10 +1152,10 @@ class Evidence:
         state = [os.getpid(), attempt(os.getcwd), variables, *lists, gpus]
         if state != self.state:
             self.environment = Fixed(
-                get_process_info(),
+                _get_process_info(),
                 gpus=gpus,
                 rank=read_rank(os.environ),
-                environment_variables=read_variables(options.extra_environment_variables),
+                environment_variables=_read_variables(options.extra_environment_variables),
             )
             self.state = state
         return self.environment
@@ -1171,11 +1171,11 @@ def get_environment_info() -> Record:
         gpus and so on. What could not be read says "unavailable: <reason>".
     """
     probe = _GpuProbe()
-    info = get_process_info()
+    info = _get_process_info()
     return without_none({**info, "gpus": probe.read(PROBE_WAIT, is_last=True)})
 
 
-def get_process_info() -> Record:
+def _get_process_info() -> Record:
     """The part of the environment that costs little to read again."""
     return without_none({key: attempt(read) for key, read in _PROCESS_FACTS.items()})
 
@@ -1210,7 +1210,7 @@ _PROCESS_FACTS: dict[str, Callable[[], Any]] = {
 }
 
 # Recorded even where they aren't set, as null.
-ALWAYS_RECORDED = ("CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "PYENV_VIRTUAL_ENV", "PYTHONPATH")
+_ALWAYS_RECORDED = ("CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "PYENV_VIRTUAL_ENV", "PYTHONPATH")
 # Recorded where they are set, and set again by a rerun: numbers may depend on them.
 RESTORED_VARIABLES = (
     "CUDA_VISIBLE_DEVICES PYTHONHASHSEED PYTHONOPTIMIZE PYTHONUTF8 LANG LC_ALL TZ "
@@ -1233,12 +1233,12 @@ _RECORDED_IF_SET = [
 ]
 
 
-def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
+def _read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
     """The environment variables that a record keeps; all of SLURM's inside a SLURM job."""
     environ = copy_environment()
     known = [name for name in _RECORDED_IF_SET if name in environ]
     slurm = sorted(name for name in environ if name.startswith("SLURM"))
-    names = [*ALWAYS_RECORDED, *known, *(slurm if "SLURM_JOB_ID" in environ else ()), *extra]
+    names = [*_ALWAYS_RECORDED, *known, *(slurm if "SLURM_JOB_ID" in environ else ()), *extra]
     values = {name: environ.get(name) for name in names}
     return {
         name: REDACTED if is_secret(name, value) else value and redact_text(value)
@@ -1248,7 +1248,7 @@ def read_variables(extra: Iterable[str] = ()) -> dict[str, str | None]:
 
 def is_asked_for(name: str) -> bool:
     """Whether a variable is recorded only where a function's decorator asks for it."""
-    return not name.startswith("SLURM") and name not in (*ALWAYS_RECORDED, *_RECORDED_IF_SET)
+    return not name.startswith("SLURM") and name not in (*_ALWAYS_RECORDED, *_RECORDED_IF_SET)
 
 
 def read_rank(variables: Mapping[str, Any]) -> Record | None:
@@ -1297,14 +1297,14 @@ class _GpuProbe:
             try:
                 ended = self.process.read(wait) if self.process else None
                 if self.process and (ended or is_last):
-                    self.answer = parse_gpus(*ended) if ended else Missing(self.process.abandon())
+                    self.answer = _parse_gpus(*ended) if ended else Missing(self.process.abandon())
                     self.process = None
             finally:
                 self.lock.release()
         return self.answer
 
 
-def parse_gpus(code: int, output: bytes, error: str) -> list[Record] | Missing:
+def _parse_gpus(code: int, output: bytes, error: str) -> list[Record] | Missing:
     """Parse what nvidia-smi prints for our query: CSV, a line each."""
     text = output.decode("utf-8", "replace")
     rows = [[value.strip() for value in line.split(",")] for line in text.splitlines()]
@@ -1337,7 +1337,7 @@ _FEW_PATHS = 50  # that git finds in a large index faster than it looks at every
 _HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
 _OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 
-_GIT_ADVICE = (
+GIT_ADVICE = (
     "keep the source in a git repository (install it with pip's --editable option), or pass "
     "disable_git_tracking=True to tracked"
 )
@@ -1381,7 +1381,7 @@ class GitProbe:
         if path is None:
             raise RuntimeError(
                 f"cannot record the git state of {name!r}: it isn't defined in a file (but in an "
-                f"interactive session, perhaps); {_GIT_ADVICE}"
+                f"interactive session, perhaps); {GIT_ADVICE}"
             )
         self.real_path = self.asked = os.path.realpath(path)
         if os.path.isdir(path):
@@ -1440,7 +1440,7 @@ class GitProbe:
         """The error of a probe that failed; whatever git still does for it ends."""
         self.abandon()
         where = f"cannot record the git state of {self.name!r} ({self.path})"
-        return RuntimeError(f"{where}: {problem}; {advice or _GIT_ADVICE}")
+        return RuntimeError(f"{where}: {problem}; {advice or GIT_ADVICE}")
 
     def advance(self) -> None:
         """Start what depends on the repository's top and settings."""
@@ -1495,12 +1495,12 @@ class GitProbe:
         index = os.fsdecode(self.answer("index"))
         own = os.path.relpath(self.asked, self.top).replace(os.sep, "/")
         # A tracked file isn't ignored, whatever the patterns say.
-        if self.is_ignored() and not find_tracked(index, {own}):
+        if self.is_ignored() and not _find_tracked(index, {own}):
             raise self.error(f"the repository {self.top} ignores that file")
-        hidden, submodules = parse_index(index)
+        hidden, submodules = _parse_index(index)
         self.start_submodules(submodules)
         untracked = self.find_untracked(index)
-        state, changed = parse_status(os.fsdecode(self.answer("status")))
+        state, changed = _parse_status(os.fsdecode(self.answer("status")))
         # git was told to leave submodules alone, as looking would run what their settings name.
         state["git_is_dirty"] |= self.read_submodules()
         commit, is_dirty = state.get("git_commit_hash"), state["git_is_dirty"]
@@ -1517,7 +1517,7 @@ class GitProbe:
         is_told = patch or (is_dirty and not self.omitted)
         state = {"module_path": self.path, "name": self.name, **state}
         state.update(git_remotes=self.find_remotes(), git_working_dir=self.top)
-        state.update(git_patch=patch if is_told else None, **tell_omitted(self.omitted))
+        state.update(git_patch=patch if is_told else None, **_tell_omitted(self.omitted))
         return without_none(state)
 
     def is_ignored(self) -> bool:
@@ -1570,7 +1570,7 @@ class GitProbe:
         # What is in a submodule is told with that.
         inner = tuple(f"{path}/" for path in self.submodules)
         new = {path for path in self.loaded if not path.startswith(inner)}
-        new -= find_tracked(index, new)
+        new -= _find_tracked(index, new)
         files = [path for path in sorted(new) if os.path.isfile(os.path.join(self.top, path))]
         listed = {*self.list_paths(files, "ls-files", "--others", "--exclude-standard", "-z")}
         # Ignored files may hold secrets: they are named, not copied. Nor does git look into another
@@ -1664,7 +1664,7 @@ class GitProbe:
         told = f"{format_size(size)}{content}" if os.path.lexists(full) else "deleted"
         self.omitted.append(f"{path} ({reason}; {told})")
 
-    def read_diffs(self, diffs: Sequence[Sequence[str]]) -> list[FilePatch]:
+    def read_diffs(self, diffs: Sequence[Sequence[str]]) -> list[_FilePatch]:
         """What these diffs say, which work side by side."""
         options = ("--literal-pathspecs", *self.filters, *_DIFF)
         text = b""
@@ -1676,7 +1676,7 @@ class GitProbe:
             text += b"".join(self.answer(f"diff {n}", needed=False) for n in range(len(batch)))
         return parse_patch(text.decode("utf-8", "surrogateescape").split("\n")[:-1])
 
-    def choose_sections(self, sections: Sequence[FilePatch]) -> list[str]:
+    def choose_sections(self, sections: Sequence[_FilePatch]) -> list[str]:
         """The lines of the files that go into the patch; the others are noted."""
         room, left_out = PATCH_LIMIT, {}
         for section in sorted(sections, key=lambda section: section.size):
@@ -1689,7 +1689,7 @@ class GitProbe:
         return [line for s in sections if s.name not in left_out for line in s.lines]
 
 
-def parse_status(text: str) -> tuple[Record, dict[str, str]]:
+def _parse_status(text: str) -> tuple[Record, dict[str, str]]:
     """Parse `git status --porcelain=v2 --branch -z`.
 
     Returns branch, commit and whether it is dirty, as a record tells them; and the changed paths,
@@ -1708,7 +1708,7 @@ def parse_status(text: str) -> tuple[Record, dict[str, str]]:
     return state, changed
 
 
-def parse_index(text: str) -> tuple[dict[str, str], list[str]]:
+def _parse_index(text: str) -> tuple[dict[str, str], list[str]]:
     """Parse what is special in the output of `git ls-files -v --stage -z`.
 
     Returns the paths that git was told not to look at, with its tag for that ('h' for
@@ -1727,7 +1727,7 @@ def parse_index(text: str) -> tuple[dict[str, str], list[str]]:
 _ODD_ENTRY = r"\0(?!H 1(?!60000))(.) (\d+) [^\0\t]*\t([^\0]*)"
 
 
-def find_tracked(index: str, paths: set[str]) -> set[str]:
+def _find_tracked(index: str, paths: set[str]) -> set[str]:
     """Which of these paths the output of `git ls-files --stage -z` lists."""
     if len(paths) > 20:
         # Searching for each would take longer than taking the whole text apart.
@@ -1735,7 +1735,7 @@ def find_tracked(index: str, paths: set[str]) -> set[str]:
     return {path for path in paths if any(f" {n}\t{path}\0" in index for n in range(4))}
 
 
-def tell_omitted(omitted: Sequence[str]) -> Record:
+def _tell_omitted(omitted: Sequence[str]) -> Record:
     """What a patch lacks, as a record tells it."""
     omitted = list(dict.fromkeys(omitted))
     if len(omitted) > _OMITTED_LIMIT:
@@ -1759,7 +1759,7 @@ def add_late_sources(module: Record, sources: Iterable[str]) -> Record:
     later = attempt(lambda: GitProbe(module["name"], module["module_path"]).read(True))
     if isinstance(later, Missing):
         reason = f"{', '.join(names)}, loaded later ({later})"
-        later = tell_omitted([f"whatever isn't committed of {reason}"])
+        later = _tell_omitted([f"whatever isn't committed of {reason}"])
     omitted = [*list_omitted(module), *list_omitted(later)]
     if later.get("git_commit_hash", commit) != commit:
         omitted.append(f"what may be other in {', '.join(names)} by a commit made meanwhile")
@@ -1771,7 +1771,7 @@ def add_late_sources(module: Record, sources: Iterable[str]) -> Record:
             patch += now
         elif then != now and (then or len(now) > 1):
             omitted.append(f"the changes of {name} after the run began, and before it was loaded")
-    return Fixed(module, git_patch=patch or None, **tell_omitted(omitted))
+    return Fixed(module, git_patch=patch or None, **_tell_omitted(omitted))
 
 
 def _tell_by_name(state: Record) -> dict[str, list[str]]:
@@ -1807,7 +1807,7 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
     return sorted(path[len(top) :].replace(os.sep, "/") for path in found if path.startswith(top))
 
 
-class FilePatch:
+class _FilePatch:
     """One file's part of a patch, as git writes it (git-diff(1), "Generating patch text")."""
 
     def __init__(self, lines: list[str]) -> None:
@@ -1834,11 +1834,11 @@ class FilePatch:
 _MODE = r"(?m)^(?:(?:old|new|deleted file|new file) mode |index [^.\n]{0,64}\.\.[^ \n]{0,64} )(.*)$"
 
 
-def parse_patch(lines: Sequence[str]) -> list[FilePatch]:
+def parse_patch(lines: Sequence[str]) -> list[_FilePatch]:
     """A patch's parts, file by file."""
     starts = [number for number, line in enumerate(lines) if line.startswith("diff --git ")]
     ends = [*starts[1:], len(lines)]
-    return [FilePatch(list(lines[start:end])) for start, end in zip(starts, ends)]
+    return [_FilePatch(list(lines[start:end])) for start, end in zip(starts, ends)]
 
 
 def _read_name(header: str) -> str:
@@ -1931,7 +1931,7 @@ def read_packages() -> tuple[dict[str, str], Record]:
     origins: Record = {}
     folders = [entry for entry in sys.path if isinstance(entry, str)]
     for distribution in importlib.metadata.distributions(path=folders):
-        name, version = parse_metadata(_read_metadata(distribution.read_text))
+        name, version = _parse_metadata(_read_metadata(distribution.read_text))
         # A pip that was stopped leaves behind what it had renamed, to be removed.
         is_leftover = os.path.basename(str(getattr(distribution, "_path", ""))).startswith("~")
         if not name or not version or name in packages or is_leftover:
@@ -1954,7 +1954,7 @@ def _read_metadata(read_text: Callable[[str], str | None]) -> str:
         return ""
 
 
-def parse_metadata(text: str) -> tuple[str | None, str | None]:
+def _parse_metadata(text: str) -> tuple[str | None, str | None]:
     """Canonical name and version from the headers of METADATA; None where it is broken.
 
     Parsing just these takes a fifth of the time of importlib.metadata's `Distribution.metadata`.
@@ -2229,7 +2229,7 @@ seed_on_import = _SeedOnImport()
 
 CAPTURE_COVERAGE = "partial: what was opened through Python, not by C libraries or child processes"
 # What git and the interpreter write there is no product of the function.
-SKIPPED_FOLDERS = (".git", "__pycache__", ".venv", "node_modules", "site-packages")
+_SKIPPED_FOLDERS = (".git", "__pycache__", ".venv", "node_modules", "site-packages")
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 _THREADED_HASHING = 8 * 2**20  # bytes from which hashing on several cores pays
 _LIST_LIMIT = 1000  # items of an argument that are looked at for paths
@@ -2407,7 +2407,7 @@ def walk_tree(
             path = folder + entry.name
             yield path, entry
             is_folder = attempt(entry.is_dir, follow_symlinks=links) is True
-            if is_folder and entry.name not in SKIPPED_FOLDERS:
+            if is_folder and entry.name not in _SKIPPED_FOLDERS:
                 folders.insert(0 if entry.is_symlink() else len(folders), (path + os.sep, around))
             elif is_folder and skipped is not None and entry.name != "__pycache__":
                 skipped.add(entry.name)
@@ -2616,7 +2616,7 @@ class Capture:
         # Reproducing these is the package inventory's business.
         ignored = (*interpreter_folders(), "/proc/", "/sys/", "/dev/", "/usr/share/zoneinfo/")
         modules = {attributes.get("__file__") for attributes in module_attributes()}
-        skipped = {f"{os.sep}{folder}{os.sep}" for folder in SKIPPED_FOLDERS}
+        skipped = {f"{os.sep}{folder}{os.sep}" for folder in _SKIPPED_FOLDERS}
         return sorted(
             path
             for path in list(paths)
@@ -2698,10 +2698,10 @@ class _TooLong(Exception):
 
 def describe_arguments(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, dict[str, str]]]:
     """Describe each of a call's arguments."""
-    return {name: describe(value, name) for name, value in arguments.items()}
+    return {name: _describe(value, name) for name, value in arguments.items()}
 
 
-def describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
+def _describe(value: Any, name: str = "") -> tuple[Any, dict[str, str]]:
     """Describe one value as JSON, or as SUPPRESSED if that takes more than TEXT_LIMIT characters.
 
     Returns the description and, by path, the type of everything that isn't plain JSON. The
@@ -2758,7 +2758,7 @@ class _Describer:
             self.kinds[path] = type_name(value)
             if not issubclass(kind, dict) and is_mapping(kind):
                 # OmegaConf's can't be walked while a value is missing.
-                return self.text(attempt(lambda: remove_addresses(repr(value))))
+                return self.text(attempt(lambda: _remove_addresses(repr(value))))
             return self.text(f"<{type_name(value)}: {describe_briefly(error)}>")
         finally:
             del self.open[depth:]
@@ -2871,7 +2871,7 @@ class _Describer:
             is_time = kind.__name__ in ("datetime64", "timedelta64")
             plain = type(item) in _PLAIN_TYPES and not is_time
             return self.walk(item, path, "") if plain else self.text(repr(value))
-        fields = read_fields(value)
+        fields = _read_fields(value)
         if fields is not None:
             return self.walk_mapping(fields, path)
         if self.exact_only:
@@ -2888,7 +2888,7 @@ class _Describer:
             self.check(len(value))
         if kind is types.FunctionType:
             return self.text(f"<function {value.__module__}.{value.__qualname__}>")
-        return self.text(remove_addresses(repr(value)))
+        return self.text(_remove_addresses(repr(value)))
 
 
 def open_value(value: Any) -> Iterator[Any] | None:
@@ -2896,7 +2896,7 @@ def open_value(value: Any) -> Iterator[Any] | None:
     kind = type(value)
     if issubclass(kind, SEQUENCES):
         return hide_secrets(value)
-    items = value if issubclass(kind, dict) else read_fields(value)
+    items = value if issubclass(kind, dict) else _read_fields(value)
     if items is None:
         return None
     return (
@@ -2944,7 +2944,7 @@ def _inherits(kind: type, *names: str) -> bool:
 _ARRAY_PROTOCOLS = ("__array__", "__cuda_array_interface__", "__dlpack__")
 
 
-def read_fields(value: Any) -> Record | None:
+def _read_fields(value: Any) -> Record | None:
     """The fields of a namespace, dataclass, attrs object or pydantic model; None for others."""
     kind = type(value)
     if any(c.__name__ in ("Namespace", "SimpleNamespace") for c in kind.__mro__):
@@ -2989,7 +2989,7 @@ def type_name(value: object) -> str:
         return "a type without a name"
 
 
-def remove_addresses(text: str) -> str:
+def _remove_addresses(text: str) -> str:
     """A repr without memory addresses, which differ from run to run."""
     return str(pattern(r" at 0x[0-9a-fA-F]+| id='\d+'").sub("", text))
 
@@ -4261,15 +4261,15 @@ def verify_records(records: Iterable[Record]) -> list[Record]:
 
 def judge_files(entries: Sequence[Record]) -> None:
     """Set each entry's state: whether its file is still what it says."""
-    unread = [e for e in entries if judge_file(e, e["path"], lambda _: None) == "unreadable"]
+    unread = [e for e in entries if _judge_file(e, e["path"], lambda _: None) == "unreadable"]
     # By path, as each file is hashed once, however many records name it.
     files = {entry["path"]: pick(entry, ("path", "size")) for entry in unread}
     hash_files(files.values(), None)
     for entry in entries:
-        entry["state"] = judge_file(entry, entry["path"], lambda p: get(files, p, "sha256"))
+        entry["state"] = _judge_file(entry, entry["path"], lambda p: get(files, p, "sha256"))
 
 
-def judge_file(entry: Record, path: str, read: Callable[[str], str | None] | None = None) -> str:
+def _judge_file(entry: Record, path: str, read: Callable[[str], str | None] | None = None) -> str:
     """Whether a file is what an entry says; only one of the right size is read, by `read`."""
     signature = sign_file(path)
     if signature is None:
@@ -4285,7 +4285,7 @@ def judge_file(entry: Record, path: str, read: Callable[[str], str | None] | Non
 
 def is_as_recorded(entry: Record, path: str) -> bool:
     """Whether a file has the content of a record's entry."""
-    return entry["size"] is not None and judge_file(entry, path) == "ok"
+    return entry["size"] is not None and _judge_file(entry, path) == "ok"
 
 
 # -- what differs between two runs
@@ -4304,7 +4304,7 @@ _ALWAYS_DIFFERENT = (
     r"|MASTER_PORT$|TORCHELASTIC_RUN_ID$|PMIX_NAMESPACE$|PMI_JOBID$|PYCRUMBS_JOB_ID$"
 )
 # None is a value that a record may hold.
-ABSENT: Any = object()  # stands for what only one of two runs has
+_ABSENT: Any = object()  # stands for what only one of two runs has
 
 
 def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
@@ -4337,7 +4337,7 @@ def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
 def as_difference(path: str, a: Any, b: Any) -> Record:
     """A difference as `diff_records` lists it."""
     sides = {"path": path, "a": a, "b": b}
-    return {key: value for key, value in sides.items() if value is not ABSENT}
+    return {key: value for key, value in sides.items() if value is not _ABSENT}
 
 
 def _tells_outputs(record: Record) -> bool:
@@ -4497,7 +4497,7 @@ def _diff_files(a: dict[str, Record], b: dict[str, Record]) -> Iterator[tuple[st
             if any(sha256 in others for sha256, others in zip(hashes, contents)):
                 continue
         key = "sha256" if all(entry["sha256"] for entry in pair if entry) else "size"
-        x, y = (ABSENT if entry is None else entry[key] for entry in pair)
+        x, y = (_ABSENT if entry is None else entry[key] for entry in pair)
         if x != y:
             yield path, x, y
 
@@ -4528,7 +4528,7 @@ def diff_values(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]
     # Else a long key would stand in each of a thousand paths.
     if type(a) is type(b) and isinstance(a, (dict, list)) and is_alike and len(path) <= 500:
         for step in sorted({**steps, **others}) if isinstance(a, dict) else steps:
-            one, other = steps.get(step, ABSENT), others.get(step, ABSENT)
+            one, other = steps.get(step, _ABSENT), others.get(step, _ABSENT)
             yield from diff_values(one, other, join_path(path, step))
     elif a != b or type(a) is not type(b):
         yield path, a, b
@@ -4550,12 +4550,12 @@ _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], It
     "function": (_describe_function, diff_values),
     "arguments": (_describe_call, _diff_arguments),
     "code": (_describe_code, diff_values),
-    "seed": (lambda run: run.get("seed", ABSENT), diff_values),
+    "seed": (lambda run: run.get("seed", _ABSENT), diff_values),
     "packages": (_describe_packages, diff_values),
     "inputs": (lambda run: _describe_files(run, "inputs"), _diff_files),
     "outputs": (lambda run: _describe_files(run, "outputs"), _diff_files),
     "result": (
-        lambda run: _forget_directory(run.get("result", ABSENT), describe_place(run), bare=False),
+        lambda run: _forget_directory(run.get("result", _ABSENT), describe_place(run), bare=False),
         diff_values,
     ),
     "status": (_describe_ending, diff_values),
@@ -5212,7 +5212,8 @@ def _list_library_doubts(record: Record, own: str) -> Iterator[str]:
             change = f" (commit {a[:12]} -> {b[:12]})"
             if a == b:
                 change = " (what is not committed there may be other than it was)"
-            if a != b or get(then, "git_patch") != get(now, "git_patch") or list_omitted(then):
+            is_same = a == b != "None" and get(then, "git_patch") == get(now, "git_patch")
+            if not is_same or list_omitted(then):
                 yield f"{name} is used as it is now, not as it was: {top}{change}"
 
 
@@ -5293,7 +5294,7 @@ def _rebuild_arguments(function: Callable[..., Any], plan: Plan) -> inspect.Boun
             # The types tell of what the run itself has put there, as a drawn seed.
             return plan.map_path(value) if isinstance(value, str) else value
         try:
-            made = _evaluate(value, find_object) if kind in REPRS else remake(value, kind)
+            made = _evaluate(value, _find_object) if kind in REPRS else _remake(value, kind)
             if normal_kind(type_name(made)) != kind:
                 raise TypeError("its text does not tell all of it")
         except Exception as error:
@@ -5308,12 +5309,12 @@ def _rebuild_arguments(function: Callable[..., Any], plan: Plan) -> inspect.Boun
     return inspect.BoundArguments(signature, made)
 
 
-def remake(value: Any, kind: str) -> Any:
+def _remake(value: Any, kind: str) -> Any:
     """An instance of a class from what describes it: its fields, items, name, text or number."""
     named = pattern(r"<(?:class|function) '?([\w.]+)'?>").fullmatch(str(value))
     if named:
-        return find_object(named[1])
-    cls = find_object(kind)
+        return _find_object(named[1])
+    cls = _find_object(kind)
     bases = {base.__name__ for base in cls.__mro__}
     if isinstance(value, dict):
         return _remake_object(cls, bases, value)
@@ -5328,7 +5329,7 @@ def remake(value: Any, kind: str) -> Any:
         return cls(float(value) if isinstance(value, str) else value)
     # A text of its own kind may name a constant: torch.float32.
     package = kind.partition(".")[0]
-    return find_object(value) if value.startswith(f"{package}.") else value
+    return _find_object(value) if value.startswith(f"{package}.") else value
 
 
 def _remake_object(cls: Any, bases: set[str], fields: Record) -> Any:
@@ -5353,7 +5354,7 @@ def _remake_object(cls: Any, bases: set[str], fields: Record) -> Any:
     return made
 
 
-def find_object(name: str) -> Any:
+def _find_object(name: str) -> Any:
     """A class or other object by its dotted name; one without a dot is built in."""
     import pkgutil
 
@@ -5412,9 +5413,9 @@ def carry_out(
     try:
         _lay_out(plan, work)
         made = _find_rerun(plan, _run_child(plan, work), work)
-        result: Record = {"verdicts": judge_rerun(plan, record, made)}
+        result: Record = {"verdicts": _judge_rerun(plan, record, made)}
         target = target or tempfile.mkdtemp(prefix="pycrumbs-made-")
-        collect_outputs(plan, made, target)
+        _collect_outputs(plan, made, target)
     except BaseException:
         remove_directories(created)
         raise
@@ -5468,7 +5469,7 @@ def _lay_out(plan: Plan, work: str) -> None:
         _place_input(entry, plan.relocate(entry["path"]), plan)
     _place_unrecorded(plan)
     # Before the record's variables are set, which could name other folders.
-    plan.protected, plan.writable = list_protected(plan, work), list_writable()
+    plan.protected, plan.writable = _list_protected(plan, work), _list_writable()
 
 
 def _check_out(repository: str, commit: str, code: str, patch: Sequence[str] = ()) -> None:
@@ -5578,7 +5579,7 @@ def _link_whole(path: str, place: str) -> None:
     """Link to a file or folder of the user's; where the system can't protect it, copy it."""
     import shutil
 
-    if find_landlock() >= 2:
+    if _find_landlock() >= 2:
         os.symlink(path, place)
         return
     files, is_all = scan_tree(path)
@@ -5592,7 +5593,7 @@ def _link_whole(path: str, place: str) -> None:
     copy(path, place)
 
 
-def list_protected(plan: Plan, work: str) -> list[str]:
+def _list_protected(plan: Plan, work: str) -> list[str]:
     """The files and folders, without links on the way, that a rerun must not write to."""
     inputs = [entry["found"] for entry in plan.inputs if entry["found"]]
     named = [os.path.normpath(os.path.join(plan.cwd, path)) for path in _find_paths(plan) if path]
@@ -5644,7 +5645,7 @@ spec = importlib.util.spec_from_file_location("pycrumbs", sys.argv[1])
 pycrumbs = sys.modules["pycrumbs"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pycrumbs)
 sys.dont_write_bytecode = before
-pycrumbs.execute_plan(sys.argv[2])
+pycrumbs._execute_plan(sys.argv[2])
 """
 _LEFT = "left.json"  # beside the plan: what the child tells the parent
 
@@ -5726,7 +5727,7 @@ class _Reached(BaseException):
     """Code that is being loaded calls a tracked function: it has defined what is needed."""
 
 
-def execute_plan(path: str) -> None:
+def _execute_plan(path: str) -> None:
     """Load the code, make the arguments again, and call the function."""
     import json
 
@@ -5749,7 +5750,7 @@ def execute_plan(path: str) -> None:
         # The code may have gone elsewhere while it was loaded, as it had then.
         os.chdir(plan.relocate(plan.cwd))
         rerun.is_loading = False
-        call_again(function, arguments)
+        _call_again(function, arguments)
     except RecordError as error:
         left["problem"] = str(error)
     except Exception as error:
@@ -5812,7 +5813,7 @@ _WRITING_EVENTS: dict[str, tuple[int, ...]] = {
 }
 
 
-def list_writable() -> list[str]:
+def _list_writable() -> list[str]:
     """Where a rerun may write besides its own folder: devices, temporary files and caches."""
     import tempfile
 
@@ -5845,7 +5846,7 @@ def _make_guard(plan: Plan, work: str) -> Callable[[str, tuple[Any, ...]], None]
     return guard
 
 
-def find_landlock() -> int:
+def _find_landlock() -> int:
     """The version of Landlock (landlock(7), Linux 5.13) that this system has; 0 for none.
 
     It lets a process give up the right to write to files, for good and for its children, too.
@@ -5868,7 +5869,7 @@ def _forbid_writing(plan: Plan, work: str) -> None:
     Landlock is told what to allow. Where it is missing, or in its first version, which forbids all
     renaming between folders, the guard has to do.
     """
-    version = find_landlock()
+    version = _find_landlock()
     if version < 2:
         return
     import ctypes
@@ -5877,7 +5878,7 @@ def _forbid_writing(plan: Plan, work: str) -> None:
     # LANDLOCK_ACCESS_FS_*: write, make, remove ...
     rights, is_path = 0x7FF2 if version > 2 else 0x3FF2, 1
     rules = system(_LANDLOCK_CREATE, rights.to_bytes(8, sys.byteorder), 8, 0)
-    free = (path for top in plan.writable for path in list_unprotected(top, plan.protected))
+    free = (path for top in plan.writable for path in _list_unprotected(top, plan.protected))
     for path in (*free, work):
         # A file can only be written and truncated.
         granted = rights if os.path.isdir(path) else rights & 0x4002
@@ -5893,7 +5894,7 @@ def _forbid_writing(plan: Plan, work: str) -> None:
     os.close(rules)
 
 
-def list_unprotected(folder: str, protected: Sequence[str]) -> Iterator[str]:
+def _list_unprotected(folder: str, protected: Sequence[str]) -> Iterator[str]:
     """A folder; or what lies in it beside the protected paths and the folders above them."""
     if any(folder == path or is_below(folder, path) for path in protected):
         return
@@ -5902,7 +5903,7 @@ def list_unprotected(folder: str, protected: Sequence[str]) -> Iterator[str]:
         return
     for entry in scan_folder(folder):
         if not entry.is_symlink():
-            yield from list_unprotected(os.path.join(folder, entry.name), protected)
+            yield from _list_unprotected(os.path.join(folder, entry.name), protected)
 
 
 def _load_code(plan: Plan) -> None:
@@ -5917,17 +5918,17 @@ def _load_code(plan: Plan) -> None:
             module = plan.qualname if plan.run_as == "module" else None
             make_script(source, module, literal_directory=".")
         elif plan.module == "__main__":
-            load_main(source, plan.main)
+            _load_main(source, plan.main)
         else:
             # The caller's script, too, if the class of an argument is from there.
             if os.path.isfile(script) and any(k.startswith("__main__.") for k in kinds):
-                load_main(script, plan.main)
+                _load_main(script, plan.main)
             importlib.import_module(plan.module)
     except _Reached:
         return
 
 
-def load_main(source: str, name: str) -> None:
+def _load_main(source: str, name: str) -> None:
     """Load a script as `__main__`, without what it does only if that is its name.
 
     `name` is the module's if it was started with `-m`.
@@ -5955,7 +5956,7 @@ def load_main(source: str, name: str) -> None:
         exec(compile(tree, source, "exec", dont_inherit=True), module.__dict__)
 
 
-def call_again(function: Callable[..., Any], arguments: inspect.BoundArguments) -> None:
+def _call_again(function: Callable[..., Any], arguments: inspect.BoundArguments) -> None:
     """Call a tracked function of any kind, to its end."""
     import inspect
 
@@ -5976,7 +5977,7 @@ def call_again(function: Callable[..., Any], arguments: inspect.BoundArguments) 
 # -- comparing what was made
 
 
-def judge_rerun(plan: Plan, record: Record, made: Record) -> list[Record]:
+def _judge_rerun(plan: Plan, record: Record, made: Record) -> list[Record]:
     """One verdict per output, and for the result and the way the run ended."""
     before = {_output_path(entry, plan): entry for entry in plan.outputs}
     after = {_output_path(entry, plan): entry for entry in entries_of(made, "outputs")}
@@ -5984,7 +5985,7 @@ def judge_rerun(plan: Plan, record: Record, made: Record) -> list[Record]:
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)
         name = (old or new or {})["name"]
-        verdicts.append((name, *compare_outputs(old, new, _made_path(name, plan))))
+        verdicts.append((name, *_compare_outputs(old, new, _made_path(name, plan))))
     results = [run.get("result") for run in (record, made)]
     errors = [pick(run.get("error"), ("type", "message")) or None for run in (record, made)]
     for name, (one, other) in {"result": results, "error": errors}.items():
@@ -6012,7 +6013,7 @@ def _made_path(name: str, plan: Plan) -> str:
     return plan.relocate(os.path.normpath(os.path.join(plan.made_in, name)))
 
 
-def compare_outputs(old: Record | None, new: Record | None, path: str) -> tuple[str, str]:
+def _compare_outputs(old: Record | None, new: Record | None, path: str) -> tuple[str, str]:
     """The verdict on one output; where it differs, how, if the first one is still there."""
     if old is None or new is None:
         return "new" if old is None else "missing", ""
@@ -6022,21 +6023,21 @@ def compare_outputs(old: Record | None, new: Record | None, path: str) -> tuple[
         return "identical", ""
     if hash_file(old["path"]) != old["sha256"]:
         return "differs", "the first run's file is not there to compare"
-    return "differs", attempt(describe_difference, old["path"], path)
+    return "differs", attempt(_describe_difference, old["path"], path)
 
 
-def describe_difference(a: str, b: str) -> str:
+def _describe_difference(a: str, b: str) -> str:
     """Where two files first differ, in words: numbers by their largest difference, else by line."""
     sizes = f"{os.path.getsize(a):,} and {os.path.getsize(b):,} bytes"
     if max(os.path.getsize(a), os.path.getsize(b)) > _COMPARE_LIMIT:
         return sizes
     if a.endswith(".npy"):
-        return compare_arrays(a, b)
+        return _compare_arrays(a, b)
     try:
         lines = [read_bytes(path).decode("utf-8").split("\n") for path in (a, b)]
     except UnicodeDecodeError:
         return sizes
-    largest = find_largest_difference(*lines) if a.endswith(".csv") else 0.0
+    largest = _find_largest_difference(*lines) if a.endswith(".csv") else 0.0
     more = f"; largest difference {largest:g}" if largest else ""
     for number, (one, other) in enumerate(zip(*lines), 1):
         if one != other:
@@ -6045,7 +6046,7 @@ def describe_difference(a: str, b: str) -> str:
     return f"{len(lines[0])} and {len(lines[1])} lines"
 
 
-def compare_arrays(a: str, b: str) -> str:
+def _compare_arrays(a: str, b: str) -> str:
     """How two files of NumPy arrays differ."""
     # Not a dependency: who has made such files has it installed.
     numpy = __import__("numpy")
@@ -6061,7 +6062,7 @@ def compare_arrays(a: str, b: str) -> str:
     return f"largest difference {max(abs(x - y)):g}, in {count}"
 
 
-def find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float:
+def _find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float:
     """The largest difference of numbers in the same cells of two tables; 0 if there are others."""
     import csv
 
@@ -6073,7 +6074,7 @@ def find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float:
         return 0.0
 
 
-def collect_outputs(plan: Plan, made: Record, target: str) -> None:
+def _collect_outputs(plan: Plan, made: Record, target: str) -> None:
     """Take what the rerun made, and its records, to the folder where they are to stay."""
     import shutil
 
@@ -6105,7 +6106,7 @@ def collect_outputs(plan: Plan, made: Record, target: str) -> None:
 # reach a terminal.
 
 
-def format_value(value: object, limit: int = 500) -> str:
+def _format_value(value: object, limit: int = 500) -> str:
     """An argument's value; a text in quotes where it could be taken for something else."""
     is_quoted = isinstance(value, str) and pattern(_AMBIGUOUS).match(value)
     return clean(f'"{value}"' if is_quoted else value, limit)
@@ -6115,7 +6116,7 @@ def format_value(value: object, limit: int = 500) -> str:
 _AMBIGUOUS = r'(?s)$|(?:true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)$|[\[{"]|.*\s'
 
 
-def format_duration(text: object) -> str:
+def _format_duration(text: object) -> str:
     """A recorded run time for people: '0.04 s', '41.2 s', '2:05:03'."""
     if not isinstance(text, str):
         return ""
@@ -6126,7 +6127,7 @@ def format_duration(text: object) -> str:
     return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
 
 
-def format_moment(text: object) -> str:
+def _format_moment(text: object) -> str:
     """A recorded time for people: without what is smaller than a second."""
     return clean(text)[:19] if isinstance(text, str) else ""
 
@@ -6175,9 +6176,9 @@ def _summarize(record: Record) -> dict[str, list[str]]:
     """What a summary says of each thing, at most 24 lines in all."""
     called, timing = record.get("called_function"), record.get("timing")
     name = clean(get(called, "qualname") or get(called, "name"))
-    took = format_duration(get(timing, "run_time"))
+    took = _format_duration(get(timing, "run_time"))
     status = clean(judge_status(record)) + (f", took {took}" if took else "")
-    start = format_moment(get(timing, "start_time")) or "at an unknown time"
+    start = _format_moment(get(timing, "start_time")) or "at an unknown time"
     summary = {
         "run": [f"{name} ({format_path(get(called, 'source_file') or get(called, 'module'))})"],
         "status": [f"{status}, started {start}"],
@@ -6208,7 +6209,7 @@ def _tell(record: Record, key: str, form: str = "{}") -> list[str]:
 def _list_assignments(parameters: object) -> list[str]:
     """The lines on arguments."""
     pairs = get(parameters, kind=dict).items()
-    return [f"{clean(name)} = {format_value(value)}" for name, value in pairs]
+    return [f"{clean(name)} = {_format_value(value)}" for name, value in pairs]
 
 
 def _summarize_place(environment: object) -> str:
@@ -6305,7 +6306,11 @@ def _format_requirement(name: str, version: str, origin: Record) -> str:
 
 
 # One requirement and nothing else: a record from elsewhere could give pip options.
-_REQUIREMENT = r"(?:# .*|[A-Za-z0-9][\w.-]*(?: @ (?!-)|==(?!=))[\w.+!:/@#&=%~,?*()\[\]-]+)\Z"
+# Versions as in PEP 440; pip refuses a whole file for one line with another.
+_REQUIREMENT = (
+    r"(?:# .*|[A-Za-z0-9][\w.-]*(?: @ (?!-)[\w.+!:/@#&=%~,?*()\[\]-]+|==(?:\d+!)?\d[\d.]*"
+    r"(?:[._-]?(?:a|b|c|rc|alpha|beta|pre|preview|post|rev|r|dev)[._-]?\d*)*(?:\+[\w.-]+)?))\Z"
+)
 
 
 def format_checksums(record: Record) -> str:
@@ -6350,9 +6355,9 @@ def format_log(runs: Sequence[Record], style: Style) -> str:
     moment = slice(5, 16) if style.width < 80 else slice(19)
     rows = [
         (
-            format_moment(run["start_time"])[moment],
+            _format_moment(run["start_time"])[moment],
             clean(run["status"]),
-            format_duration(run["run_time"]),
+            _format_duration(run["run_time"]),
             clean(run["function"]),
             target,
             arguments[: style.width + 1],
@@ -6400,7 +6405,7 @@ def _list_varying_arguments(runs: Sequence[Record]) -> list[str]:
     )
     return [
         " ".join(
-            f"{clean(path)}={format_value(json.loads(text), 40)}"
+            f"{clean(path)}={_format_value(json.loads(text), 40)}"
             for path, text in leaves.items()
             if alike[function, path, text] < totals[function]
         )
@@ -6450,7 +6455,7 @@ def _format_side(difference: Record, side: str) -> str:
     value = difference.get(side)
     if "git_patch." in difference["path"] and isinstance(value, str):
         return f"{len(value.splitlines())} lines"
-    text = format_value(value, 10_000)
+    text = _format_value(value, 10_000)
     return str(pattern(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b").sub(r"\1", text))
 
 
@@ -6488,7 +6493,7 @@ def _describe_maker_of(node: Record) -> str:
     told = [_STATES.get(state, "")]
     if run:
         verb = next((verb for key, verb in _VERBS.items() if key in node), "made by")
-        text = f"  <- {verb} {clean(run['function'])}, {format_moment(run['start_time'])}"
+        text = f"  <- {verb} {clean(run['function'])}, {_format_moment(run['start_time'])}"
         told.append("changed since" if run["made_this"] is False and state == "ok" else "")
         told.append("" if run["status"] == "completed" else clean(run["status"]))
         told.append("as above" if "repeated" in node else "and so on" if "cut" in node else "")
@@ -6669,7 +6674,7 @@ def _cmd_run(arguments: Any) -> int:
     except BaseException as error:
         if not program_started and isinstance(error, Exception):
             text = str(getattr(error, "strerror", None) or error)
-            text = text.replace(_GIT_ADVICE, "put it into one, or pass --no-git")
+            text = text.replace(GIT_ADVICE, "put it into one, or pass --no-git")
             raise RecordError(text) from None
         sys.excepthook = functools.partial(_print_without_our_frames, sys.excepthook)
         raise
@@ -6994,7 +6999,7 @@ def _report(error: BaseException) -> int:
     return 2
 
 
-def make_parser() -> Any:
+def _make_parser() -> Any:
     """The command line's grammar: of each command, its function's docstring is the help."""
     import argparse
     import inspect
@@ -7027,7 +7032,7 @@ def make_parser() -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     try:
-        arguments = make_parser().parse_args(argv)
+        arguments = _make_parser().parse_args(argv)
         status = int(arguments.command(arguments))
         if sys.stdout is not None and not program_started:
             sys.stdout.flush()
