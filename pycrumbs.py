@@ -80,9 +80,7 @@ SUPPRESSED = "<suppressed due to excessive length>"
 # A name with an underscore is used in its own section only.
 
 
-# ------------------------------------------------------------------------------
-# Tracking a function
-# ------------------------------------------------------------------------------
+# == Tracking a function =======================================================
 # `tracked` validates its options once and wraps the function once. The wrapper
 # holds a `Tracker` (the function, its signature, its options); every call
 # makes a `Call` and a `Run`.
@@ -455,9 +453,7 @@ def make_script(path: str, module: str | None, **options: Any) -> Callable[..., 
 program_started: list[bool] = []  # from then on, what is raised is the program's affair
 
 
-# ------------------------------------------------------------------------------
-# A call
-# ------------------------------------------------------------------------------
+# == A call ====================================================================
 # What the caller gave, and what the function is to get: arguments, seed,
 # directory. All that may fail here fails before the function runs.
 
@@ -624,9 +620,7 @@ class Call:
             arguments[options.carrier] = text if isinstance(given, str) else kind(text)
 
 
-# ------------------------------------------------------------------------------
-# A run
-# ------------------------------------------------------------------------------
+# == A run =====================================================================
 # `with Run(call) as run` completes the record however the block ends, and never
 # raises by that; `begin`, within it, writes the first one. A run that is left in
 # another process than it began in (a forked child's copy) writes nothing.
@@ -730,7 +724,7 @@ class Run:
         """Write how the run ended; a run that has no record leaves no directories either."""
         if self.capture:
             self.capture.end()
-        if not self.file.is_there(self.uuid):
+        if self.file.signature is None and not self.file.holds(self.uuid):
             remove_directories(self.call.created)
         else:
             self.note_end(error)
@@ -1066,9 +1060,7 @@ def _read_peak_memory() -> int:
     return peak * (1 if sys.platform == "darwin" else 1024)
 
 
-# ------------------------------------------------------------------------------
-# Evidence: the machine
-# ------------------------------------------------------------------------------
+# == Evidence: the machine =====================================================
 # A probe starts at once and is read later. One that fails yields `Missing`
 # ("unavailable: <reason>"); what doesn't apply here is None and left out.
 
@@ -1324,9 +1316,7 @@ def _parse_gpus(code: int, output: bytes, error: str) -> list[Record] | Missing:
     return Missing(f"nvidia-smi exited with status {code}: {reason}")
 
 
-# ------------------------------------------------------------------------------
-# Evidence: the code
-# ------------------------------------------------------------------------------
+# == Evidence: the code ========================================================
 # The state of a repository, and the patch that leads from its commit to the
 # files as they are. A file goes into the patch whole, or is left out and named.
 
@@ -1903,9 +1893,7 @@ def get_git_info(module: str | types.ModuleType, allow_dirty: bool = False) -> R
     return probe_module(module).describe(allow_dirty)
 
 
-# ------------------------------------------------------------------------------
-# Evidence: the packages
-# ------------------------------------------------------------------------------
+# == Evidence: the packages ====================================================
 # What importlib.metadata finds, in its order: the first of a name is the one
 # that imports find.
 
@@ -2053,9 +2041,7 @@ def canonical_name(name: str) -> str:
     return str(pattern(r"[-_.]+").sub("-", name)).lower()
 
 
-# ------------------------------------------------------------------------------
-# Evidence: the seeds
-# ------------------------------------------------------------------------------
+# == Evidence: the seeds =======================================================
 # A library that is imported is seeded at once; one that isn't, at the moment
 # somebody imports it while a run is in progress. pycrumbs imports none itself.
 
@@ -2220,9 +2206,7 @@ class _SeedingLoader:
 seed_on_import = _SeedOnImport()
 
 
-# ------------------------------------------------------------------------------
-# Evidence: the files
-# ------------------------------------------------------------------------------
+# == Evidence: the files =======================================================
 # A file is an entry {path, size, mtime, sha256}; a sha256 of None says that it
 # was not hashed. Whether a file changed is asked of its signature: times to the
 # nanosecond, size and inode, which a copy with old timestamps changes too.
@@ -2667,9 +2651,7 @@ def _find_captures() -> list[Capture]:
     return [capture for capture in _captures if capture.thread != thread]
 
 
-# ------------------------------------------------------------------------------
-# Describing values
-# ------------------------------------------------------------------------------
+# == Describing values =========================================================
 # Any value becomes JSON of bounded size, at bounded cost: the walk stops as
 # soon as the text would pass TEXT_LIMIT. Nothing secret survives it.
 
@@ -3080,9 +3062,7 @@ def describe_briefly(error: BaseException) -> str:
     return shorten(f"{type(error).__name__}: {redact_text(_text_of(error))}", 500)
 
 
-# ------------------------------------------------------------------------------
-# Secrets
-# ------------------------------------------------------------------------------
+# == Secrets ===================================================================
 # What may never be written. Names are taken apart, so that `tokenizer` holds no
 # token: strong ones always count, weak ones with a text long enough to be a key.
 # Values count by how well-known keys begin, and as passwords in URLs. Within a
@@ -3335,9 +3315,7 @@ def redact_remote(url: str) -> str:
     return redact_text(url[:start] + REDACTED + url[start + len(user) :])
 
 
-# ------------------------------------------------------------------------------
-# Storing records
-# ------------------------------------------------------------------------------
+# == Storing records ===========================================================
 # Every record is written to a new file in the same folder, which then takes the
 # record's name: a reader meets the old or the new record and never half of one.
 # A name is taken exclusively, so that of any number of runs each keeps a record.
@@ -3467,10 +3445,6 @@ class RecordFile:
     def holds(self, uuid: str) -> bool:
         """Whether the file holds the record of that run."""
         return any(record.get("uuid") == uuid for record in attempt_records(self.path))
-
-    def is_there(self, uuid: str) -> bool:
-        """Whether the run's first record was written, also if Ctrl-C came just then."""
-        return self.signature is not None or self.holds(uuid)
 
     def write(self, record: Record, durable: bool) -> str | None:
         """Write the record again; return its path if the function has taken that.
@@ -3719,12 +3693,6 @@ def _write_through(
         raise
 
 
-def make_room(known: set[Any] | dict[Any, Any]) -> None:
-    """Empty a cache when it is full; refilling it is cheap."""
-    if len(known) >= FILE_LIMIT:
-        known.clear()
-
-
 def create_directories(path: str, parents: bool) -> list[str]:
     """Create a directory, its parents too if asked; return what wasn't there, outermost first."""
     missing = [] if os.path.isdir(path) else [path]
@@ -3770,9 +3738,7 @@ def leads_inside(path: str) -> bool:
     return any(part not in ("", os.curdir) for part in parts)
 
 
-# ------------------------------------------------------------------------------
-# Records
-# ------------------------------------------------------------------------------
+# == Records ===================================================================
 # Records are data from elsewhere: nothing in them is executed, their size is
 # bounded, and whatever they hold may have any type. `get` and the functions on
 # top of it give what they are asked for in the type it should have.
@@ -3960,6 +3926,28 @@ def is_in_progress(record: Record) -> bool:
     return record.get("status") == "running" and judge_status(record) != "died"
 
 
+def read_flags(orig_argv: Sequence[str]) -> tuple[list[str], str]:
+    """The interpreter's options that results may depend on; and its `-m` module, or ''."""
+    flags: list[str] = []
+    words = iter(orig_argv[1:])
+    for option in words:
+        word = option + next(words, "") if option in ("-X", "-W", "-m") else option
+        if word.startswith("-m") and pattern(MODULE_NAME).fullmatch(word[2:]):
+            return flags, word[2:]
+        if not word.startswith("-") or word == "-" or word.startswith("-c"):
+            break
+        if pattern(_FLAGS_RESTORED).fullmatch(word):
+            flags.append(word)
+    return flags, ""
+
+
+# None that names a file, a module or a hook.
+_FLAGS_RESTORED = (
+    r"-O{1,2}|-b{1,2}|-X(?:utf8|dev|int_max_str_digits)(?:=\w+)?|-W(?:error|ignore)(?:::\w+)?"
+)
+MODULE_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+
+
 def is_seed_drawn(record: Record) -> bool:
     """Whether a run's seed was drawn, not given."""
     given = get(record, "called_function", "parameters", kind=dict).values()
@@ -3992,9 +3980,7 @@ def map_json(value: Any, change: Callable[[Any, str], Any], path: str = "") -> A
     return change(value, path)
 
 
-# ------------------------------------------------------------------------------
-# Reading back
-# ------------------------------------------------------------------------------
+# == Reading back ==============================================================
 # Everything here takes records, or paths that lead to them, and returns values;
 # what is printed is made in 'Showing'.
 
@@ -4736,9 +4722,7 @@ class Moved:
                 yield os.path.join(folder, *parts[start:])
 
 
-# ------------------------------------------------------------------------------
-# Running again
-# ------------------------------------------------------------------------------
+# == Running again =============================================================
 # `plan_rerun` makes a `Plan` of a record and executes nothing; `carry_out` has a
 # child interpreter execute it. What the run could write to gets a copy below the
 # plan's `root`, under the same path: /home/ada/proj becomes ROOT/home/ada/proj,
@@ -5013,14 +4997,12 @@ def _check_patch(patch: object) -> None:
 
 # -- the plan: the call and its surroundings
 
-_MODULE_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
-
 
 def _check_call(plan: Plan) -> None:
     """Refuse a function that can't be reached, and arguments that can't be made again."""
     plan.module = plan.module.replace("__mp_main__", "__main__")
     module = plan.qualname if plan.run_as == "module" else plan.module
-    if not pattern(_MODULE_NAME).fullmatch(module):
+    if not pattern(MODULE_NAME).fullmatch(module):
         raise RecordError(f"the function's module {module!r} is no module's name")
     if "<locals>" in plan.qualname:
         problem = "is defined inside another function and cannot be reached"
@@ -5031,27 +5013,6 @@ def _check_call(plan: Plan) -> None:
         if any(REDACTED in name for name in unknown):
             advice = "secrets aren't recorded: have the function read them from the environment"
         raise RecordError(f"the record cannot give back {', '.join(unknown)}; {advice}")
-
-
-def read_flags(orig_argv: Sequence[str]) -> tuple[list[str], str]:
-    """The interpreter's options that results may depend on; and its `-m` module, or ''."""
-    flags: list[str] = []
-    words = iter(orig_argv[1:])
-    for option in words:
-        word = option + next(words, "") if option in ("-X", "-W", "-m") else option
-        if word.startswith("-m") and pattern(_MODULE_NAME).fullmatch(word[2:]):
-            return flags, word[2:]
-        if not word.startswith("-") or word == "-" or word.startswith("-c"):
-            break
-        if pattern(_FLAGS_RESTORED).fullmatch(word):
-            flags.append(word)
-    return flags, ""
-
-
-# None that names a file, a module or a hook.
-_FLAGS_RESTORED = (
-    r"-O{1,2}|-b{1,2}|-X(?:utf8|dev|int_max_str_digits)(?:=\w+)?|-W(?:error|ignore)(?:::\w+)?"
-)
 
 
 def _select_variables(plan: Plan) -> None:
@@ -6099,9 +6060,7 @@ def _collect_outputs(plan: Plan, made: Record, target: str) -> None:
         write_record(record["record_path"], kept)
 
 
-# ------------------------------------------------------------------------------
-# Showing
-# ------------------------------------------------------------------------------
+# == Showing ===================================================================
 # Values in, text out. Whatever comes from a record passes `clean` before it can
 # reach a terminal.
 
@@ -6605,9 +6564,7 @@ def format_verdicts(verdicts: Sequence[Record], style: Style) -> str:
     return "\n".join([*lines, counts or "no files recorded"])
 
 
-# ------------------------------------------------------------------------------
-# Command line
-# ------------------------------------------------------------------------------
+# == Command line ==============================================================
 # The only part that prints and exits. Exit status: 0 fine or same, 1 differs,
 # 2 trouble, told in one line on stderr.
 
@@ -7043,9 +7000,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(error)
 
 
-# ------------------------------------------------------------------------------
-# Running programs
-# ------------------------------------------------------------------------------
+# == Running programs ==========================================================
 # Every program is started by `Program`, and git by `start_git` alone: hardened
 # against what the environment and a repository's own settings could make it do,
 # taking no locks, writing no index.
@@ -7169,9 +7124,7 @@ def copy_environment() -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, value in data.items()}
 
 
-# ------------------------------------------------------------------------------
-# Small tools
-# ------------------------------------------------------------------------------
+# == Small tools ===============================================================
 # What several sections use: they know nothing of runs and records.
 
 _patterns: dict[str, Any] = {}
@@ -7236,8 +7189,7 @@ def number_names(start: str, end: str = "") -> Iterator[str]:
     import itertools
 
     yield start + end
-    for number in itertools.count(2):
-        yield f"{start}_{number}{end}"
+    yield from (f"{start}_{number}{end}" for number in itertools.count(2))
 
 
 def draw_uuid() -> str:
@@ -7335,6 +7287,12 @@ def say(message: str) -> None:
         return
 
 
+def make_room(known: set[Any] | dict[Any, Any]) -> None:
+    """Empty a cache when it is full; refilling it is cheap."""
+    if len(known) >= FILE_LIMIT:
+        known.clear()
+
+
 def without_none(mapping: Mapping[str, Any]) -> Record:
     """A mapping without the keys that have no value."""
     return {key: value for key, value in mapping.items() if value is not None}
@@ -7349,15 +7307,10 @@ def is_text(text: str) -> bool:
 
 
 def format_time(seconds: float) -> str:
-    """Seconds since the epoch as local time with its UTC offset; in UTC where TZ is no zone."""
+    """Seconds since the epoch as local time with its UTC offset."""
     import datetime
 
-    utc = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    try:
-        return utc.astimezone().isoformat(" ", "microseconds")
-    except ValueError:
-        # TZ may name a zone that is more than a day away.
-        return utc.isoformat(" ", "microseconds")
+    return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "microseconds")
 
 
 def parse_time(text: object) -> float:

@@ -13122,7 +13122,6 @@ SURROUNDINGS: dict[str, dict[str, Any]] = {
     "ASCII": {"start": ASCII},
     "Latin-1": {"start": LATIN_1},
     "no such zone": {"start": "env TZ=Atlantis/Poseidonis:1 {python} {script}"},
-    "a zone of more than a day": {"start": "env TZ=XXX+25:61 {python} {script}"},
     "time goes backwards": {"after": BACKWARDS},
     "nobody counts processors": {"after": "os.cpu_count = lambda: None",
         "missing": {"environment.cpu_count": "Python can't"}},
