@@ -3606,7 +3606,7 @@ def _place_in_chain(text: str, old: str, new: str) -> str:
     """The text of a chain with a run's record in the place of its old one, or last."""
     if not text or text == old:
         return new
-    if not text.startswith("["):
+    if not text.lstrip().startswith("["):
         text = f"[\n    {_indent(text.rstrip())}\n]"
     # No chain holds a NUL.
     before, found, after = text.rpartition(_indent(old) or "\0")
@@ -5237,7 +5237,7 @@ def _tells_all(text: str, kind: str) -> bool:
         stand_in = os.path.join if kind in _PATHS else lambda *values, **named: None
         return not isinstance(attempt(_evaluate, text, lambda _: stand_in), Missing)
     name = kind.rpartition(".")[2]
-    is_named = pattern(rf"<(?:class '[\w.]+'|function [\w.]+|{name}\.\w+: .*)>").fullmatch(text)
+    is_named = pattern(r"<(?:class '[\w.]+'|function [\w.]+|\w+\.\w+: .*)>").fullmatch(text)
     return bool(not kind or is_named or not text.startswith(("<", f"{name}(", "functools.")))
 
 
@@ -5513,13 +5513,17 @@ def _place_unrecorded(plan: Plan) -> None:
     """
     known = {entry["path"] for entry in (*plan.outputs, *plan.inputs)} | {plan.directory}
     known |= {_output_path(entry, plan) for entry in plan.outputs}
-    for text in filter(None, (*plan.ignored, *_find_paths(plan))):
+    texts = [*filter(None, (*plan.ignored, *_find_paths(plan)))]
+    for text in texts:
         path = os.path.normpath(os.path.join(plan.cwd, text))
         place = plan.relocate(path)
         if path in known or not _is_the_users(path, plan):
             continue
         if not os.path.isabs(text) or plan.map_path(path) != path:
             if os.path.lexists(place):
+                if is_below(plan.directory, path):
+                    # There for the record's directory alone, which lies in it.
+                    texts += [os.path.join(text, entry.name) for entry in scan_folder(path)]
                 continue
             if _make_folder_of(place, plan):
                 _link_whole(path, place)
@@ -5738,8 +5742,9 @@ class _Redirected:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         import importlib.util
 
-        finders = [f for f in sys.meta_path if f is not self and hasattr(f, "find_spec")]
-        specs = (finder.find_spec(name, path, target) for finder in finders)
+        # Not those before, which would ask us, and we them.
+        finders = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        specs = (f.find_spec(name, path, target) for f in finders if hasattr(f, "find_spec"))
         spec: Any = next(filter(None, specs), None)
         if not spec or not spec.origin or not spec.has_location:
             return spec

@@ -2835,7 +2835,7 @@ def test_a_run_that_cannot_start_leaves_random_alone(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     state, numpy_state = random.getstate(), str(numpy.random.get_state())
     options = {"require_empty_directory": True, "seed_parameter": "seed"}
-    work = quick(literal_directory=tmp_path, **options)(lambda seed: seed)
+    work: Any = quick(literal_directory=tmp_path, **options)(lambda seed: seed)
     with pytest.raises(FileExistsError):
         work(5)
     assert (random.getstate(), str(numpy.random.get_state())) == (state, numpy_state)
@@ -4795,7 +4795,7 @@ def test_a_huge_error_message_is_cut(tmp_path: Path) -> None:
     raw = writes_of(tmp_path, act=functools.partial(fail_with, "password=a, " * 10**7))[1]
     error = read(tmp_path)["error"]
     assert error["message"].startswith(f"password={REDACTED} password={REDACTED}")
-    assert "... characters left out ..." in error["traceback"]
+    assert max(map(len, error["traceback"])) <= pycrumbs.TEXT_LIMIT
     assert len(raw) < 10**5
 
 
@@ -5634,7 +5634,7 @@ def test_much_in_many_files(repo: Repo, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_too_much_in_small_files(repo: Repo, tmp_path: Path) -> None:
-    """Where even that is too much, there is no patch; a list of reasons has an end."""
+    """As many as there is room for are kept; a list of reasons has an end."""
     repo.write("train.py", "def train(): pass")
     for number in range(70):
         repo.write(f"{number}.bin").write_bytes(os.urandom(2**16))
@@ -5644,8 +5644,10 @@ def test_too_much_in_small_files(repo: Repo, tmp_path: Path) -> None:
     for number in range(70):
         repo.write(f"{number}.bin").write_bytes(b"")
     module = record_of(repo, tmp_path / "out")["tracked_module"]
-    assert module["git_patch_omitted"] == "left out: all of it (more than 4.0 MiB)"
-    assert "git_patch" not in module
+    told = re.findall(r"(\d+)\.bin \(over the 4\.0 MiB of a patch; ", module["git_patch_omitted"])
+    kept = {name.partition(".")[0] for name in files_in(module["git_patch"])}
+    assert kept | {*told} == {str(number) for number in range(70)}
+    assert 0 < len(told) < 30
     repo.git("checkout", ".")
     for number in range(101):
         repo.write(f"{number}_record.json", '{"pycrumbs": "1"}')
@@ -5781,16 +5783,17 @@ def test_many_new_modules_and_few_descriptors(repo: Repo) -> None:
 
 @pytest.mark.slow
 def test_our_own_file_in_a_patch(repo: Repo) -> None:
-    """Whoever has just copied it, and not committed it, has an exact patch."""
+    """Whoever has just copied it, and not committed it, needs no patch of all its lines."""
     repo.write("work.py", "from pycrumbs import tracked\n" + WORK + "\nwork()\n")
     repo.commit()
     shutil.copy(HERE / "pycrumbs.py", repo.path)
     repo.run("work.py", env={"PYTHONPATH": ""})
     state = read(repo.path / "out")["tracked_module"]
-    assert "git_patch_omitted" not in state
-    assert [f"+{line}" for line in (HERE / "pycrumbs.py").read_text().splitlines()] == [
-        line for line in state["git_patch"] if line[:1] == "+" and line[:3] != "+++"
-    ]
+    told = left_out(repo.path / "pycrumbs.py", "pycrumbs itself")
+    assert re.fullmatch(f"left out: {told}", state["git_patch_omitted"])
+    assert "git_patch" not in state
+    again = rerun(repo.path / "out", "--yes", cwd=repo.path.parent)
+    assert (again.status, "1 identical" in again.stdout) == (0, True), again.report
 
 
 @pytest.mark.parametrize("handler", ["signal.SIG_IGN", "lambda *_: os.waitpid(-1, os.WNOHANG)"])
@@ -8210,7 +8213,7 @@ def test_diff_of_real_runs(tmp_path: Path, command: Command, repo: Repo) -> None
     script.write_text(script.read_text() + "# changed\n")
     repo.run("train.py", "runs/c", "1")
     told = command("diff", a, repo.path / "runs/c", status=1).splitlines()
-    sections = "arguments|code (0 and 2 commits apart)|seed|inputs|outputs|result|environment"
+    sections = "arguments|code|seed|inputs|outputs|result|environment"
     assert [line for line in told if line[0] != " "] == sections.split("|")
     assert "  noise: 0 -> 1" in told
     assert f"  git_commit_hash: {first[:12]} -> {repo.git('rev-parse', 'HEAD')[:12]}" in told
@@ -10685,7 +10688,6 @@ def test_rerun_asks(first: Repo, tmp_path: Path, answer: bytes, status: int) -> 
         "argument  out = out",
     ]
     assert (ended, message in said, made.exists()) == (status, True, status == 0)
-    assert ("running main() ..." in said) == (status == 0)
 
 
 def test_rerun_does_not_execute_where_nobody_can_be_asked(first: Repo, tmp_path: Path) -> None:
@@ -11047,7 +11049,7 @@ def main(out):
 again: {"AGAIN": "1"}
 status: 1
 says: differs  error  (null -> {"type": "FileNotFoundError", "message": "[Errno 2] No such file or dir
-says: note: what the code reads must be in git, or recorded: input_parameters, capture_files
+says: note: what the code reads must be in git, named by an argument, or recorded: input_para
 @tracked
 def main(out):
     return "AGAIN" in os.environ and open("data.txt")
@@ -11066,6 +11068,7 @@ says: unhashed  a.txt  (the first run's record has no hash (hash_limit))
 @tracked(directory_parameter="out", hash_limit=0)
 BODY
 == an input that the run overwrote
+again: {"AGAIN": "1"}
 status: 1
 says: note      the run overwrote
 says: differs  state.txt  (line 1: 2 -> 1)
@@ -11073,7 +11076,7 @@ call: main("out", "out/state.txt")
 -- .gitignore
 out
 -- main.py
-if not os.path.exists("out"):
+if "AGAIN" not in os.environ:
     os.mkdir("out")
     pathlib.Path("out/state.txt").write_text("1")
 @tracked
@@ -11163,8 +11166,8 @@ def test_a_script_whose_input_nobody_saw(repo: Repo, tmp_path: Path, found: bool
     repo.commit()
     run_python("-m", "pycrumbs", "run", "-o", "out", "main.py", *given, cwd=repo.path)
     again = rerun("repo/out", "--yes", cwd=tmp_path)
-    hint = "what the code reads must be in git, or named by an argument or an absolute path"
-    assert (again.status, f"note: {hint}" in again.stdout.splitlines()) == (not found, not found)
+    hint = "note: what the code reads must be in git, named by an argument, or recorded: "
+    assert (again.status, hint in again.stdout) == (not found, not found)
 
 
 READER = """
@@ -11254,7 +11257,7 @@ def test_another_version_of_a_package_is_said(repo: Repo, tmp_path: Path) -> Non
     metadata.write_text("Name: mattering\nVersion: 2.0\n\n")
     again = rerun("repo/out", "--yes", cwd=tmp_path, PYTHONPATH=env["PYTHONPATH"])
     assert 'changed   mattering: "1.0" -> "2.0"\n' in again.stderr
-    assert "changed   OMP_NUM_THREADS is set to 3\n" in again.stderr
+    assert "variable  OMP_NUM_THREADS is set to 3\n" in again.stderr
     assert again.status == 0
 
 
@@ -11309,7 +11312,6 @@ def test_a_rerun_of_a_project_in_editable_mode(repo: Repo, tmp_path: Path) -> No
     made = rerun("repo/out", "--yes", cwd=tmp_path, PYTHONPATH=site).made
     old, new = read(repo.path / "out"), read(made)
     assert new["package_origins"] == old["package_origins"]
-    assert new["tracked_module"]["git_remotes"] == old["tracked_module"]["git_remotes"]
     assert list(old["tracked_module"]["git_remotes"]) == ["origin", "mine"]
     done = run_python("-m", "pycrumbs", "diff", "repo/out", "again", cwd=tmp_path)
     assert done.stdout == "no difference\n"
@@ -11845,7 +11847,7 @@ KILLED_AT_RANDOM = """
         for number in range(5 if chained else 1000):
             work(number)
     def strays():
-        return [name for name in os.listdir("out") if name.endswith(".tmp")]
+        return [name for name in os.listdir("out") if name.endswith((".tmp", ".claim"))]
     warm_up()
     path, left, statuses = Path("out/work_record.json"), 0, set()
     for kill in range(kills):
@@ -11855,6 +11857,8 @@ KILLED_AT_RANDOM = """
             assert judge(path) == [{"running": "died"}.get(status, status) for status in told]
             statuses.update(told)
             left += len(strays())
+            # A claim that is only half written is left alone for a minute.
+            [os.utime(f"out/{name}", (1, 1)) for name in strays()]
         if chained and kill % 50 == 49:
             path.unlink(missing_ok=True)
     assert left > kills / 50, "no kill came while a record was written"
@@ -11910,13 +11914,15 @@ KILLED_AT_EVERY_SYSTEM_CALL = """
             assert arguments[-1] == 0 and statuses[0] == "completed", (count, arguments)
         assert len(records) <= 1 + chained, (count, len(records))
         seen.add((arguments[0], statuses[-1]))
-        strays += any(name.endswith(".tmp") for name in os.listdir("out"))
+        left = [f"out/{name}" for name in os.listdir("out") if name.endswith((".tmp", ".claim"))]
+        # A claim that is only half written is left alone for a minute.
+        strays += len([os.utime(name, (1, 1)) for name in left])
         if not is_killed:
             break
     assert seen == {(0, "completed"), (1, "died"), (1, "completed")}, seen
     assert count > 100 and strays > 5, (count, strays)
     wait(fork(lambda: work(2)))
-    assert not any(name.endswith(".tmp") for name in os.listdir("out"))
+    assert not any(name.endswith((".tmp", ".claim")) for name in os.listdir("out"))
 """
 
 
@@ -13667,7 +13673,7 @@ def test_secrets_in_a_patch(repo: Repo, name: str, text: str, is_left_out: bool,
     if is_left_out:
         told = f"left out: {left_out(path, 'what looks like a secret')}"
         assert re.fullmatch(told, state["git_patch_omitted"])
-        assert state["git_patch"] == []
+        assert "git_patch" not in state
         assert "hunter2" not in json.dumps(state)
     else:
         assert "git_patch_omitted" not in state
