@@ -16,7 +16,7 @@ The record tells which code, arguments, packages, machine and seed made those fi
         "pycrumbs": "0.6.0",
         "uuid": "51af8c51-0de5-48f5-a7da-9ec9688d56b6",
         "status": "completed",
-        "timing": {"start_time": "2026-11-23 14:10:02.123456+01:00", "run_time": "0:00:41.002"},
+        "timing": {"start_time": "2026-11-23 14:10:02.123456+01:00", "run_time": "0:00:41.002000"},
         "environment": {"argv": ["train.py"], "hostname": "node7", "gpus": [...], ...},
         "package_inventory": {"numpy": "2.1.0", ...},
         "called_function": {"name": "train", "parameters": {"out": "runs/first", ...}, ...},
@@ -68,7 +68,7 @@ TIMESTAMP_FORMAT = "%Y_%m_%d_%H_%M_%S"
 TEXT_LIMIT = 4096  # characters of one described parameter, result or message
 GIT_TIMEOUT = 10.0  # seconds for all of one run's git; a status of 50,000 files takes 0.1
 PROBE_WAIT = 0.5  # seconds that nvidia-smi may hold the function up
-PATCH_LIMIT = 4 * 2**20  # bytes of one git_patch
+PATCH_LIMIT = 4 * 2**20  # characters of one git_patch, and bytes of a file in it
 HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
 FILE_LIMIT = 10_000  # inputs, and outputs, that one record lists
 VISIT_LIMIT = 100_000  # folder entries that are looked at, and opened files noted
@@ -303,7 +303,7 @@ class Tracker:
         return (now and (now[0], *now[2:])) != (then and (then[0], *then[2:]))
 
     def read_evidence(self, locate: Callable[[str], str]) -> Evidence:
-        """Read code, packages and GPUs; only at the first call, but a strict git each time."""
+        """Read code, packages and GPUs at the first call; code that must be clean, each time."""
         if self.evidence is None:
             self.evidence = Evidence(self, locate)
         elif not self.options.allow_dirty_repo:
@@ -459,7 +459,10 @@ program_started: list[bool] = []  # from then on, what is raised is the program'
 
 
 class Call:
-    """One call of a tracked function: its arguments, its seed and its directory."""
+    """One call of a tracked function: its arguments, its seed and its directory.
+
+    A rerun overrides `draw_seed`, `read_base` and `create_target`, and has its own `locate`.
+    """
 
     rerun_of: str | None = None
 
@@ -623,7 +626,8 @@ class Call:
 # == A run =====================================================================
 # `with Run(call) as run` completes the record however the block ends, and never
 # raises by that; `begin`, within it, writes the first one. A run that is left in
-# another process than it began in (a forked child's copy) writes nothing.
+# another process than it began in (a forked child's copy) writes nothing. What
+# ends a process before its runs have ended, signals among them, is `_Endings`'.
 
 _active_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("run", default=None)
 # By source file and qualified name: a rerun finds here what other decorators hide.
@@ -667,7 +671,7 @@ class Run:
             _endings.add(self)
             self.write_first()
             self.tree = scan_tree(call.directory)
-            # Here, as PyTorch notes all its callers at each seeding: 5 us for a frame more.
+            # Not further in: PyTorch notes all its callers at each seeding, 5 us for each frame.
             seed_run(call.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch)
             if self.capture:
                 self.capture.begin()
@@ -804,7 +808,7 @@ class Run:
         files = attempt(self.find_files, hash_room)
         files = {"outputs_omitted": files} if isinstance(files, Missing) else files
         record = {**self.record, "timing": {**self.record["timing"], **timing}}
-        # Those that a capture found stand before what came of the run.
+        # What a capture read stands before the run's outcome; what it wrote, after it.
         record.update({key: files[key] for key in files if not key.startswith("outputs")})
         record.update(outcome, **files)
         # What came too late for the first record goes into the last.
@@ -1002,7 +1006,7 @@ class _Endings:
         """Complete the records; then do what the signal would have done without us."""
         handler, now = self.before[number], _signal.getsignal(number)
         if not callable(handler) and callable(now) and now != self.handle:
-            # The program's own handler calls the one before it, which without us there wasn't.
+            # Nobody handled the signal before us; the program's own handler has called ours.
             return
         outcome = describe_signal(number, frame)
         self.complete_records(outcome)
@@ -1033,7 +1037,7 @@ _endings = _Endings()
 
 def _is_left(handler: Any) -> bool:
     """Whether a handler stays in place, as the run ends well, or the process doesn't."""
-    # Ignored; set by C code, which can't be called here; Python's own, and asyncio's, of Ctrl-C.
+    # Left are: what is ignored; what C code has set; the Ctrl-C handlers of Python and asyncio.
     function = getattr(handler, "func", handler)
     is_harmless = handler in (_signal.SIG_IGN, None, _signal.default_int_handler)
     is_asyncio = getattr(function, "__module__", None) == "asyncio.runners"
@@ -1063,6 +1067,7 @@ def _read_peak_memory() -> int:
 # == Evidence: the machine =====================================================
 # A probe starts at once and is read later. One that fails yields `Missing`
 # ("unavailable: <reason>"); what doesn't apply here is None and left out.
+# `Evidence` reads what this section and the next two find.
 
 
 class Evidence:
@@ -1075,7 +1080,7 @@ class Evidence:
         self.packages: Record | Missing | None = None
         self.origins: Record | Missing | None = None
         self.tracked_module: Record | None = None
-        # What was loaded, and how many modules in all, when the code was looked at.
+        # The sources loaded when the code was read; the number of modules at a run's last end.
         self.sources: set[str] = set()
         self.module_count = 0
         # The environment, and the process's state when it was read.
@@ -1120,20 +1125,16 @@ class Evidence:
         self.extra_modules = {state["name"]: state for state in states} or None
 
     def note_late_sources(self) -> Record:
-        """Add to the patch the new sources that have been loaded since; return what has changed.
-
-        Most modules that a function imports are not of its repository, or committed.
-        """
+        """Add to the patch the new sources that have been loaded since; return the code's state."""
         count, self.module_count = self.module_count, len(sys.modules)
-        if self.tracked_module is None or count == self.module_count:
-            return {}
-        top = self.tracked_module.get("git_working_dir")
-        sources = set(loaded_sources(top, "")) - self.sources if top else set()
-        if not sources:
-            return {}
-        self.sources |= sources
-        self.tracked_module = add_late_sources(self.tracked_module, sources)
-        return {"tracked_module": self.tracked_module}
+        if self.tracked_module and count != self.module_count:
+            top = self.tracked_module.get("git_working_dir")
+            sources = set(loaded_sources(top, "")) - self.sources if top else set()
+            # Mostly there are none: what functions import is installed, or committed.
+            if sources:
+                self.sources |= sources
+                self.tracked_module = add_late_sources(self.tracked_module, sources)
+        return without_none({"tracked_module": self.tracked_module})
 
     def read_environment(self, options: Options) -> Record:
         """The environment; while nothing in it changes, the one of the call before."""
@@ -1773,14 +1774,14 @@ def _tell_by_name(state: Record) -> dict[str, list[str]]:
 def loaded_sources(top: str, real_path: str) -> list[str]:
     """The source files below `top` that this process runs, relative to it: modules and script.
 
-    `real_path` is one of them. The standard library and installed packages don't count.
+    `real_path` is one if it is a file. The standard library and installed packages don't count.
     """
     import functools
 
     top = os.path.join(os.path.normpath(top), "")
     site_packages = f"{os.sep}site-packages{os.sep}"
     # What pip has made beside the interpreter only calls a package's function.
-    beside = (os.path.dirname(os.__file__), os.path.dirname(sys.executable or "-"))
+    beside = (os.path.dirname(os.__file__), os.path.dirname(sys.executable or os.__file__))
     installed = tuple(os.path.join(folder, "") for folder in beside)
     found = {real_path} if os.path.isfile(real_path) else set()
     # A real path costs too much to ask it for every module.
@@ -1820,7 +1821,7 @@ class _FilePatch:
         return "what looks like a secret" if holds_secret(body, self.name) else ""
 
 
-# In hashes git takes whatever is no longer than one.
+# git takes anything for a hash that is no longer than one.
 _MODE = r"(?m)^(?:(?:old|new|deleted file|new file) mode |index [^.\n]{0,64}\.\.[^ \n]{0,64} )(.*)$"
 
 
@@ -1934,7 +1935,7 @@ def read_packages() -> tuple[dict[str, str], Record]:
 def _read_metadata(read_text: Callable[[str], str | None]) -> str:
     """The METADATA of a wheel or the PKG-INFO of an egg; '' if it has none that can be read."""
     try:
-        return next(filter(None, map(read_text, ("METADATA", "PKG-INFO", ""))), "") or ""
+        return next(filter(None, map(read_text, ("METADATA", "PKG-INFO", ""))), "")
     except UnicodeDecodeError as error:
         return error.object.decode("utf-8", "replace")
     except Exception:
@@ -2107,7 +2108,8 @@ def seed_tasks(
     seed = draw_seed() if seed is None else check_seed(seed)
     seed_run(seed, seed_numpy, seed_tensorflow, seed_torch)
     # What the user asks for outlasts the runs.
-    seed_on_import.lasting = dict(seed_on_import.waiting)
+    lasting = {n: s for n, s in seed_on_import.waiting.items() if s == seed}
+    seed_on_import.lasting.update(lasting)
     return seed
 
 
@@ -2237,12 +2239,11 @@ def sign(found: os.stat_result) -> tuple[int, ...]:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-def _describe_file(path: str, signature: tuple[int, ...] | None) -> Record:
-    """A file's entry, not yet hashed."""
-    if signature is None:
-        return {"path": path, "size": None, "mtime": None, "sha256": None}
-    mtime = attempt(format_time, signature[0] / 1e9)
-    return {"path": path, "size": signature[2], "mtime": mtime, "sha256": None}
+def _describe_input(path: str, signature: tuple[int, ...] | None, found: str) -> Record:
+    """An input's entry, not yet hashed."""
+    mtime = attempt(format_time, signature[0] / 1e9) if signature else None
+    size = signature[2] if signature else None
+    return {"path": path, "size": size, "mtime": mtime, "sha256": None, "found": found}
 
 
 def limit_files(entries: list[Record], omitted: list[Any]) -> list[Record]:
@@ -2274,21 +2275,18 @@ def find_inputs(
             omitted.append(f"what follows the first {FILE_LIMIT:,} items of {name}")
         for path in map(absolute, paths):
             for file, signature in _find_declared(path, omitted):
-                found[file] = {**_describe_file(file, signature), "found": "declared"}
+                found[file] = _describe_input(file, signature, "declared")
     for name, value in arguments.items():
-        # No path; or, as in `password_file`, the hash of a short secret is as good as the secret.
+        # A number is no path. A secret isn't hashed: the hash of a short one would give it away.
         if issubclass(type(value), _PATHLESS) or attempt(is_secret, name, value) is True:
             continue
         paths, is_all = _paths_in(value, _LIST_LIMIT)
         files = [absolute(path) for path in paths if os.path.isfile(path)]
         for path in files:
-            found.setdefault(path, {**_describe_file(path, sign_file(path)), "found": "parameter"})
+            found.setdefault(path, _describe_input(path, sign_file(path), "parameter"))
         if files and name not in declared and not is_all:
             omitted.append(f"what follows the first {_LIST_LIMIT:,} items of {name}")
-    cut: list[str] = []
-    entries = limit_files([found[path] for path in sorted(found)], cut)
-    omitted[:0] = cut
-    return entries
+    return limit_files([found[path] for path in sorted(found)], omitted)
 
 
 _PATHLESS = (type(None), bool, int, float)
@@ -2312,7 +2310,7 @@ def _find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[i
 
 
 def _paths_in(value: object, count: int) -> tuple[list[str], bool]:
-    """What could be paths among the first so many values in an argument; are these all?"""
+    """The texts among an argument's first values that may be paths; and whether these are all."""
     import itertools
 
     values = [*itertools.islice(_leaves(value, count + 1), count + 1)]
@@ -2429,9 +2427,8 @@ def find_outputs(
         is_new = path not in before and (knew_all or signature[1] >= since)
         is_changed = path in before and before[path] != signature
         if (is_new or is_changed) and not is_record(os.path.join(directory, path)):
-            entry = _describe_file(path.replace(os.sep, "/"), signature)
-            del entry["mtime"]
-            outputs.append(entry)
+            name = path.replace(os.sep, "/")
+            outputs.append({"path": name, "size": signature[2], "sha256": None})
     if not is_all:
         omitted.append(f"whatever lies beyond the first {VISIT_LIMIT:,} entries of the directory")
     return outputs
@@ -2578,7 +2575,7 @@ class Capture:
             came_later = now is None and signature[1] >= start * 1e9
             if path in known or came_later or (path in made and now == signature):
                 continue
-            inputs.append({**_describe_file(path, signature), "found": "opened"})
+            inputs.append(_describe_input(path, signature, "opened"))
             if now == signature:
                 unchanged.add(path)
         return unchanged
@@ -2591,8 +2588,7 @@ class Capture:
             signature = sign_file(path)
             is_listed = is_below(os.path.realpath(path), directory)
             if signature and signature != self.written[path] and not is_listed:
-                entries.append(_describe_file(path, signature))
-                del entries[-1]["mtime"]
+                entries.append({"path": path, "size": signature[2], "sha256": None})
         return entries
 
     def select(self, paths: Iterable[str]) -> list[str]:
@@ -2675,7 +2671,7 @@ def attempt(read: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
 
 
 class _TooLong(Exception):
-    """The text passed its limit, or would stand for something else."""
+    """The text is over its limit, or would stand for what JSON doesn't have."""
 
 
 def describe_arguments(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, dict[str, str]]]:
@@ -2987,7 +2983,7 @@ def describe_result(result: Any) -> Record:
 def describe_outcome(error: BaseException) -> Record:
     """The status and error of a run that an exception ended."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    # By name, as none is imported for this: click's and typer's Exit; asyncio's, and trio's.
+    # Known by name: click's and typer's Exit; asyncio's CancelledError, trio's Cancelled.
     for name, attribute in (("SystemExit", "code"), ("Exit", "exit_code")):
         code = getattr(error, attribute, 1) if name in names else 1
         if code is None or (isinstance(code, int) and int(code) == 0):
@@ -3069,7 +3065,7 @@ def describe_briefly(error: BaseException) -> str:
 # text, `name=value` and `"name": "value"` count too. Every search takes linear
 # time: none goes twice over the same stretch, or is bounded there.
 
-_SECRET_LENGTH = 2000  # characters
+_SECRET_LENGTH = 2000  # characters after a suspicious word in which a secret is looked for
 
 _STRONG_NAMES = r"""(?x)
     passw(?:or)?d | pass_?(?:phrase|code) | (?:secret|credential|authorization|jwt)s?_ | _pwd_
@@ -3131,8 +3127,8 @@ _STRONG_VALUES = r"""(?xi)
 """
 # What follows a weak one only counts if it is long, in one piece, and has a digit.
 _WEAK_VALUES = r"(?P<mark>\\{0,7}[\"']|)(?=[^\s\"']{0,100}\d)[\w+/=.~%-]{16,500}(?P=mark)"
-# A line without any of these holds no secret; looking for one would take a hundred times longer.
-_SUSPICIOUS = (  # in patterns
+# A part without any of these holds no secret; to search all would take 50 times longer.
+_SUSPICIOUS = (  # alternatives of one pattern
     *"pass pwd secret credential auth jwt key token bearer cookie csrf sid sig session @".split(),
     *(start.lower() for start, _ in _KEYS),
 )
@@ -3318,7 +3314,8 @@ def redact_remote(url: str) -> str:
 # == Storing records ===========================================================
 # Every record is written to a new file in the same folder, which then takes the
 # record's name: a reader meets the old or the new record and never half of one.
-# A name is taken exclusively, so that of any number of runs each keeps a record.
+# A name is taken exclusively: a hidden file that claims it from its holder can be
+# made once only, so that of any number of runs each keeps a record.
 
 _LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
 _TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
@@ -3377,12 +3374,12 @@ def _format_json(value: Any, indent: str, quote: Callable[[str], str]) -> str:
     kind = type(value)
     if kind is str:
         return quote(value)
-    # NaN and infinity aren't 0 then, and json has names of its own for them.
+    # For NaN and infinity the difference is NaN; json has its own names for these.
     if kind is int or (kind is float and value - value == 0):
         return repr(value)
     deeper = f"{indent}    "
     if isinstance(value, dict) and value:
-        # The text is that of a record's top-level values, for their indent.
+        # The text is kept for a part one level deep, where every record has it.
         fixed = value if isinstance(value, Fixed) and indent == "\n    " else None
         if fixed and fixed.text:
             return fixed.text
@@ -3426,14 +3423,14 @@ class RecordFile:
     def take_name(self, record: Record, is_strict: bool) -> None:
         """Write a record under the first name that is free, or an earlier run's of this function.
 
-        What holds no record is an error under the wanted name, if `is_strict`, else passed over.
+        A file that holds no record is passed over; an error if `is_strict` and the name is wanted.
         """
         text = format_record(record)
         for path in number_names(self.wanted[: -len(".json")], ".json"):
             try:
                 holder = _find_holder(path, record)
-            except OSError:
-                if is_strict and path == self.wanted:
+            except OSError as error:
+                if (is_strict and path == self.wanted) or error.errno == errno.ENAMETOOLONG:
                     raise
                 continue
             # Before it is taken, so that after Ctrl-C the file is found.
@@ -3447,9 +3444,9 @@ class RecordFile:
         return any(record.get("uuid") == uuid for record in attempt_records(self.path))
 
     def write(self, record: Record, durable: bool) -> str | None:
-        """Write the record again; return its path if the function has taken that.
+        """Write the record again. If the function took its path, take another, return the old.
 
-        Then the record has another one. `durable` has it reach the disk (fsync) first.
+        `durable` has it reach the disk (fsync) first.
         """
         taken = None
         if self.is_chain:
@@ -3525,7 +3522,7 @@ def _find_holder(path: str, record: Record) -> str | None:
             problem = f"{path} is there and holds no record: move it, or name another file"
             raise FileExistsError(errno.EEXIST, f"{problem} in record_filename")
         records = attempt_records(path)
-        # Of a chain, which holds many runs, nothing is replaced; nor of a process that overlapped.
+        # Kept are the runs of a chain, one that goes on, and one that ended after we had begun.
         if len(records) != 1 or is_in_progress(records[0]) or _is_of_our_time(records[0]):
             return None
         uuid, function = str(records[0].get("uuid")), identify_function(records[0])
@@ -3696,7 +3693,7 @@ def _write_through(
 def create_directories(path: str, parents: bool) -> list[str]:
     """Create a directory, its parents too if asked; return what wasn't there, outermost first."""
     missing = [] if os.path.isdir(path) else [path]
-    while missing and parents and not os.path.isdir(os.path.dirname(missing[-1])):
+    while missing and parents and not os.path.isdir(os.path.dirname(missing[-1]) or "."):
         missing.append(os.path.dirname(missing[-1]))
     created: list[str] = []
     for folder in reversed(missing):
@@ -3716,7 +3713,7 @@ def check_links(path: str) -> None:
     Trusted are those of root, of this user, and of the owner of the folder that they are in.
     """
     for place in (path, *folders_above(path)) if hasattr(os, "geteuid") else ():
-        if os.path.islink(place):
+        if os.path.islink(place) and os.path.exists(place):
             found, around = os.lstat(place), os.stat(os.path.dirname(place))
             if found.st_uid not in (0, os.geteuid(), around.st_uid):
                 raise PermissionError(errno.EPERM, f"another user has placed the link {place}")
@@ -3745,8 +3742,8 @@ def leads_inside(path: str) -> bool:
 
 PATH_LIMIT = 4096  # characters of a recorded path or of a class's name, as long as systems allow
 
-# A record begins with its version; of pycrumbs 0.4 with the uuid, as other files may, and the
-# times; sorted by another program, with the function.
+# A record begins with its version. One of pycrumbs 0.4: with the uuid (as other files may) and
+# the times. One that another program has sorted: with the function.
 RECORD_START = (
     r'\s*\[?\s*\{\s*"(?:pycrumbs"\s*:\s*"|uuid"\s*:\s*"[^"]{1,64}"\s*,\s*"timing"\s*:'
     r'|called_function"\s*:\s*\{)'
@@ -3757,7 +3754,7 @@ class RecordError(Exception):
     """A record that can't be found, read or used; the message says which, why and what to do."""
 
 
-class NotARecord(RecordError):
+class _NotARecord(RecordError):
     """A file that is fine, and something else."""
 
 
@@ -3776,8 +3773,8 @@ def is_record(path: str) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Whether a file beside a record is a temporary one, a claim or a lock."""
-    kinds = (".tmp", ".claim", ".lock")
-    return name.startswith(".") and ".json." in name and name.endswith(kinds)
+    own = r"(?s)\..*\.json\.(?:[0-9a-f]{8}-\d+-\w+\.\w+\.tmp|[0-9a-z-]+\.claim|lock)"
+    return pattern(own).fullmatch(name) is not None
 
 
 def read_records(path: str) -> list[Record]:
@@ -3810,14 +3807,20 @@ def parse_records(text: str | bytes, path: str) -> list[Record]:
         raise RecordError(f"{path}: is not JSON, or cut short: {error}") from None
     records = content if isinstance(content, list) else [content]
     if not records or not all(isinstance(r, dict) and "called_function" in r for r in records):
-        raise NotARecord(f"{path}: is JSON, but not a record of pycrumbs")
+        raise _NotARecord(f"{path}: is JSON, but not a record of pycrumbs")
     return records
 
 
-def attempt_records(path: str) -> list[Record]:
-    """The records in a file; none where it can't be read."""
-    records = attempt(read_records, path)
-    return [] if isinstance(records, Missing) else records
+def attempt_records(path: str, on_problem: Callable[[str], object] = bool) -> list[Record]:
+    """The records in a file; none where it can't be read, which `on_problem` is told."""
+    try:
+        return read_records(path)
+    except _NotARecord:
+        # A function's own file begins in the same way.
+        return []
+    except RecordError as error:
+        on_problem(f"{error}; left out")
+        return []
 
 
 def get(record: object, *keys: str, kind: Any = None) -> Any:
@@ -3828,16 +3831,6 @@ def get(record: object, *keys: str, kind: Any = None) -> Any:
     for key in keys:
         record = record.get(key) if isinstance(record, dict) else None
     return record if kind is None or isinstance(record, kind) else kind()
-
-
-def require(record: Record, kind: type, *keys: str, default: Any = None) -> Any:
-    """What a record holds under nested keys; RecordError if that isn't of the kind it must be."""
-    value = get(record, *keys)
-    value = default if value is None else value
-    texts = value if isinstance(value, list) else [value]
-    if not isinstance(value, kind) or any(isinstance(t, str) and not is_text(t) for t in texts):
-        raise RecordError(f"the record's {'.'.join(keys)} is missing, or not what a record holds")
-    return value
 
 
 def pick(mapping: object, keys: Iterable[str]) -> Record:
@@ -3856,12 +3849,17 @@ def end_of(record: Record) -> float:
     return parse_time(get(record, "timing", "end_time")) or float("inf")
 
 
+def folder_of(record: Record) -> str:
+    """The folder that a record lies in now."""
+    return os.path.dirname(os.path.abspath(str(record.get("record_path"))))
+
+
 def directory_of(record: Record) -> str:
     """The directory that a run left its record in, as it was then; else where the record is now."""
     then: str = get(record, "called_function", "directory", kind=str)
     if then and len(then) <= PATH_LIMIT:
         return then
-    return os.path.dirname(os.path.abspath(str(record.get("record_path", ""))))
+    return folder_of(record)
 
 
 def cwd_of(record: Record) -> str:
@@ -3870,15 +3868,12 @@ def cwd_of(record: Record) -> str:
     return cwd if cwd and len(cwd) <= PATH_LIMIT else os.sep
 
 
-def entries_of(record: Record, kind: str, folder: str | None = None) -> list[Record]:
+def entries_of(record: Record, kind: str) -> list[Record]:
     """A record's inputs or outputs, by absolute path; what isn't an entry is left out.
 
-    `folder` is where the record lies, unless its own path tells. `name` is the path as recorded;
-    a size that is no number, or a hash that is no text, becomes None.
+    `name` is the path as recorded. A size that is no number, or a hash that is no text, is None.
     """
-    if folder is None:
-        folder = os.path.dirname(os.path.abspath(str(record.get("record_path", "."))))
-    found = []
+    folder, found = folder_of(record), []
     for entry in get(record, kind, kind=list)[:FILE_LIMIT]:
         name, size, sha256 = (get(entry, key) for key in ("path", "size", "sha256"))
         if isinstance(name, str) and len(name) <= PATH_LIMIT and is_text(name):
@@ -4026,26 +4021,14 @@ def iterate_records(root: str, on_problem: Callable[[str], object] = bool) -> It
             real = os.path.realpath(path)
             if real not in seen:
                 seen.add(real)
-                yield from _read_if_record(path, on_problem)
+                yield from attempt_records(path, on_problem)
 
 
 def attempt_records_in(folder: str, on_problem: Callable[[str], object] = bool) -> list[Record]:
     """The records in one directory; none where it can't be read."""
     names = sorted(e.name for e in scan_folder(folder) if e.name.endswith(".json"))
     paths = [os.path.join(folder, name) for name in names]
-    return [r for path in paths if is_record(path) for r in _read_if_record(path, on_problem)]
-
-
-def _read_if_record(path: str, on_problem: Callable[[str], object]) -> list[Record]:
-    """The records in a file that looks like one."""
-    try:
-        return read_records(path)
-    except NotARecord:
-        # A function's own file begins in the same way.
-        return []
-    except RecordError as error:
-        on_problem(f"{error}; left out")
-        return []
+    return [r for path in paths if is_record(path) for r in attempt_records(path, on_problem)]
 
 
 def find_record(target: _StrPath) -> Record:
@@ -4183,7 +4166,7 @@ class _Makers:
             claims = self.claims[folder] = {}
             for record in attempt_records_in(folder):
                 self.by_uuid[str(record.get("uuid"))] = record
-                for entry in entries_of(record, "outputs", folder):
+                for entry in entries_of(record, "outputs"):
                     maker = _Maker(record=record, sha256=entry["sha256"])
                     claims.setdefault(entry["path"], []).append(maker)
         return self.claims[folder]
@@ -4255,7 +4238,7 @@ def judge_files(entries: Sequence[Record]) -> None:
         entry["state"] = _judge_file(entry, entry["path"], lambda p: get(files, p, "sha256"))
 
 
-def _judge_file(entry: Record, path: str, read: Callable[[str], str | None] | None = None) -> str:
+def _judge_file(entry: Record, path: str, read: Callable[[str], str | None] = hash_file) -> str:
     """Whether a file is what an entry says; only one of the right size is read, by `read`."""
     signature = sign_file(path)
     if signature is None:
@@ -4265,7 +4248,7 @@ def _judge_file(entry: Record, path: str, read: Callable[[str], str | None] | No
         return "changed"
     if entry["sha256"] is None:
         return "unhashed"
-    sha256 = (read or hash_file)(path)
+    sha256 = read(path)
     return "ok" if sha256 == entry["sha256"] else "changed" if sha256 else "unreadable"
 
 
@@ -4364,7 +4347,7 @@ _PATH_IN_TEXT = r"(?<=\W')[^'\n]+(?=')|(?<=\W\")[^\"\n]+(?=\")|[^\s'\"(),:;]+"
 
 def forget_own_directory(arguments: object, call: Record) -> Record:
     """A run's arguments without where its directory was; `call` is from `describe_place`."""
-    # Not every record says which one it was told by.
+    # Not every record names the argument that told the directory.
     told_by = call["directory_parameter"]
     return {
         name: _forget_directory(value, call, bare=told_by in (None, name))
@@ -4511,7 +4494,7 @@ def diff_values(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]
     """The paths into two JSON values at which they differ, with what is there."""
     steps, others = ({step: child for step, _, child in open_json(value)} for value in (a, b))
     is_alike = isinstance(a, dict) or len(steps) == len(others)
-    # Else a long key would stand in each of a thousand paths.
+    # A long path isn't followed further: it would stand in each of a thousand differences.
     if type(a) is type(b) and isinstance(a, (dict, list)) and is_alike and len(path) <= 500:
         for step in sorted({**steps, **others}) if isinstance(a, dict) else steps:
             one, other = steps.get(step, _ABSENT), others.get(step, _ABSENT)
@@ -4526,7 +4509,7 @@ def _diff_arguments(a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
     yield from diff_values(values, others)
     if kinds is not None and other_kinds is not None:
         for path in sorted(kinds.keys() | other_kinds.keys()):
-            kind, other = (types.get(path, "plain") for types in (kinds, other_kinds))
+            kind, other = (normal_kind(types.get(path, "plain")) for types in (kinds, other_kinds))
             name = pattern(r"[^.\[{]*").match(path)[0]
             if kind != other and name in values and name in others:
                 yield f"{path} (type)", kind, other
@@ -4570,7 +4553,7 @@ def trace_file(file: _StrPath, roots: _StrPath | Iterable[_StrPath] = ()) -> Rec
         file, and made_this: False if it wrote another content there, None if nobody knows; inputs:
         the same for each input of that run. Only where True: overwritten (that run began after the
         one that read the file, and isn't followed), made_again (it made the same content later),
-        repeated (its inputs stand elsewhere in the tree), cut (they are _TRACE_LIMIT runs away).
+        repeated (its inputs stand elsewhere in the tree), cut (they are 100 runs away).
 
     Raises
     ------
@@ -4674,15 +4657,8 @@ class _Tracer(_Makers):
 
 def _describe_maker(maker: _Maker, sha256: str | None) -> Record:
     """A run as a trace names it."""
-    record = maker.record
-    return {
-        **pick(record, ("record_path", "record_number")),
-        "uuid": record.get("uuid"),
-        "function": get(record, "called_function", "name"),
-        "start_time": get(record, "timing", "start_time"),
-        "status": judge_status(record),
-        "made_this": maker.made(sha256),
-    }
+    keys = ("record_path", "record_number", "uuid", "function", "start_time", "status")
+    return {**pick(summarize_run(maker.record), keys), "made_this": maker.made(sha256)}
 
 
 class Moved:
@@ -4692,8 +4668,7 @@ class Moved:
     """
 
     def __init__(self, record: Record) -> None:
-        path = os.path.abspath(str(record.get("record_path")))
-        then, now = directory_of(record), os.path.dirname(path)
+        then, now = directory_of(record), folder_of(record)
         # The folders that the record was moved from, and to.
         tail = len(os.path.commonprefix([p.split(os.sep)[::-1] for p in (then, now)]))
         self.then, self.now = (os.sep.join(p.split(os.sep)[: -tail or None]) for p in (then, now))
@@ -4701,7 +4676,7 @@ class Moved:
         # The names in each folder above, nearest first.
         self.above: dict[str, set[str]] = {}
         if attempt(os.path.realpath, then) != os.path.realpath(now):
-            above = [*folders_above(path)][:12]
+            above = [now, *folders_above(now)][:12]
             self.above = {folder: {e.name for e in scan_folder(folder)} for folder in above}
 
     def find(self, entry: Record) -> str:
@@ -4821,6 +4796,7 @@ class Plan(types.SimpleNamespace):
     notes: list[str]
     # Where it is carried out.
     root: str
+    made_in: str  # the run's directory, as it ended
     protected: list[str]
     writable: list[str]
 
@@ -4830,7 +4806,7 @@ class Plan(types.SimpleNamespace):
         return path if inside else self.root + path
 
     def map_path(self, text: str) -> str:
-        """A text; the path that it is, or that follows its first '=', then leads to the copy."""
+        """A text; a path in it, alone or after its first '=', becomes the one of the copy."""
         for start in (0, text.find("=") + 1):
             path = os.path.normpath(text[start:])
             if any(path == moved or is_below(path, moved) for moved in self.moved):
@@ -4838,7 +4814,7 @@ class Plan(types.SimpleNamespace):
         return text
 
     def map_import(self, path: str) -> str:
-        """Where something importable is in the rerun: what is the interpreter's stays, wherever."""
+        """Where an import path is in the rerun; the interpreter's folders stay where they are."""
         own = [folder for folder in interpreter_folders() if not is_below(self.top, folder)]
         if path.startswith(tuple(own)):
             return path
@@ -4885,10 +4861,13 @@ def plan_rerun(record: Record, repository: _StrPath | None = None) -> Plan:
 
 def _take(record: Record, kind: Any, keys: str, default: Any = None) -> Any:
     """What a record holds under keys joined by dots; RecordError if it isn't of that kind."""
+    value = get(record, *keys.split("."))
+    value = default if value is None else value
     is_path = kind is os.PathLike
-    value = require(record, str if is_path else kind, *keys.split("."), default=default)
-    if kind is list and not all(isinstance(text, str) for text in value):
-        raise RecordError(f"the record's {keys} is no list of texts")
+    texts = value if isinstance(value, list) else [value]
+    are_fine = all(is_text(t) if isinstance(t, str) else kind is not list for t in texts)
+    if not are_fine or not isinstance(value, str if is_path else kind):
+        raise RecordError(f"the record's {keys} is missing, or not what a record holds")
     if is_path and (not os.path.isabs(value) or len(value) > PATH_LIMIT):
         raise RecordError(f"the record's {keys} is no absolute path, but {value!r}")
     return os.path.normpath(value) if is_path else value
@@ -4909,17 +4888,17 @@ def _plan_code(module: Record, plan: Plan) -> None:
     """Settle the code of a plan: a commit, the patch to it, and the function's file."""
     plan.patch = [] if module.get("git_patch") is None else module["git_patch"]
     _check_patch(plan.patch)
-    path, tops = plan.source, (plan.top, os.path.realpath(plan.top))
-    pairs = zip((path, os.path.realpath(path)), tops)
+    path = plan.source
+    pairs = ((path, plan.top), (os.path.realpath(path), os.path.realpath(plan.top)))
     plan.source = next((os.path.relpath(p, top) for p, top in pairs if is_below(p, top)), "")
     if not plan.source:
         raise RecordError(f"the function's source {path} is outside its repository {plan.top}")
     alias = path.removesuffix(os.sep + plan.source)
     plan.alias = alias if alias not in (path, plan.top) else ""
+    _check_commit(plan.repository, plan.commit)
     plan.left_out = _find_left_out(module, plan.repository)
     ignored = (part for part in list_omitted(module) if part.startswith(_IGNORED))
     plan.ignored = [os.path.join(plan.top, part[len(_IGNORED) :]) for part in ignored]
-    _check_commit(plan.repository, plan.commit)
 
 
 def _check_commit(repository: str, commit: str) -> None:
@@ -5021,13 +5000,13 @@ def _select_variables(plan: Plan) -> None:
     Set are those that results may depend on, and those that the function's own decorator names.
     """
     recorded = plan.variables
-    others = {n for n, v in recorded.items() if is_asked_for(n) and v not in (None, REDACTED)}
+    recorded = {name: value for name, value in recorded.items() if REDACTED not in str(value)}
+    others = {n for n, value in recorded.items() if is_asked_for(n) and value is not None}
     named = {name for name in others if pattern(_MAY_BE_SET).fullmatch(name)}
     named &= _read_named_variables(plan) if named else set()
     plan.variables = {
         name: value if isinstance(value, str) and is_text(value) else None
         for name, value in ((name, recorded.get(name)) for name in (*RESTORED_VARIABLES, *named))
-        if value != REDACTED
     }
     plan.unset = sorted(others - named)
 
@@ -5107,7 +5086,7 @@ def _plan_files(record: Record, plan: Plan) -> None:
     folders = above.intersection(map(os.path.normpath, _find_paths(plan)))
     own = filter(None, (plan.top, plan.alias, plan.directory))
     plan.moved = [*own, *sorted(folders), *elsewhere]
-    entries = [entry for entry in entries_of(record, "inputs") if entry.get("size") is not None]
+    entries = [entry for entry in entries_of(record, "inputs") if entry["size"] is not None]
     judge_files(entries)
     displaced, made = Moved(record), {entry["path"] for entry in plan.outputs}
     patched = {section.name for section in parse_patch(plan.patch)}
@@ -5132,7 +5111,8 @@ def _plan_files(record: Record, plan: Plan) -> None:
 def _require_input(entry: Record) -> None:
     """Raise RecordError if an input is found nowhere; not for one that the run itself overwrote."""
     if not entry["found"] and not entry["is_made"]:
-        state = "is missing" if entry["state"] == "missing" else "has changed since the run"
+        told = {"missing": "is missing", "unreadable": "cannot be read"}
+        state = told.get(entry["state"], "has changed since the run")
         raise RecordError(f"the input {format_path(entry['path'])} {state}; put it back as it was")
 
 
@@ -5208,7 +5188,7 @@ def _kind_at(path: str, kinds: Mapping[str, Any]) -> str:
 
 def normal_kind(kind: object) -> str:
     """The name of a type as it is written now."""
-    # Python 3.13 alone calls them that; multiprocessing's children call the script that.
+    # Python 3.13 alone writes the first; the second is the script in multiprocessing's children.
     return str(kind).replace("pathlib._local.", "pathlib.").replace("__mp_main__.", "__main__.")
 
 
@@ -5305,7 +5285,8 @@ def _remake_object(cls: Any, bases: set[str], fields: Record) -> Any:
     construct = getattr(cls, "model_construct", None) or getattr(cls, "construct", None)
     if construct is not None:
         return construct(**fields)
-    known = getattr(cls, "__dataclass_fields__", None) or {a.name: a for a in cls.__attrs_attrs__}
+    attributes = {a.name: a for a in getattr(cls, "__attrs_attrs__", ())}
+    known = getattr(cls, "__dataclass_fields__", attributes)
     # attrs calls the argument for a field `_x` just x.
     names = {name: getattr(known[name], "alias", None) or name for name in fields}
     made = cls(**{names[name]: value for name, value in fields.items() if known[name].init})
@@ -5379,6 +5360,8 @@ def carry_out(
         _collect_outputs(plan, made, target)
     except BaseException:
         remove_directories(created)
+        if keep:
+            say(f"the checkout is kept in {work}")
         raise
     finally:
         if not keep:
@@ -5391,7 +5374,7 @@ def carry_out(
 
 
 def check_target(path: str) -> str:
-    """A folder for new files, that doesn't mix them with others."""
+    """Refuse a folder for new files that holds others; else return it."""
     if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
         raise RecordError(f"{path}: must be a folder that is empty, or not there yet")
     return path
@@ -5450,16 +5433,16 @@ def _check_out(repository: str, commit: str, code: str, patch: Sequence[str] = (
         _require_git(code, *_NO_LFS, "apply", *exact, path)
     if not os.path.isfile(os.path.join(code, ".gitmodules")):
         return
-    # `git apply` puts what the patch says of a submodule into the index only.
-    subs = (section for section in parse_patch(patch) if "160000" in section.modes)
-    moved = {section.name: section.lines[-1].rpartition(" ")[2] for section in subs}
-    for entry in _require_git(code, "ls-files", "--stage", "-z").split("\0"):
-        facts, _, folder = entry.partition("\t")
+    # `git apply` leaves the index alone: a submodule's new commit is told by the patch only.
+    parts = [e.partition("\t") for e in _require_git(code, "ls-files", "-s", "-z").split("\0")]
+    needed = {folder: facts.split(" ")[1] for facts, _, folder in parts if facts[:7] == "160000 "}
+    subs = (s for s in parse_patch(patch) if "160000" in s.modes and s.lines[-1][0] == "+")
+    needed.update({section.name: section.lines[-1].rpartition(" ")[2] for section in subs})
+    for folder, pinned in needed.items():
         submodule = os.path.join(repository, folder)
-        if facts.startswith("160000 ") and os.path.exists(os.path.join(submodule, ".git")):
-            needed = moved.get(folder, facts.split(" ")[1])
-            _check_commit(submodule, needed)
-            _check_out(submodule, needed, os.path.join(code, folder))
+        if os.path.exists(os.path.join(submodule, ".git")):
+            _check_commit(submodule, pinned)
+            _check_out(submodule, pinned, os.path.join(code, folder))
 
 
 # What git-lfs holds would come from its server; what the run read of it is among the inputs.
@@ -5531,7 +5514,7 @@ def _place_unrecorded(plan: Plan) -> None:
 
 
 def _is_the_users(path: str, plan: Plan) -> bool:
-    """Whether there is a folder, or a file that was there before the run, and unrecorded."""
+    """Whether a path is the user's: a file not changed during the run, or an unlisted folder."""
     signature, (start, end) = sign_file(path), plan.span
     if signature is not None:
         # What changed while the run went on is taken for its product.
@@ -5582,7 +5565,7 @@ def _run_child(plan: Plan, work: str) -> int:
     environment = {**os.environ, **plan.variables}
     if "PYTHONPATH" in environment:
         # For the interpreters that the function may start.
-        paths = (environment["PYTHONPATH"] or "").split(os.pathsep)
+        paths = environment["PYTHONPATH"].split(os.pathsep)
         environment["PYTHONPATH"] = os.pathsep.join(map(plan.map_path, paths))
     command = [sys.executable, *plan.flags, "-c", _START, os.path.abspath(__file__), path]
     done = subprocess.run(  # not a Program: nothing is read from it, and it may take for ever
@@ -5790,7 +5773,6 @@ def _list_writable() -> list[str]:
 
 def _make_guard(plan: Plan, work: str) -> Callable[[str, tuple[Any, ...]], None]:
     """An audit hook that stops Python code that would write to the first run's files, or others."""
-    protected, writable = plan.protected, plan.writable
 
     def guard(event: str, arguments: tuple[Any, ...]) -> None:
         places = _WRITING_EVENTS.get(event, ())
@@ -5803,10 +5785,10 @@ def _make_guard(plan: Plan, work: str) -> Callable[[str, tuple[Any, ...]], None]
     def check(real: str) -> None:
         if is_below(real, work):
             return
-        if any(real == folder or is_below(real, folder) for folder in protected):
+        if any(real == folder or is_below(real, folder) for folder in plan.protected):
             problem = "a rerun must not write to the first run's files, which the code names"
             raise PermissionError(f"{problem}: {real}")
-        if not any(is_below(real, folder) for folder in writable):
+        if not any(is_below(real, folder) for folder in plan.writable):
             raise PermissionError(f"a rerun writes into its own folder only, not to {real}")
 
     return guard
@@ -5878,7 +5860,6 @@ def _load_code(plan: Plan) -> None:
 
     source = plan.relocate(os.path.join(plan.top, plan.source))
     script = plan.relocate(os.path.join(plan.cwd, *plan.argv[:1]))
-    kinds = [str(kind) for kind in plan.kinds.values()]
     try:
         if plan.run_as:
             module = plan.qualname if plan.run_as == "module" else None
@@ -5886,8 +5867,8 @@ def _load_code(plan: Plan) -> None:
         elif plan.module == "__main__":
             _load_main(source, plan.main)
         else:
-            # The caller's script, too, if the class of an argument is from there.
-            if os.path.isfile(script) and any(k.startswith("__main__.") for k in kinds):
+            # The caller's script, too, if an argument is, or has, something from there.
+            if os.path.isfile(script) and "main__." in str((plan.kinds, plan.arguments)):
                 _load_main(script, plan.main)
             importlib.import_module(plan.module)
     except _Reached:
@@ -6057,12 +6038,16 @@ def _collect_outputs(plan: Plan, made: Record, target: str) -> None:
         if record.get("parent") in uuids:
             uuids.add(record.get("uuid"))
             records.append(plan.restore_paths(record))
+    files: dict[str, list[Record]] = {}
     for record in records:
         name = os.path.relpath(record["record_path"], plan.made_in)
         record["record_path"] = os.path.join(target, name)
         os.makedirs(os.path.dirname(record["record_path"]), exist_ok=True)
         kept = {k: v for k, v in record.items() if k not in ("record_path", "record_number")}
-        write_record(record["record_path"], kept)
+        # A chained file holds several.
+        files.setdefault(record["record_path"], []).append(kept)
+    for path, held in files.items():
+        write_record(path, held if held[1:] else held[0])
 
 
 # == Showing ===================================================================
@@ -6107,7 +6092,7 @@ _COLORS = {
 class Style:
     """How text may look where it is printed: its width, and whether it has colours."""
 
-    def __init__(self, width: int = 80, color: bool = False) -> None:
+    def __init__(self, width: int, color: bool) -> None:
         self.width, self.color = width, color
 
     def paint(self, text: str, word: str = "") -> str:
@@ -6265,7 +6250,7 @@ def _format_requirement(name: str, version: str, origin: Record) -> str:
     elif get(origin, "hash"):
         fragments.append(str(get(origin, "hash")))
     if url:
-        return f"{name} @ {'#'.join([url, *(['&'.join(fragments)] if fragments else [])])}"
+        return f"{name} @ {'#'.join(filter(None, (url, '&'.join(fragments))))}"
     return f"{name}=={version}"
 
 
@@ -6454,7 +6439,7 @@ _STATES = {"changed": "changed since", "missing": "no longer there", "unhashed":
 def _describe_maker_of(node: Record) -> str:
     """The text after a file's path in a trace: which run made it, and remarks."""
     run, state, text = node["run"], node["state"], ""
-    told = [_STATES.get(state, "")]
+    told = ["" if state == "ok" else _STATES.get(state, state)]
     if run:
         verb = next((verb for key, verb in _VERBS.items() if key in node), "made by")
         text = f"  <- {verb} {clean(run['function'])}, {_format_moment(run['start_time'])}"
@@ -6492,7 +6477,7 @@ def format_dot(node: Record) -> str:
 
 
 def format_plan(plan: Plan, record: Record) -> str:
-    """What a rerun is about to execute, and in which other surroundings; never cut short."""
+    """What a rerun is about to execute, and in which other surroundings; one line for each."""
     count = len(parse_patch(plan.patch))
     files = "1 file" if count == 1 else f"{count} files"
     patch = f", with a patch of {len(plan.patch)} lines to {files}" if count else ""
@@ -6503,7 +6488,7 @@ def format_plan(plan: Plan, record: Record) -> str:
         ("directory", f"{format_path(plan.directory)} (of which the rerun makes a copy)"),
         *[("argument", text) for text in _list_assignments(plan.arguments)],
         *[("class", text) for text in _list_classes(plan)],
-        *[("argv", clean(" ".join(texts)))][: len(texts)],
+        *[("argv", clean(" ".join(texts))) for _ in texts[:1]],
         ("seed", str(plan.seed)),
         *[("variable", text) for text in _list_variables(plan)],
         *[("changed", text) for text in limit_texts([*_list_changes(record)], 12)],
@@ -6524,7 +6509,7 @@ def _list_variables(plan: Plan) -> Iterator[str]:
     """The environment variables that the rerun sets, unsets, or leaves as they are here."""
     for name, value in sorted(plan.variables.items()):
         if value != os.environ.get(name):
-            yield f"{clean(name)} is set to {clean(value)}" if value else f"{name} is unset"
+            yield f"{clean(name)} is " + ("unset" if value is None else f"set to {clean(value)}")
     for name in plan.unset:
         why = "the decorator doesn't name it literally, or it may choose programs or code"
         yield f"{clean(name)} is not set: {why}"
@@ -6805,7 +6790,7 @@ def _list_records(target: str, problems: list[str]) -> Iterator[Record]:
 
 
 @_command(
-    _argument("file", metavar="FILE", help="any file, record or none"),
+    _argument("file", metavar="FILE", help="any file, whether a record names it or not"),
     _argument(
         "--root",
         action="append",
@@ -6860,11 +6845,11 @@ def _cmd_rerun(arguments: Any) -> int:
     try:
         if not arguments.yes:
             _ask_to_execute()
-        # What ends the process has the rerun tidied up, as Ctrl-C has.
+        # SIGTERM and SIGHUP, too, let the rerun tidy up as Ctrl-C does.
         _change_handlers(_signal.SIG_DFL, _signal.default_int_handler)
         result = carry_out(plan, record, arguments.output, arguments.keep)
     except KeyboardInterrupt:
-        raise RecordError("interrupted; what the rerun had made is removed") from None
+        raise RecordError("interrupted; nothing was put into the new directory") from None
     finally:
         _change_handlers(_signal.default_int_handler, _signal.SIG_DFL)
     if arguments.json:
@@ -6934,7 +6919,7 @@ def _print_exactly(text: str) -> int:
 
 
 def _print_json(value: Any) -> int:
-    """Print a value as JSON, also without the one control character that JSON leaves as it is."""
+    """Print a value as JSON; DEL, the control character that JSON leaves as it is, is escaped."""
     return _print(format_record(value).replace("\x7f", "\\u007f"))
 
 
@@ -7100,7 +7085,7 @@ def start_git(folder: str, *arguments: str, since: float | None = None) -> Progr
 
 
 def run_git(folder: str, *arguments: str, timeout: float = GIT_TIMEOUT) -> tuple[int, str]:
-    """Run git to its end; its exit status, and what it printed, complaints included.
+    """Run git to its end; its exit status, and what it printed, or else complained of.
 
     Unavailable if it can't be started, or doesn't end.
     """
@@ -7377,6 +7362,8 @@ def shorten(text: str, width: int, keep_end: bool = False) -> str:
 
     room = max(0, width - 3)
     end = text[2 * room // -3 :] if keep_end and room > 2 else ""
+    while count_columns(end) > room:
+        end = end[1:]
     room -= count_columns(end)
     columns = itertools.accumulate(map(count_columns, text))
     start = sum(1 for _ in itertools.takewhile(room.__ge__, columns))
