@@ -6340,7 +6340,7 @@ def write_what_is_not_a_product(out: Path) -> None:
     (out / "chain.json").write_text(json.dumps([RUN, RUN], indent=4))
     (out / "sorted.json").write_text(json.dumps(RUN, indent=2, sort_keys=True))
     (out / "compact.json").write_text(json.dumps(RUN, separators=(",", ":")))
-    (out / ".job.json.1.2.tmp").touch()
+    (out / ".job.json.0123abcd-1-2.ff.tmp").touch()
     (out / ".job.json.lock").touch()
     (out / "link").symlink_to("old")
     os.mkfifo(out / "pipe.json")
