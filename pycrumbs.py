@@ -3943,6 +3943,12 @@ _FLAGS_RESTORED = (
 MODULE_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 
 
+def normal_kind(kind: object) -> str:
+    """The name of a type as it is written now."""
+    # Python 3.13 alone writes the first; the second is the script in multiprocessing's children.
+    return str(kind).replace("pathlib._local.", "pathlib.").replace("__mp_main__.", "__main__.")
+
+
 def is_seed_drawn(record: Record) -> bool:
     """Whether a run's seed was drawn, not given."""
     given = get(record, "called_function", "parameters", kind=dict).values()
@@ -4318,7 +4324,7 @@ def _tells_outputs(record: Record) -> bool:
 def _forget_directory(value: Any, place: Record, bare: bool = True) -> Any:
     """A value in which every path into a run's own directory begins with _OWN_DIRECTORY instead.
 
-    `place` is from `describe_place`. A word without a slash counts only where `bare` says so, and
+    `place` is from `_describe_place`. A word without a slash counts only where `bare` says so, and
     only if it is the directory itself: it may well mean something else.
     """
     directory, cwd = place["directory"], place["cwd"]
@@ -4346,7 +4352,7 @@ _PATH_IN_TEXT = r"(?<=\W')[^'\n]+(?=')|(?<=\W\")[^\"\n]+(?=\")|[^\s'\"(),:;]+"
 
 
 def forget_own_directory(arguments: object, call: Record) -> Record:
-    """A run's arguments without where its directory was; `call` is from `describe_place`."""
+    """A run's arguments without where its directory was; `call` is from `_describe_place`."""
     # Not every record names the argument that told the directory.
     told_by = call["directory_parameter"]
     return {
@@ -4355,7 +4361,7 @@ def forget_own_directory(arguments: object, call: Record) -> Record:
     }
 
 
-def describe_place(record: Record) -> Record:
+def _describe_place(record: Record) -> Record:
     """Where a run left its files, by which parameter it was told, and where it was itself."""
     return {
         "directory": directory_of(record),
@@ -4366,7 +4372,7 @@ def describe_place(record: Record) -> Record:
 
 def _describe_call(record: Record) -> tuple[Record, Record | None]:
     """A run's arguments, and the types of those that aren't plain JSON, where it tells them."""
-    called, place = record.get("called_function"), describe_place(record)
+    called, place = record.get("called_function"), _describe_place(record)
     types = get(called, "parameter_types", kind=dict)
     kinds = {path: kind for path, kind in types.items() if path != place["directory_parameter"]}
     arguments = forget_own_directory(get(called, "parameters"), place)
@@ -4387,7 +4393,7 @@ def _describe_packages(record: Record) -> Record:
 
 def _describe_ending(record: Record) -> Record:
     """A run's status and error, without where its directory was."""
-    error, place = get(record, "error", kind=dict), describe_place(record)
+    error, place = get(record, "error", kind=dict), _describe_place(record)
     message = pattern(_PATH_IN_TEXT).sub(
         lambda path: _forget_directory(path[0], place, bare=False),
         get(error, "message", kind=str)[:TEXT_LIMIT],
@@ -4428,7 +4434,7 @@ def _describe_surroundings(record: Record) -> Record:
     kept = {k: v for k, v in variables.items() if v is not None and not is_always_different(k)}
     # It may have been started as python, or as python3.
     python = os.path.dirname(get(environment, "python_executable", kind=str))
-    argv = _forget_directory(environment.get("argv"), describe_place(record))
+    argv = _forget_directory(environment.get("argv"), _describe_place(record))
     flags, _ = read_flags([*map(str, get(record, "environment", "orig_argv", kind=list))])
     changed = {"argv": argv, "flags": flags, "python_executable": python}
     return {**environment, **changed, "environment_variables": kept}
@@ -4524,7 +4530,7 @@ _DIFF_SECTIONS: dict[str, tuple[Callable[[Record], Any], Callable[[Any, Any], It
     "inputs": (lambda run: _describe_files(run, "inputs"), _diff_files),
     "outputs": (lambda run: _describe_files(run, "outputs"), _diff_files),
     "result": (
-        lambda run: _forget_directory(run.get("result", _ABSENT), describe_place(run), bare=False),
+        lambda run: _forget_directory(run.get("result", _ABSENT), _describe_place(run), bare=False),
         diff_values,
     ),
     "status": (_describe_ending, diff_values),
@@ -4653,6 +4659,22 @@ class _Tracer(_Makers):
         if size not in self.alike:
             self.alike[size] = {hash_file(path): path for path in reversed(self.by_size[size])}
         return self.alike[size].get(sha256, path)
+
+
+def summarize_run(record: Record) -> Record:
+    """A run as `log` lists it."""
+    return {
+        "start_time": get(record, "timing", "start_time"),
+        "status": judge_status(record),
+        "run_time": get(record, "timing", "run_time"),
+        "function": get(record, "called_function", "name"),
+        "arguments": get(record, "called_function", "parameters"),
+        "seed": record.get("seed"),
+        **_describe_place(record),
+        "record_path": record["record_path"],
+        "record_number": record["record_number"],
+        "uuid": record.get("uuid"),
+    }
 
 
 def _describe_maker(maker: _Maker, sha256: str | None) -> Record:
@@ -5184,12 +5206,6 @@ def _kind_at(path: str, kinds: Mapping[str, Any]) -> str:
         return normal_kind(kinds[path])
     holder = normal_kind(kinds.get(path.rpartition("[")[0], "")) if path.endswith("]") else ""
     return holder.partition("[")[2][:-1]
-
-
-def normal_kind(kind: object) -> str:
-    """The name of a type as it is written now."""
-    # Python 3.13 alone writes the first; the second is the script in multiprocessing's children.
-    return str(kind).replace("pathlib._local.", "pathlib.").replace("__mp_main__.", "__main__.")
 
 
 def _list_unrebuildable(plan: Plan) -> Iterator[str]:
@@ -6279,22 +6295,6 @@ def format_patch(record: Record) -> str:
     """The patch of the tracked module's repository."""
     patch = get(record, "tracked_module", "git_patch")
     return "\n".join(map(str, patch)) if isinstance(patch, list) else ""
-
-
-def summarize_run(record: Record) -> Record:
-    """A run as `log` lists it."""
-    return {
-        "start_time": get(record, "timing", "start_time"),
-        "status": judge_status(record),
-        "run_time": get(record, "timing", "run_time"),
-        "function": get(record, "called_function", "name"),
-        "arguments": get(record, "called_function", "parameters"),
-        "seed": record.get("seed"),
-        **describe_place(record),
-        "record_path": record["record_path"],
-        "record_number": record["record_number"],
-        "uuid": record.get("uuid"),
-    }
 
 
 def format_log(runs: Sequence[Record], style: Style) -> str:
