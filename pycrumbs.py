@@ -66,7 +66,7 @@ __version__ = "0.6.0"
 # What a user may want to know; the other limits stand with their sections.
 TIMESTAMP_FORMAT = "%Y_%m_%d_%H_%M_%S"
 TEXT_LIMIT = 4096  # characters of one described parameter, result or message
-GIT_TIMEOUT = 10.0  # seconds for all of one run's git; a status of 50,000 files takes 0.1
+GIT_TIMEOUT = 10.0  # seconds for git at a run's start, and again at its end; 50,000 files take 0.1
 PROBE_WAIT = 0.5  # seconds that nvidia-smi may hold the function up
 PATCH_LIMIT = 4 * 2**20  # characters of one git_patch, and bytes of a file in it
 HASH_LIMIT = 2**30  # bytes hashed per run, unless the caller says otherwise
@@ -127,7 +127,7 @@ def tracked(
         Name of the parameter that receives the final directory as a `Path`; callers may omit it.
     include_timestamp, include_uuid
         Append the start time (`_%Y_%m_%d_%H_%M_%S`) or the record's uuid to the directory's name.
-        It goes to the injection parameter, else to that of the subdirectory or the directory.
+        The new path goes to the injection parameter, else to the subdirectory's or directory's.
     record_filename, chain_records
         Name of the record, without `.json`; default: `<function>_record`. Whether to append to
         that file, which becomes a JSON list, instead of replacing it.
@@ -142,7 +142,7 @@ def tracked(
     create_parents, require_empty_directory
         Whether to create the directory's parents, too; to refuse one that holds anything.
     input_parameters, capture_files
-        Names of parameters that hold input files or folders (an existing file is found without);
+        Names of parameters that hold input files or folders (existing files are found anyway);
         whether to record every file that the run opens through Python (PEP 578).
     hash_limit
         Bytes to hash per run, smallest files first; None: all, 0: none.
@@ -172,7 +172,7 @@ def tracked(
 
 
 class Options(types.SimpleNamespace):
-    """The options of one `tracked`, fixed once made; the attributes are its parameters."""
+    """The options of one `tracked`, fixed once checked; the attributes are its parameters."""
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"the options of tracked are fixed; cannot set {name}")
@@ -382,7 +382,7 @@ def _wrap_generator(tracker: Tracker) -> Callable[..., Any]:
                 except StopIteration as stop:
                     return run.returned(stop.value)
                 finally:
-                    # An error's traceback holds this frame, and all that it holds.
+                    # Let go of what was sent in: an error's traceback keeps this frame alive.
                     value = None
                 try:
                     resume, value = generator.send, (yield item)
@@ -469,7 +469,7 @@ class Call:
     def __init__(self, tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.tracker, self.options = tracker, tracker.options
         self.create_parents = self.options.create_parents
-        # Where a path leads; in a rerun, what lies in the repository leads to its checkout.
+        # Resolves a path; in a rerun, one in the repository becomes one in its checkout.
         self.locate: Callable[[str], str] = os.path.realpath
         self.uuid, self.start = draw_uuid(), time.time()
         self.args, self.kwargs = args, kwargs
@@ -624,10 +624,10 @@ class Call:
 
 
 # == A run =====================================================================
-# `with Run(call) as run` completes the record however the block ends, and never
-# raises by that; `begin`, within it, writes the first one. A run that is left in
-# another process than it began in (a forked child's copy) writes nothing. What
-# ends a process before its runs have ended, signals among them, is `_Endings`'.
+# `with Run(call) as run` completes the record however the block ends; an error
+# in that is a warning. `begin`, within the block, writes the first record. A run
+# that is left in another process than it began in (a forked child) writes none.
+# `_Endings` handles what ends a process before its runs have ended, as signals do.
 
 _active_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("run", default=None)
 # By source file and qualified name: a rerun finds here what other decorators hide.
@@ -737,10 +737,10 @@ class Run:
             self.save(self.outcome, self.hash_room)
 
     def save(self, outcome: Record | None, hash_room: int | None) -> None:
-        """Write the record of a run that ends like that; None: that goes on after all."""
+        """Write the record of a run that ends with `outcome`; with None it goes on after all."""
         self.file.follow()
         record = self.complete_record(outcome, hash_room) if outcome else self.record
-        # The last record is worth an fsync: nobody writes it again.
+        # A record that says how the run ended is worth an fsync: it is mostly the last.
         taken = self.file.write(record, durable=outcome is not None)
         if taken:
             name = self.tracker.name
@@ -848,7 +848,7 @@ class Run:
 
 
 class Active:
-    """A context in which one run is the one that new runs are nested in."""
+    """A context: while it is open, new runs are nested in this one."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -874,7 +874,7 @@ class _Endings:
     runs. **Signals**: SIGTERM and SIGHUP, and SIGINT where the program has its own handler, have
     the records completed first. Then the handler from before is called, or the signal has its
     default effect, so that the process ends as it would have. As a context it holds these signals
-    back while a record is written. Only the main thread runs handlers; nothing is done in others.
+    back while a record is written. Our handlers are in place while the main thread has a run.
     """
 
     def __init__(self) -> None:
@@ -961,7 +961,7 @@ class _Endings:
         self.raised = (None, {})
 
     def before_fork(self) -> None:
-        """Hold the signals back: CPython forgets what a child gets before it has seen the fork."""
+        """Block the signals: CPython drops those that a child gets before it notices the fork."""
         if self.guarded:
             mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, [*self.before])
             self.masks[_thread.get_ident()] = mask
@@ -1036,7 +1036,7 @@ _endings = _Endings()
 
 
 def _is_left(handler: Any) -> bool:
-    """Whether a handler stays in place, as the run ends well, or the process doesn't."""
+    """Whether a handler stays: with it the run ends properly, or the process goes on."""
     # Left are: what is ignored; what C code has set; the Ctrl-C handlers of Python and asyncio.
     function = getattr(handler, "func", handler)
     is_harmless = handler in (_signal.SIG_IGN, None, _signal.default_int_handler)
@@ -1080,7 +1080,7 @@ class Evidence:
         self.packages: Record | Missing | None = None
         self.origins: Record | Missing | None = None
         self.tracked_module: Record | None = None
-        # The sources loaded when the code was read; the number of modules at a run's last end.
+        # The sources loaded when the code was read; the number of modules when a run last ended.
         self.sources: set[str] = set()
         self.module_count = 0
         # The environment, and the process's state when it was read.
@@ -1342,8 +1342,8 @@ _INDEX = ("ls-files", "-v", "--stage", "-z")
 _CONFIG = ("config", "--show-scope", "--null", "--get-regexp")
 # The scope tells what the user has set up from what the repository brings along.
 _CONFIG_KEYS = r"^(remote\..*\.url|core\.filemode|filter\..*\.(clean|process))$"
-# All that settings and attributes could change in a patch is said here. git would refresh the
-# index's stat cache in spite of GIT_OPTIONAL_LOCKS, and warn about every CRLF.
+# What settings and attributes could change in a patch is fixed here. Without this, git would
+# refresh the index's stat cache despite GIT_OPTIONAL_LOCKS, and warn about every CRLF.
 _DIFF = (
     # Names in ASCII, whatever their encoding; blank context lines with their blank.
     *("-c", "core.quotePath=true", "-c", "diff.suppressBlankEmpty=false"),
@@ -1367,7 +1367,7 @@ class GitProbe:
 
     def __init__(self, name: str, path: str | None, started: float | None = None) -> None:
         self.name, self.path = name, path
-        # All that one run asks of git has to be answered GIT_TIMEOUT seconds from then.
+        # git has to give this probe all its answers within GIT_TIMEOUT seconds of then.
         self.started = started or time.monotonic()
         if path is None:
             raise RuntimeError(
@@ -1376,7 +1376,7 @@ class GitProbe:
             )
         self.real_path = self.asked = os.path.realpath(path)
         if os.path.isdir(path):
-            # A folder is ignored if whatever it could hold is: git can't be asked about "here".
+            # git can't be asked about a folder itself: ask about a file that could be in it.
             self.asked = os.path.join(self.real_path, "pyproject.toml")
         self.programs: dict[str, Program] = {}
         self.submodules: dict[str, GitProbe | Missing] = {}
@@ -1821,7 +1821,7 @@ class _FilePatch:
         return "what looks like a secret" if holds_secret(body, self.name) else ""
 
 
-# git takes anything for a hash that is no longer than one.
+# To git, any text up to the length of a hash is a hash.
 _MODE = r"(?m)^(?:(?:old|new|deleted file|new file) mode |index [^.\n]{0,64}\.\.[^ \n]{0,64} )(.*)$"
 
 
@@ -1960,7 +1960,7 @@ def read_origins(
 ) -> Record | None:
     """Where packages come from that no index holds; editable ones with their repository's state.
 
-    `probes` are at work already: a package that holds one's source needs no other.
+    `probes` run already: a package that holds the source of one of them needs no new probe.
     """
     origins = {name: origin for name, origin in origins.items() if isinstance(origin, dict)}
     described = {name: _describe_origin(origins[name]) for name in sorted(origins)}
@@ -2302,7 +2302,7 @@ def _find_declared(path: str, omitted: list[str]) -> Iterable[tuple[str, tuple[i
         omitted.append(f"whatever lies beyond the first {VISIT_LIMIT:,} entries of {path}")
     omitted += [f"whatever lies in folders named {name} in {path}" for name in sorted(skipped)]
     files = [(os.path.join(path, below), signature) for below, signature in tree.items()]
-    # Whatever run wrote them, this one among others, may write them again.
+    # Records are no inputs: a run, this one included, may write them again.
     inputs = [(file, signature) for file, signature in files if not is_record(file)]
     if len(inputs) < len(files):
         omitted.append(f"the records in {path}")
@@ -2321,7 +2321,7 @@ def _paths_in(value: object, count: int) -> tuple[list[str], bool]:
 def _leaves(value: Any, room: int, depth: int = 0) -> Iterator[object]:
     """What lists, sets, mappings and fields hold, within each other; else the value itself.
 
-    What their names or places say is a secret isn't among it.
+    Left out is what is a secret by its name or place.
     """
     is_leaf = issubclass(type(value), (str, bytes, *_PATHLESS))
     items = None if is_leaf else attempt(open_value, value)
@@ -2701,7 +2701,7 @@ class _Describer:
     def __init__(self, room: int, exact_only: bool = False) -> None:
         self.room = room
         self.kinds: dict[str, str] = {}
-        # No text may stand for what JSON doesn't have.
+        # No text may stand for what JSON doesn't have, but for NaN and infinity.
         self.exact_only = exact_only
         # Ids of the containers around the current value.
         self.open: list[int] = []
@@ -2973,7 +2973,7 @@ def _remove_addresses(text: str) -> str:
 
 
 def describe_result(result: Any) -> Record:
-    """What a function returned, if that is JSON (tuples and NumPy's scalars count) and not long."""
+    """What a function returned, if short and JSON (or a tuple, a NumPy scalar, NaN as text)."""
     try:
         return {"result": _Describer(TEXT_LIMIT, exact_only=True).walk(result, "result", "result")}
     except (_TooLong, RecursionError):
@@ -3062,8 +3062,8 @@ def describe_briefly(error: BaseException) -> str:
 # What may never be written. Names are taken apart, so that `tokenizer` holds no
 # token: strong ones always count, weak ones with a text long enough to be a key.
 # Values count by how well-known keys begin, and as passwords in URLs. Within a
-# text, `name=value` and `"name": "value"` count too. Every search takes linear
-# time: none goes twice over the same stretch, or is bounded there.
+# text, `name=value` and `"name": "value"` count too. A search that may go over a
+# stretch twice is bounded there, so that its time is linear.
 
 _SECRET_LENGTH = 2000  # characters after a suspicious word in which a secret is looked for
 
@@ -3233,7 +3233,7 @@ def _find_suspicious(text: str) -> Iterator[str]:
     for word in pattern(f"(?i){'|'.join(_SUSPICIOUS)}").finditer(text):
         if word.start() > end:
             yield text[start:end]
-            start = text.rfind("\n", 0, word.start()) + 1
+            start = max(end, text.rfind("\n", 0, word.start()) + 1)
         # A secret may go on over some lines.
         end = max(end, word.end() + _SECRET_LENGTH)
     yield text[start:end]
@@ -3302,7 +3302,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
 
 
 def redact_remote(url: str) -> str:
-    """A remote's URL without credentials; an `@` that nothing but `git@` explains goes too."""
+    """A remote's URL without credentials: all before its last `@` goes, unless it is `git`."""
     start = url.find("://") + 3 if "://" in url else 0
     # urlsplit would miss `user:p/ss@host`, and git's short form `user@host:path` altogether.
     user, at, _ = url[start:].rpartition("@")
@@ -3314,8 +3314,8 @@ def redact_remote(url: str) -> str:
 # == Storing records ===========================================================
 # Every record is written to a new file in the same folder, which then takes the
 # record's name: a reader meets the old or the new record and never half of one.
-# A name is taken exclusively: a hidden file that claims it from its holder can be
-# made once only, so that of any number of runs each keeps a record.
+# A run takes a name through a hidden file that claims it from its holder. That
+# file can be made only once, so of any number of runs each keeps its record.
 
 _LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a chained file
 _TEMPORARY_LIFE = 7 * 86400  # seconds after which another machine's temporary file is a stray
@@ -3423,7 +3423,7 @@ class RecordFile:
     def take_name(self, record: Record, is_strict: bool) -> None:
         """Write a record under the first name that is free, or an earlier run's of this function.
 
-        A file that holds no record is passed over; an error if `is_strict` and the name is wanted.
+        A file without a record is passed over; with `is_strict`, one named `wanted` is an error.
         """
         text = format_record(record)
         for path in number_names(self.wanted[: -len(".json")], ".json"):
@@ -3759,7 +3759,7 @@ class _NotARecord(RecordError):
 
 
 def is_record(path: str) -> bool:
-    """Whether a file is a record, or a hidden file of one: never a run's own product."""
+    """Whether a file begins like a record (a run's own may, too), or is a hidden file of one."""
     if not path.endswith(".json"):
         return is_hidden(os.path.basename(path))
     try:
@@ -3816,7 +3816,7 @@ def attempt_records(path: str, on_problem: Callable[[str], object] = bool) -> li
     try:
         return read_records(path)
     except _NotARecord:
-        # A function's own file begins in the same way.
+        # A function's own JSON file may begin like a record.
         return []
     except RecordError as error:
         on_problem(f"{error}; left out")
@@ -3926,9 +3926,11 @@ def read_flags(orig_argv: Sequence[str]) -> tuple[list[str], str]:
     flags: list[str] = []
     words = iter(orig_argv[1:])
     for option in words:
-        word = option + next(words, "") if option in ("-X", "-W", "-m") else option
-        if word.startswith("-m") and pattern(MODULE_NAME).fullmatch(word[2:]):
-            return flags, word[2:]
+        takes_more = pattern(r"-[bBdEiIOPqsSuvx]*[XWm]").fullmatch(option)
+        word = option + next(words, "") if takes_more else option
+        module = pattern(rf"-[bBdEiIOPqsSuvx]*m({MODULE_NAME})").fullmatch(word)
+        if module:
+            return flags, module[1]
         if not word.startswith("-") or word == "-" or word.startswith("-c"):
             break
         if pattern(_FLAGS_RESTORED).fullmatch(word):
@@ -4285,9 +4287,9 @@ _ABSENT: Any = object()  # stands for what only one of two runs has
 def diff_records(a: Record | _StrPath, b: Record | _StrPath) -> list[Record]:
     """Tell by meaning what differs between two runs: records, or paths that `find_record` takes.
 
-    What always differs (uuids, times, process ids, resources) is not compared; nor is where each
-    run left its files, by whatever argument it was told. Two seeds that nobody gave are listed
-    only where what came out differs.
+    What always differs (uuids, times, process ids, resources) is not compared, nor is the place
+    of each run's directory. Two drawn seeds are left out if both records hash all outputs, and
+    outputs, result and status are the same.
 
     Returns
     -------
@@ -4554,7 +4556,7 @@ def trace_file(file: _StrPath, roots: _StrPath | Iterable[_StrPath] = ()) -> Rec
     Returns
     -------
     dict
-        path; sha256; state: 'ok', 'missing', 'unhashed' or 'changed'; run, None for a source:
+        path; sha256; state, as in `verify_record`; run, None for a source:
         record_path, record_number, uuid, function, start_time and status of the run that made the
         file, and made_this: False if it wrote another content there, None if nobody knows; inputs:
         the same for each input of that run. Only where True: overwritten (that run began after the
@@ -4590,6 +4592,7 @@ class _Tracer(_Makers):
             for record in iterate_records(root):
                 # What takes most memory isn't needed.
                 kept = {**record, "package_inventory": None, "tracked_module": None}
+                self.by_uuid.setdefault(str(record.get("uuid")), kept)
                 for entry in entries_of(record, "outputs"):
                     # All empty files are the same, and made by nobody in particular.
                     if entry["sha256"] is not None and entry["size"]:
@@ -4710,7 +4713,7 @@ class Moved:
         return next((place for place in places if is_as_recorded(entry, place)), path)
 
     def list_places(self, path: str) -> Iterator[str]:
-        """Where a file may be: displaced like the record; or, if it is gone, anywhere above it."""
+        """Where a file may be: moved like the record; if gone, also in the folders above it."""
         if is_below(path, self.then):
             yield self.now + path[len(self.then) :]
         parts = [] if os.path.lexists(path) else path.split(os.sep)[1:][-12:]
@@ -4772,8 +4775,8 @@ def rerun_record(
     return carry_out(plan_rerun(record, repository), record, directory, keep)
 
 
-# What a plan takes from a record: its kind (a PathLike is an absolute path), from where, and what
-# stands for none.
+# For each field of a plan: its type (a PathLike is an absolute path), its key in the record,
+# and its default. A field without a default is required.
 _RECORDED: dict[str, tuple[Any, ...]] = {
     "uuid": (str, "uuid"),
     # The repository as it was, the commit, and the function's file.
@@ -4868,7 +4871,7 @@ def plan_rerun(record: Record, repository: _StrPath | None = None) -> Plan:
         plan.seed = check_seed(record.get("seed"))
     except (TypeError, ValueError) as error:
         raise RecordError(f"the record's seed: {error}") from None
-    plan.span = (start_of(record), parse_time(get(record, "timing", "end_time")))
+    plan.span = (start_of(record), end_of(record))
     plan.repository = os.path.abspath(os.fspath(repository or plan.top))
     plan.flags, plan.main = read_flags(plan.flags)
     outputs = entries_of(record, "outputs")
@@ -4976,7 +4979,7 @@ def _check_patch(patch: object) -> None:
     lines = "\n".join(patch).split("\n")
     is_whole = not patch or lines[0].startswith("diff --git ")
     sections = parse_patch(lines)
-    # git takes a file for text if its zero bytes come late; names have none.
+    # Contents may hold NUL bytes: git calls a file text if they come late. Names may not.
     headers = "".join("\n".join(s.lines).partition("\n@@ ")[0] for s in sections)
     if not is_whole or "\0" in headers or not is_text("".join(lines).replace("\0", "")):
         raise RecordError("the record's patch is none that git makes")
@@ -5069,16 +5072,19 @@ def _read_source(plan: Plan) -> str:
     """The function's source file at the recorded commit, with its patch; nothing is executed."""
     import tempfile
 
-    status, text = _git(plan.repository, "show", f"{plan.commit}:{plan.source}")
+    look = ("show", f"{plan.commit}:{plan.source}")
+    shown = attempt(lambda: start_git(plan.repository, *look).wait(LOOK_TIMEOUT))
     own = [line for s in parse_patch(plan.patch) if s.name == plan.source for line in s.lines]
     with tempfile.TemporaryDirectory(prefix=_RERUN_PREFIX) as folder:
         path, patch = os.path.join(folder, "code", plan.source), os.path.join(folder, "patch")
         os.makedirs(os.path.dirname(path))
-        if status == 0:
-            replace_file(path, f"{text}\n", durable=False)
+        if not isinstance(shown, Missing) and shown[0] == 0:
+            replace_file(path, shown[1].decode(), durable=False)
         if own:
             replace_file(patch, "\n".join([*own, ""]), durable=False)
-            _git(os.path.join(folder, "code"), "apply", "--whitespace=nowarn", patch)
+            apply = ("apply", "--whitespace=nowarn", patch)
+            if _git(os.path.join(folder, "code"), *apply)[0] != 0:
+                return ""
         return read_bytes(path).decode() if os.path.isfile(path) else ""
 
 
@@ -5229,7 +5235,7 @@ def _tells_all(text: str, kind: str) -> bool:
     if text == SUPPRESSED or REDACTED in text:
         return False
     if kind in REPRS:
-        # Made by stand-ins of these types: a path is joined of texts, others of anything.
+        # Stand-ins are called, not these types: os.path.join for a path, a no-op for the rest.
         stand_in = os.path.join if kind in _PATHS else lambda *values, **named: None
         return not isinstance(attempt(_evaluate, text, lambda _: stand_in), Missing)
     name = kind.rpartition(".")[2]
@@ -5246,9 +5252,9 @@ def _rebuild_arguments(function: Callable[..., Any], plan: Plan) -> inspect.Boun
         kind = _kind_at(path, plan.kinds)
         if isinstance(value, list):
             kind = kind.partition("[")[0]
-        # Of a set with a NaN the others, which JSON can hold, aren't told to be floats.
+        # A set with a NaN calls all its elements floats; those JSON can hold stay as they are.
         if not kind or value is None or (kind == "float" and value not in NUMBERS):
-            # The types tell of what the run itself has put there, as a drawn seed.
+            # If the run replaced an argument (a drawn seed), its type is that of the new value.
             return plan.map_path(value) if isinstance(value, str) else value
         try:
             made = _evaluate(value, _find_object) if kind in REPRS else _remake(value, kind)
@@ -5452,7 +5458,7 @@ def _check_out(repository: str, commit: str, code: str, patch: Sequence[str] = (
     # `git apply` leaves the index alone: a submodule's new commit is told by the patch only.
     parts = [e.partition("\t") for e in _require_git(code, "ls-files", "-s", "-z").split("\0")]
     needed = {folder: facts.split(" ")[1] for facts, _, folder in parts if facts[:7] == "160000 "}
-    subs = (s for s in parse_patch(patch) if "160000" in s.modes and s.lines[-1][0] == "+")
+    subs = (s for s in parse_patch(patch) if "160000" in s.modes and s.lines[-1][:1] == "+")
     needed.update({section.name: section.lines[-1].rpartition(" ")[2] for section in subs})
     for folder, pinned in needed.items():
         submodule = os.path.join(repository, folder)
@@ -5506,7 +5512,7 @@ def _place_input(entry: Record, place: str, plan: Plan) -> None:
 
 
 def _place_unrecorded(plan: Plan) -> None:
-    """Link to what is needed of the user's tree and neither git nor the record holds.
+    """Link to what the run needs of the user's tree, where neither git nor the record holds it.
 
     That is what arguments name, and the sources that git ignores.
     """
@@ -5521,7 +5527,7 @@ def _place_unrecorded(plan: Plan) -> None:
         if not os.path.isabs(text) or plan.map_path(path) != path:
             if os.path.lexists(place):
                 if is_below(plan.directory, path):
-                    # There for the record's directory alone, which lies in it.
+                    # Made only to hold the record's directory: link to its other contents.
                     texts += [os.path.join(text, entry.name) for entry in scan_folder(path)]
                 continue
             if _make_folder_of(place, plan):
@@ -5530,7 +5536,7 @@ def _place_unrecorded(plan: Plan) -> None:
 
 
 def _is_the_users(path: str, plan: Plan) -> bool:
-    """Whether a path is the user's: a file not changed during the run, or an unlisted folder."""
+    """Whether a path is the user's: no file the run changed, no folder of declared inputs."""
     signature, (start, end) = sign_file(path), plan.span
     if signature is not None:
         # What changed while the run went on is taken for its product.
@@ -5730,9 +5736,9 @@ def _execute_plan(path: str) -> None:
 
 
 class _Redirected:
-    """A finder before all others: what they find in the user's tree comes from the checkout.
+    """A finder before all others. A file they find in the user's tree is taken from the checkout.
 
-    That is what is installed in editable mode. And each copy of this module is this one.
+    So it is with packages installed in editable mode. Any copy of pycrumbs becomes this module.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -5748,8 +5754,9 @@ class _Redirected:
         if not spec or not spec.origin or not spec.has_location:
             return spec
         # Most files are too short for a copy, and needn't be read.
-        is_long = spec.origin.endswith(".py") and size_of(spec.origin) > _COPY_SIZE
-        if is_long and b"\nclass _Redirected:" in read_bytes(spec.origin):
+        real = os.path.realpath(spec.origin)
+        is_long = real.endswith(".py") and size_of(real) > _COPY_SIZE
+        if is_long and b"\nclass _Redirected:" in read_bytes(real):
             return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
         origin = self.plan.map_import(spec.origin)
         if origin == spec.origin:
@@ -5788,7 +5795,7 @@ def _list_writable() -> list[str]:
 
 
 def _make_guard(plan: Plan, work: str) -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook that stops Python code that would write to the first run's files, or others."""
+    """An audit hook: Python may write to `work` and `plan.writable`, but nothing protected."""
 
     def guard(event: str, arguments: tuple[Any, ...]) -> None:
         places = _WRITING_EVENTS.get(event, ())
@@ -5859,7 +5866,7 @@ def _forbid_writing(plan: Plan, work: str) -> None:
 
 
 def _list_unprotected(folder: str, protected: Sequence[str]) -> Iterator[str]:
-    """A folder; or what lies in it beside the protected paths and the folders above them."""
+    """The folder if nothing in it is protected; else the parts of which that is true."""
     if any(folder == path or is_below(folder, path) for path in protected):
         return
     if not any(is_below(path, folder) for path in protected):
@@ -5883,7 +5890,7 @@ def _load_code(plan: Plan) -> None:
         elif plan.module == "__main__":
             _load_main(source, plan.main)
         else:
-            # The caller's script, too, if an argument is, or has, something from there.
+            # Load the caller's script, too, if an argument is, or holds, something it defines.
             if os.path.isfile(script) and "main__." in str((plan.kinds, plan.arguments)):
                 _load_main(script, plan.main)
             importlib.import_module(plan.module)
@@ -5892,7 +5899,7 @@ def _load_code(plan: Plan) -> None:
 
 
 def _load_main(source: str, name: str) -> None:
-    """Load a script as `__main__`, without what it does only if that is its name.
+    """Load a script as `__main__`, but skip its `if __name__ == "__main__":` blocks.
 
     `name` is the module's if it was started with `-m`.
     """
@@ -5990,7 +5997,7 @@ def _compare_outputs(old: Record | None, new: Record | None, path: str) -> tuple
 
 
 def _describe_difference(a: str, b: str) -> str:
-    """Where two files first differ, in words: numbers by their largest difference, else by line."""
+    """How two files differ: arrays by value, texts by their first other line, else by size."""
     sizes = f"{os.path.getsize(a):,} and {os.path.getsize(b):,} bytes"
     if max(os.path.getsize(a), os.path.getsize(b)) > _COMPARE_LIMIT:
         return sizes
@@ -6026,7 +6033,7 @@ def _compare_arrays(a: str, b: str) -> str:
 
 
 def _find_largest_difference(a: Sequence[str], b: Sequence[str]) -> float:
-    """The largest difference of numbers in the same cells of two tables; 0 if there are others."""
+    """The largest difference of numbers in two tables, cell by cell; 0 if any text differs."""
     import csv
 
     rows = zip(csv.reader(a), csv.reader(b))
@@ -6544,7 +6551,7 @@ def format_rerun(result: Record, style: Style) -> str:
 
 
 def format_verdicts(verdicts: Sequence[Record], style: Style) -> str:
-    """Files that aren't what the record says, and a count of all."""
+    """Files that aren't what the record says, or can't be checked, and a count of all."""
     lines = [
         style.paint(f"{v['state']:8}", v["state"]) + f"  {v['kind']:6}  {format_path(v['path'])}"
         for v in sorted(verdicts, key=lambda verdict: str(verdict["state"]))
@@ -6849,7 +6856,7 @@ def _cmd_rerun(arguments: Any) -> int:
         _change_handlers(_signal.SIG_DFL, _signal.default_int_handler)
         result = carry_out(plan, record, arguments.output, arguments.keep)
     except KeyboardInterrupt:
-        raise RecordError("interrupted; nothing was put into the new directory") from None
+        raise RecordError("interrupted before the new directory was complete") from None
     finally:
         _change_handlers(_signal.default_int_handler, _signal.SIG_DFL)
     if arguments.json:
@@ -7145,7 +7152,7 @@ def read_bytes(path: str, limit: int = -1) -> bytes:
 
 
 def size_of(path: str) -> int:
-    """A file's size; 0 if there is none."""
+    """The size of a file, or of the link itself; 0 if there is none."""
     try:
         return os.lstat(path).st_size
     except OSError:
@@ -7235,7 +7242,7 @@ def is_gone(pid: Any, start: object) -> bool:
     """
     found = _read_start_time(pid)
     if found is not None:
-        return str(found) != str(start)
+        return start is not None and str(found) != str(start)
     try:
         os.kill(int(pid), 0)
     except (OSError, ValueError, OverflowError) as error:
@@ -7377,7 +7384,7 @@ def limit_texts(texts: Sequence[str], limit: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    # Where a debugger or profiler sets none, the plain name would be that of `builtins`.
+    # Some debuggers and profilers set no `__spec__`: the bare name would be that of `builtins`.
     own_spec = globals().get("__spec__")
     if own_spec is not None and own_spec.name != "__main__":
         # `python -m`: what the program imports by that name must be the module that works here.

@@ -11802,6 +11802,7 @@ def test_rerun_with_the_project_s_own_environment(repo: Repo, tmp_path: Path) ->
 FLAGS = {  # the interpreter's options, and which of them count; a module
     "": ([], ""), "main.py -O": ([], ""), "- -O": ([], ""), "-m": ([], ""), "-m ../evil": ([], ""),
     "-O -X utf8 -Xdev -W error -bb -B -u main.py": (["-O", "-Xutf8", "-Xdev", "-Werror", "-bb"], ""),
+    "-um pkg.train -x": ([], "pkg.train"),
     "-OO -m pkg.main -O": (["-OO"], "pkg.main"),
     "-X importtime -W error::evil.Kind -X presite=evil -I -c print()": ([], ""),
 }  # fmt: skip
