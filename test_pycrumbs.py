@@ -11463,6 +11463,33 @@ def test_consent_to_variables_that_are_empty_or_partly_secret(repo: Repo, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [3, 2**31], ids=["small", "large"])
+def test_ignored_data_where_the_system_protects_nothing(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, size: int
+) -> None:
+    """As on macOS, or a kernel without Landlock: what is small is copied, and else nothing runs."""
+    repo.write(".gitignore", "data\nout")
+    os.truncate(repo.write("data/a.bin"), size)
+    body = "def main(out, data):\n    pathlib.Path(out, 'a.txt').write_text(str(os.listdir(data)))"
+    record_main(repo, script(body, 'main("out", "data")'))
+    # The system call says that there is no such call.
+    kernel = types.SimpleNamespace(syscall=lambda *_: -1)
+    monkeypatch.setattr("ctypes.CDLL", lambda *_: kernel)
+    made, kept = tmp_path / "again", ["--keep"] if size == 3 else []
+    command = ["rerun", "--yes", *kept, "-o", str(made), str(repo.path / "out")]
+    assert pycrumbs.main(command) == (0 if size == 3 else 2)
+    told = capsys.readouterr()
+    if size == 3:
+        (checkout,) = re.findall("checkout kept in (.*)", told.out)
+        data = Path(checkout, "data")
+        assert (data.is_symlink(), (data / "a.bin").stat().st_size) == (False, 3)
+        shutil.rmtree(re.match(".*pycrumbs-kept-[^/]*", checkout)[0])  # type: ignore[index]
+    else:
+        assert "data, which is too large to be copied (2.0 GiB)" in told.err
+        assert not made.exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["amended", "worktree", "link", "shallow", "sha256"])
 def test_rerun_from_other_kinds_of_repositories(tmp_path: Path, kind: str) -> None:
     """Wherever git can find the commit."""
@@ -11924,7 +11951,7 @@ KILLED_AT_RANDOM = """
     warm_up()
     path, left, statuses = Path("out/work_record.json"), 0, set()
     for kill in range(kills):
-        kill_at_random(child, signal.SIGKILL, 0.006)
+        kill_at_random(child, signal.SIGKILL, 0.015)
         if path.exists():
             told = [record["status"] for record in pycrumbs.load_records(path)]
             assert judge(path) == [{"running": "died"}.get(status, status) for status in told]
