@@ -7242,7 +7242,7 @@ def is_gone(pid: Any, start: object) -> bool:
     """
     found = _read_start_time(pid)
     if found is not None:
-        return start is not None and str(found) != str(start)
+        return str(found) != str(start)
     try:
         os.kill(int(pid), 0)
     except (OSError, ValueError, OverflowError) as error:
