@@ -2487,17 +2487,19 @@ def hash_file(path: str, stop: Callable[[], bool] = bool) -> str | None:
     # Files of size 0 below /proc may have no end: read no more than the size says.
     digest, left = hashlib.sha256(), signature[2]
     try:
-        with os.fdopen(open_quietly(path, os.O_RDONLY), "rb", buffering=0) as file:
-            buffer = memoryview(bytearray(min(2**20, left)))
-            while size := file.readinto(buffer[:left]):
-                digest.update(buffer[:size])
-                left -= size
+        descriptor = open_quietly(path, os.O_RDONLY)
+        try:
+            while data := os.read(descriptor, min(2**20, left)):
+                digest.update(data)
+                left -= len(data)
                 if stop():
                     return None
+        finally:
+            os.close(descriptor)
     except OSError:
         return None
     # A file written in this very second can change again without its times telling.
-    if signature == sign_file(path) and time.time() - signature[0] / 1e9 > 2:
+    if time.time() - signature[0] / 1e9 > 2 and signature == sign_file(path):
         make_room(_hashes)
         _hashes[key] = digest.hexdigest()
     return digest.hexdigest()
@@ -3407,6 +3409,7 @@ class RecordFile:
         # The file, and in a chain the run's text, as they were written last.
         self.signature: tuple[int, ...] | None = None
         self.entry = ""
+        self.function: object = None  # as `identify_function` tells it
 
     def begin(self, record: Record) -> None:
         """Write a run's first record: under a name that nobody else has, or into the chain.
@@ -3425,17 +3428,17 @@ class RecordFile:
 
         A file without a record is passed over; with `is_strict`, one named `wanted` is an error.
         """
-        text = format_record(record)
+        text, self.function = format_record(record), identify_function(record)
         for path in number_names(self.wanted[: -len(".json")], ".json"):
             try:
-                holder = _find_holder(path, record)
+                holder = _find_holder(path, self.function)
             except OSError as error:
                 if (is_strict and path == self.wanted) or error.errno == errno.ENAMETOOLONG:
                     raise
                 continue
             # Before it is taken, so that after Ctrl-C the file is found.
             self.path = path
-            if holder is not None and _take_over(path, holder, text, record):
+            if holder is not None and _take_over(path, holder, text, self.function):
                 self.signature = sign_file(path)
                 return
 
@@ -3460,7 +3463,7 @@ class RecordFile:
         self.signature = sign_file(self.path)
         if durable and not self.is_chain:
             make_room(_own_records)
-            _own_records[self.path] = self.signature, record["uuid"], identify_function(record)
+            _own_records[self.path] = self.signature, record["uuid"], self.function
         return taken
 
     def follow(self) -> None:
@@ -3502,8 +3505,8 @@ _own_records: dict[str, tuple[tuple[int, ...] | None, str, object]] = {}
 _swept: set[str] = set()  # the folders
 
 
-def _find_holder(path: str, record: Record) -> str | None:
-    """Who holds a name that a run may take: an earlier run (its uuid), `nobody`, an `empty` file.
+def _find_holder(path: str, own: object) -> str | None:
+    """Who holds a name that function `own` may take: a run (its uuid), `nobody`, an `empty` file.
 
     None if the name is somebody else's; OSError if what is there is no record.
     """
@@ -3526,7 +3529,7 @@ def _find_holder(path: str, record: Record) -> str | None:
         if len(records) != 1 or is_in_progress(records[0]) or _is_of_our_time(records[0]):
             return None
         uuid, function = str(records[0].get("uuid")), identify_function(records[0])
-    return str(uuid) if function == identify_function(record) else None
+    return str(uuid) if function == own else None
 
 
 def _is_of_our_time(record: Record) -> bool:
@@ -3538,7 +3541,7 @@ def _is_of_our_time(record: Record) -> bool:
     return bool(time.time() - age < parse_time(get(record, "timing", "end_time")))
 
 
-def _take_over(path: str, holder: str, text: str, record: Record) -> bool:
+def _take_over(path: str, holder: str, text: str, own: object) -> bool:
     """Replace a name's holder by a record, unless another process is doing just that.
 
     The new file is a claim on that holder: only one process can make it, and it looks again before
@@ -3546,7 +3549,7 @@ def _take_over(path: str, holder: str, text: str, record: Record) -> bool:
     """
     claim = _hidden_path(path, f"{pattern('[^0-9a-z-]').sub('', holder)[:40]}.claim")
     try:
-        return _write_through(claim, path, text, lambda: _find_holder(path, record) == holder)
+        return _write_through(claim, path, text, lambda: _find_holder(path, own) == holder)
     except FileExistsError:
         return False
 
@@ -3712,12 +3715,14 @@ def check_links(path: str) -> None:
 
     Trusted are those of root, of this user, and of the owner of the folder that they are in.
     """
-    for place in (path, *folders_above(path)) if hasattr(os, "geteuid") else ():
+    place = path if hasattr(os, "geteuid") else ""
+    while place:
         if os.path.islink(place) and os.path.exists(place):
             found, around = os.lstat(place), os.stat(os.path.dirname(place))
             if found.st_uid not in (0, os.geteuid(), around.st_uid):
                 raise PermissionError(errno.EPERM, f"another user has placed the link {place}")
             check_links(os.path.join(os.path.dirname(place), os.readlink(place)))
+        place = place.rpartition(os.sep)[0]
 
 
 def remove_directories(created: Iterable[str]) -> None:
@@ -3780,13 +3785,13 @@ def is_hidden(name: str) -> bool:
 def read_records(path: str) -> list[Record]:
     """The records in a file, oldest first, with their place in it; RecordError if it holds none."""
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
             raise RecordError(f"{path}: is not a file")
-        size = os.path.getsize(path)
-        if size > LOAD_LIMIT:
+        if found.st_size > LOAD_LIMIT:
             raise RecordError(f"{path}: is larger than {format_size(LOAD_LIMIT)}")
         # Files of size 0 below /proc may have no end: read no more than the size says.
-        text = read_bytes(path, size)
+        text = read_bytes(path, found.st_size)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     return [
@@ -4021,14 +4026,14 @@ def iterate_records(root: str, on_problem: Callable[[str], object] = bool) -> It
             raise RecordError(problem) from None
         on_problem(f"{problem}; left out")
 
-    seen: set[str] = set()
+    seen: set[object] = set()
     for name, _ in walk_tree(root, links=True, on_error=tell):
         path = os.path.join(root, name)
         if name.endswith(".json") and is_record(path):
-            # Behind links it may be there by several names.
-            real = os.path.realpath(path)
-            if real not in seen:
-                seen.add(real)
+            # Behind links it may be there by several names: inode and device tell.
+            identity = attempt(os.stat, path)[1:3]
+            if identity not in seen:
+                seen.add(identity)
                 yield from attempt_records(path, on_problem)
 
 
