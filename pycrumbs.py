@@ -145,7 +145,7 @@ def tracked(
         Names of parameters that hold input files or folders (existing files are found anyway);
         whether to record every file that the run opens through Python (PEP 578).
     hash_limit
-        Bytes to hash per run, smallest files first; None: all, 0: none.
+        Bytes to hash per run, smallest files first; None: all, 0: of empty files only.
 
     Raises
     ------
@@ -153,9 +153,9 @@ def tracked(
         At decoration: options that exclude each other, name no parameter of the function or are of
         the wrong type; something that isn't a function. At a call: wrong arguments, a seed that is
         no integer or out of range, a directory that is no path, or leads outside.
-    RuntimeError
-        At a call: the source is in no git repository, or ignored there; or it is dirty and
-        `allow_dirty_repo` is False.
+    RuntimeError, ImportError
+        At a call: the source is in no git repository, or ignored there, or it is dirty and
+        `allow_dirty_repo` is False; an extra module can't be imported.
     OSError
         At a call: the directory can't be created, or isn't empty where it must be
         (`FileExistsError`), or the record can't be written. The function hasn't run then.
@@ -671,7 +671,7 @@ class Run:
             _endings.add(self)
             self.write_first()
             self.tree = scan_tree(call.directory)
-            # Not further in: PyTorch notes all its callers at each seeding, 5 us for each frame.
+            # Not called deeper down: PyTorch notes the call stack at each seeding, 5 us a frame.
             seed_run(call.seed, options.seed_numpy, options.seed_tensorflow, options.seed_torch)
             if self.capture:
                 self.capture.begin()
@@ -711,7 +711,7 @@ class Run:
 
     def end(self, error: BaseException | None) -> None:
         """Write the last record, and leave no trace else; what fails here is one warning."""
-        # Once more, as what a timeout's handler raises comes but once.
+        # Two tries: a timeout's handler may raise in the first, but does so only once.
         for _ in range(2):
             try:
                 self.write_last(error)
@@ -935,7 +935,7 @@ class _Endings:
             error = {"type": "Exit", "message": "the program ended before it did", "traceback": []}
             run.outcome = {"status": "interrupted", "error": error}
             run.complete(None)
-        # Through these, what is suspended would outlive the streams that its `finally` prints on.
+        # Else suspended generators would live until stdout is gone; their `finally` may print.
         _active_run.set(None)
         tracked_functions.clear()
 
@@ -1214,7 +1214,7 @@ RESTORED_VARIABLES = (
     "CUBLAS_WORKSPACE_CONFIG TF_DETERMINISTIC_OPS TF_CUDNN_DETERMINISTIC TF_ENABLE_ONEDNN_OPTS "
     "JAX_ENABLE_X64"
 ).split()
-# The same; and what chooses interpreters, backends, ranks and containers.
+# Recorded where set: those, and what chooses interpreters, backends, ranks and containers.
 _RECORDED_IF_SET = [
     *RESTORED_VARIABLES,
     *"CONDA_DEFAULT_ENV CONDA_PREFIX CONDA_PYTHON_EXE PYTHONHOME PYTHONSAFEPATH".split(),
@@ -1324,7 +1324,7 @@ def _parse_gpus(code: int, output: bytes, error: str) -> list[Record] | Missing:
 _DIFF_LIMIT = 16 * PATCH_LIMIT  # bytes of all files that one patch is made of, before and after
 _OMITTED_HASH_LIMIT = 64 * 2**20  # bytes of a file left out that is hashed nevertheless
 _DIFFS_AT_ONCE = 20  # processes
-_FEW_PATHS = 50  # that git finds in a large index faster than it looks at every file
+_FEW_PATHS = 50  # up to so many, a diff of named paths is faster than one of all files
 _HIDDEN_LIMIT = 100  # files that git is told not to look at and are compared nevertheless
 _OMITTED_LIMIT = 100  # things that a git_patch_omitted names
 
@@ -1780,7 +1780,7 @@ def loaded_sources(top: str, real_path: str) -> list[str]:
 
     top = os.path.join(os.path.normpath(top), "")
     site_packages = f"{os.sep}site-packages{os.sep}"
-    # What pip has made beside the interpreter only calls a package's function.
+    # The standard library, and scripts that pip made, which only call a package's function.
     beside = (os.path.dirname(os.__file__), os.path.dirname(sys.executable or os.__file__))
     installed = tuple(os.path.join(folder, "") for folder in beside)
     found = {real_path} if os.path.isfile(real_path) else set()
@@ -1821,7 +1821,7 @@ class _FilePatch:
         return "what looks like a secret" if holds_secret(body, self.name) else ""
 
 
-# To git, any text up to the length of a hash is a hash.
+# git takes any text for the hashes of an `index` line, up to the length of a hash.
 _MODE = r"(?m)^(?:(?:old|new|deleted file|new file) mode |index [^.\n]{0,64}\.\.[^ \n]{0,64} )(.*)$"
 
 
@@ -2489,7 +2489,7 @@ def hash_file(path: str, stop: Callable[[], bool] = bool) -> str | None:
     try:
         descriptor = open_quietly(path, os.O_RDONLY)
         try:
-            while data := os.read(descriptor, min(2**20, left)):
+            while left and (data := os.read(descriptor, min(2**20, left))):
                 digest.update(data)
                 left -= len(data)
                 if stop():
@@ -2526,7 +2526,7 @@ class Capture:
         # and of others before they were opened for writing.
         self.written: dict[str, tuple[int, ...] | None] = {}
         self.overflow: str | None = None
-        # While a generator or coroutine is suspended, others work in the thread that it runs in.
+        # In this thread, what happens outside any run isn't ours: we are suspended then.
         self.thread = _thread.get_ident() if function.__code__.co_flags & _SUSPENDABLE else None
 
     def begin(self) -> None:
@@ -2673,7 +2673,7 @@ def attempt(read: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
 
 
 class _TooLong(Exception):
-    """The text is over its limit, or would stand for what JSON doesn't have."""
+    """Text over its limit; or, with `exact_only`, one in place of a value that JSON lacks."""
 
 
 def describe_arguments(arguments: Mapping[str, Any]) -> dict[str, tuple[Any, dict[str, str]]]:
@@ -2703,7 +2703,7 @@ class _Describer:
     def __init__(self, room: int, exact_only: bool = False) -> None:
         self.room = room
         self.kinds: dict[str, str] = {}
-        # No text may stand for what JSON doesn't have, but for NaN and infinity.
+        # Whether a text in place of a value that JSON lacks is an error (NaN and infinity aside).
         self.exact_only = exact_only
         # Ids of the containers around the current value.
         self.open: list[int] = []
@@ -2920,7 +2920,7 @@ def _inherits(kind: type, *names: str) -> bool:
     return any(f"{base.__module__}.{base.__name__}" in names for base in kind.__mro__)
 
 
-# What arrays and tensors have, and neither what describes their type nor other things with a shape.
+# Arrays and tensors have one; descriptions of their type, and other things with a shape, don't.
 _ARRAY_PROTOCOLS = ("__array__", "__cuda_array_interface__", "__dlpack__")
 
 
@@ -3064,8 +3064,8 @@ def describe_briefly(error: BaseException) -> str:
 # What may never be written. Names are taken apart, so that `tokenizer` holds no
 # token: strong ones always count, weak ones with a text long enough to be a key.
 # Values count by how well-known keys begin, and as passwords in URLs. Within a
-# text, `name=value` and `"name": "value"` count too. A search that may go over a
-# stretch twice is bounded there, so that its time is linear.
+# text, `name=value` and `"name": "value"` count too. Where a pattern could scan
+# text again and again, its repeats are limited, so that the time is linear.
 
 _SECRET_LENGTH = 2000  # characters after a suspicious word in which a secret is looked for
 
@@ -3595,7 +3595,7 @@ def owner() -> str:
 
 def _is_chain(text: str) -> bool:
     """Whether a file's text is a record or a list of them."""
-    # To parse one that is indented as ours would take as long as all the rest.
+    # Parsing takes as long as all the rest: text that is indented as ours is spared that.
     is_ours = text.count("\n") == text.count("\n    ") + 1 and pattern(RECORD_START).match(text)
     if is_ours and text[0] + text.rstrip()[-1] in ("{}", "[]") and "\0" not in text:
         return True
@@ -3747,8 +3747,8 @@ def leads_inside(path: str) -> bool:
 
 PATH_LIMIT = 4096  # characters of a recorded path or of a class's name, as long as systems allow
 
-# A record begins with its version. One of pycrumbs 0.4: with the uuid (as other files may) and
-# the times. One that another program has sorted: with the function.
+# A record begins with its version; one of pycrumbs 0.4 with the uuid, then the times;
+# one whose keys another program has sorted, with the function.
 RECORD_START = (
     r'\s*\[?\s*\{\s*"(?:pycrumbs"\s*:\s*"|uuid"\s*:\s*"[^"]{1,64}"\s*,\s*"timing"\s*:'
     r'|called_function"\s*:\s*\{)'
@@ -3764,7 +3764,7 @@ class _NotARecord(RecordError):
 
 
 def is_record(path: str) -> bool:
-    """Whether a file begins like a record (a run's own may, too), or is a hidden file of one."""
+    """Whether a file begins like a record (a run's output may), or is a record's hidden file."""
     if not path.endswith(".json"):
         return is_hidden(os.path.basename(path))
     try:
@@ -3779,7 +3779,7 @@ def is_record(path: str) -> bool:
 def is_hidden(name: str) -> bool:
     """Whether a file beside a record is a temporary one, a claim or a lock."""
     own = r"(?s)\..*\.json\.(?:[0-9a-f]{8}-\d+-\w+\.\w+\.tmp|[0-9a-z-]+\.claim|lock)"
-    return pattern(own).fullmatch(name) is not None
+    return name.startswith(".") and pattern(own).fullmatch(name) is not None
 
 
 def read_records(path: str) -> list[Record]:
@@ -3943,7 +3943,7 @@ def read_flags(orig_argv: Sequence[str]) -> tuple[list[str], str]:
     return flags, ""
 
 
-# None that names a file, a module or a hook.
+# The options a rerun restores; none that names a file, a module or a hook.
 _FLAGS_RESTORED = (
     r"-O{1,2}|-b{1,2}|-X(?:utf8|dev|int_max_str_digits)(?:=\w+)?|-W(?:error|ignore)(?:::\w+)?"
 )
@@ -4159,7 +4159,7 @@ class _Makers:
         ]
         best = max(rank for rank, _ in ranked)
         makers = sorted((c for rank, c in ranked if rank == best), key=lambda c: start_of(c.record))
-        # Of several at once the first to end: the others only saw its file.
+        # Of runs that overlapped, the first to end made it; the others only saw its file.
         at_once = (c for c in makers if end_of(c.record) > start_of(makers[-1].record))
         return min(at_once, key=lambda claim: end_of(claim.record), default=makers[-1])
 
@@ -5257,9 +5257,9 @@ def _rebuild_arguments(function: Callable[..., Any], plan: Plan) -> inspect.Boun
         kind = _kind_at(path, plan.kinds)
         if isinstance(value, list):
             kind = kind.partition("[")[0]
-        # A set with a NaN calls all its elements floats; those JSON can hold stay as they are.
+        # In a set with a NaN all elements are typed float: those that JSON can hold are kept.
         if not kind or value is None or (kind == "float" and value not in NUMBERS):
-            # If the run replaced an argument (a drawn seed), its type is that of the new value.
+            # A None can be typed: with the type of what replaced it in the run (a drawn seed).
             return plan.map_path(value) if isinstance(value, str) else value
         try:
             made = _evaluate(value, _find_object) if kind in REPRS else _remake(value, kind)
@@ -5541,7 +5541,7 @@ def _place_unrecorded(plan: Plan) -> None:
 
 
 def _is_the_users(path: str, plan: Plan) -> bool:
-    """Whether a path is the user's: no file the run changed, no folder of declared inputs."""
+    """Whether a path is a file unchanged during the run, or a folder without declared inputs."""
     signature, (start, end) = sign_file(path), plan.span
     if signature is not None:
         # What changed while the run went on is taken for its product.
@@ -5752,13 +5752,13 @@ class _Redirected:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         import importlib.util
 
-        # Not those before, which would ask us, and we them.
+        # Only the finders after this one: an earlier one could call us back, without end.
         finders = sys.meta_path[sys.meta_path.index(self) + 1 :]
         specs = (f.find_spec(name, path, target) for f in finders if hasattr(f, "find_spec"))
         spec: Any = next(filter(None, specs), None)
         if not spec or not spec.origin or not spec.has_location:
             return spec
-        # Most files are too short for a copy, and needn't be read.
+        # Most files are too short to be a copy of pycrumbs, and needn't be read.
         real = os.path.realpath(spec.origin)
         is_long = real.endswith(".py") and size_of(real) > _COPY_SIZE
         if is_long and b"\nclass _Redirected:" in read_bytes(real):
@@ -7142,11 +7142,11 @@ def pattern(text: str) -> Any:
 
 
 class OwnPath(str):
-    """A path that pycrumbs itself opens, and no run."""
+    """A path opened by pycrumbs itself, not by a run."""
 
 
 def open_quietly(path: str, flags: int) -> int:
-    """A descriptor of a file, opened for no run; new files get the umask's permissions."""
+    """A file's descriptor, opened by pycrumbs itself; new files get the umask's permissions."""
     return os.open(OwnPath(path), flags | getattr(os, "O_BINARY", 0), 0o666)
 
 
@@ -7256,7 +7256,7 @@ def is_gone(pid: Any, start: object) -> bool:
 
 
 def module_attributes() -> list[Record]:
-    """The attributes of the loaded modules; no lazy module wakes, and odd entries are passed."""
+    """The loaded modules' attributes, without waking lazy ones; what is no module is left out."""
     modules = [m for m in list(sys.modules.values()) if issubclass(type(m), types.ModuleType)]
     return [object.__getattribute__(module, "__dict__") for module in modules]
 
